@@ -1,0 +1,92 @@
+"""What can go wrong, each with its exit code: one class, one sentence, one code.
+
+The table in ``docs/operations.md`` is made from these classes (``dkrepl.core.errors.table``).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DkreplError(Exception):
+    """Something unexpected went wrong; the sentence says what, to what, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+    @property
+    def name(self) -> str:
+        """The class name, which scripts can match on."""
+        return type(self).__name__
+
+
+class UsageError(DkreplError):
+    """The command line cannot be understood."""
+
+    exit_code = 2
+
+
+class DescriptionError(DkreplError):
+    """The mirror description file is wrong: unknown key, wrong unit, duplicate name or port."""
+
+    exit_code = 3
+
+
+class DaemonNotRunning(DkreplError):
+    """No daemon answers on the mirror's control socket."""
+
+    exit_code = 4
+
+
+class Refused(DkreplError):
+    """The mirror's state does not allow what was asked; nothing was changed."""
+
+    exit_code = 5
+
+
+class NotFound(DkreplError):
+    """The mirror, node or target named does not exist."""
+
+    exit_code = 6
+
+
+class TimedOut(DkreplError):
+    """The state waited for was not reached in the time given."""
+
+    exit_code = 7
+
+
+class CopiesDiffer(DkreplError):
+    """A verify found ranges in which two copies are not equal."""
+
+    exit_code = 8
+
+
+class StoreError(DkreplError):
+    """The backing store cannot be used: missing, too small, holds data, or failed."""
+
+    exit_code = 9
+
+
+class MetadataError(DkreplError):
+    """A metadata file is damaged, of another mirror, or from a newer version."""
+
+    exit_code = 10
+
+
+class ProtocolError(DkreplError):
+    """A peer sent something that is not allowed; it was refused and nothing was applied."""
+
+    exit_code = 11
+
+
+class HostError(DkreplError):
+    """The host lacks something needed: root, /dev/fuse, a loop device, a free port."""
+
+    exit_code = 12
+
+
+def table() -> list[tuple[int, str, str]]:
+    """Return (exit code, class name, meaning) of every error, by code."""
+    classes = [DkreplError, *DkreplError.__subclasses__()]
+    rows = [(cls.exit_code, cls.__name__, (cls.__doc__ or "").strip()) for cls in classes]
+    return sorted(rows)

@@ -1,0 +1,1 @@
+"""The outside world: FUSE, loop devices, backing stores, metadata files, ZeroMQ, systemd."""
