@@ -1,0 +1,112 @@
+"""The intent bitmap of one target: one bit a block, set while the block may differ from the target's.
+
+The bits lie in memory that the caller gives (a memory-mapped file), so they outlive the process. Each extent
+has a *seal*, a CRC of its bits, which is right whenever the extent is not active: bits change only while their
+extent is active. That is how damage is told from the traces of a crash without a write per bit (rule R9).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+from bitarray import bitarray
+
+Buffer = bytearray | memoryview
+
+
+class IntentBitmap:
+    """Bits over ``bits_memory`` and seals over ``seals_memory`` (4 bytes an extent, little-endian).
+
+    ``blocks`` is the number of blocks of the mirror, ``extent_blocks`` (a multiple of 8) those of an extent.
+    """
+
+    __slots__ = ("bits", "blocks", "extent_blocks", "extents", "_memory", "_seals")
+
+    def __init__(self, bits_memory: Buffer, seals_memory: Buffer, blocks: int, extent_blocks: int) -> None:
+        if extent_blocks % 8:
+            raise ValueError("an extent is a multiple of 8 blocks")
+        self.blocks = blocks
+        self.extent_blocks = extent_blocks
+        self.extents = -(-blocks // extent_blocks)
+        length = self.bits_bytes(blocks, extent_blocks)
+        self._memory = memoryview(bits_memory)[:length]
+        self._seals = memoryview(seals_memory)[: 4 * self.extents].cast("B").cast("I")
+        self.bits = bitarray(buffer=self._memory, endian="little")
+
+    @staticmethod
+    def bits_bytes(blocks: int, extent_blocks: int) -> int:
+        """Bytes of memory that the bits take: whole extents."""
+        return -(-blocks // extent_blocks) * extent_blocks // 8
+
+    @staticmethod
+    def seals_bytes(blocks: int, extent_blocks: int) -> int:
+        """Bytes of memory that the seals take."""
+        return -(-blocks // extent_blocks) * 4
+
+    def count(self) -> int:
+        """Number of dirty blocks."""
+        return self.bits.count()
+
+    def any(self) -> bool:
+        """Whether any block is dirty."""
+        return self.bits.any()
+
+    def mark(self, first: int, end: int) -> None:
+        """Set the bits of blocks ``first`` to ``end`` - 1."""
+        self.bits[first:end] = 1
+
+    def clear(self, first: int, end: int) -> None:
+        """Clear the bits of blocks ``first`` to ``end`` - 1."""
+        self.bits[first:end] = 0
+
+    def mark_extents(self, extents: Iterable[int]) -> None:
+        """Set every bit of each extent (after a crash: any of its blocks may differ)."""
+        for extent in extents:
+            first = extent * self.extent_blocks
+            self.mark(first, min(first + self.extent_blocks, self.blocks))
+
+    def fill(self, value: int) -> None:
+        """Set every bit to ``value`` and seal every extent."""
+        self.bits[: self.blocks] = value
+        self.bits[self.blocks :] = 0
+        self.seal(range(self.extents))
+
+    def seal(self, extents: Iterable[int]) -> None:
+        """Write the seals of ``extents``, just before they stop being active."""
+        for extent in extents:
+            self._seals[extent] = self._crc(extent)
+
+    def damaged(self, active: Iterable[int]) -> list[int]:
+        """Return the extents whose seal is wrong, the ``active`` ones left out (theirs may be old)."""
+        skip = set(active)
+        seals = self._seals
+        return [e for e in range(self.extents) if seals[e] != self._crc(e) and e not in skip]
+
+    def runs(self, limit: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield (first, end) of each run of dirty blocks, at most ``limit`` of them."""
+        yield from runs_of(self.bits, limit)
+
+    def close(self) -> None:
+        """Let go of the memory, so that its map can be closed."""
+        self.bits = bitarray()
+        self._seals.release()
+        self._memory.release()
+
+    def _crc(self, extent: int) -> int:
+        width = self.extent_blocks // 8
+        # The extent's number is the CRC's start value, so that zeroed or shifted memory does not pass.
+        return zlib.crc32(self._memory[extent * width : (extent + 1) * width], extent + 1)
+
+
+def runs_of(bits: bitarray, limit: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield (first, end) of each run of ones in ``bits``, at most ``limit`` of them."""
+    first = bits.find(1)
+    while first >= 0 and (limit is None or limit > 0):
+        end = bits.find(0, first)
+        if end < 0:
+            end = len(bits)
+        yield first, end
+        if limit is not None:
+            limit -= 1
+        first = bits.find(1, end)

@@ -1,0 +1,86 @@
+"""Descriptions as text: the example for newcomers, and a description written back as it would be read."""
+
+from __future__ import annotations
+
+from dkrepl.core.description import Description
+from dkrepl.core.units import exact_size
+
+_EXAMPLE = """\
+# Mirror r0: put this file, the same on every node, at /etc/dkrepl/r0.toml
+# then on every node:  dkrepl config check r0 && dkrepl init r0 && systemctl enable --now dkrepl@r0
+# Sizes are binary: B, KiB, MiB, GiB, TiB.
+
+name = "r0"             # the file's name without .toml
+size = "1GiB"           # of the device, a multiple of 4KiB; every store must hold it
+source = "alpha"        # the node that is source at first; `dkrepl promote` changes it later
+
+# What follows may be left out; the values are the defaults.
+# block = "64KiB"       # unit of the intent log: a power of two from 4KiB to 1MiB
+# extent = "4MiB"       # noted durably before its first write: a power of two, 8 blocks to 64MiB
+# window = "64MiB"      # most bytes on their way to one target, at least 4MiB
+# resync_rate = "0"     # for example "100MiB/s"; 0 is no limit
+# peer_timeout = "5s"   # silence after which a peer counts as gone: 1s to 60s
+# async_limit = 256     # most writes on their way to one target, greater than 2
+# on_full = "block"     # at the limit: "block" writes synchronously until below it,
+#                       # "bitmap" never holds up the application and catches up by resync
+# control_port = 7400
+# data_port = 7401
+
+[[node]]
+name = "alpha"                          # its host name
+address = "10.0.0.1"                    # where the other nodes reach it
+store = "/var/lib/dkrepl/r0.img"        # a file (`dkrepl init` makes it) or a block device
+
+[[node]]
+name = "beta"
+address = "10.0.0.2"
+store = "/var/lib/dkrepl/r0.img"
+mode = "sync"                           # a write is complete when beta has it too (the default)
+
+[[node]]
+name = "gamma"
+address = "10.0.0.3"
+store = "/var/lib/dkrepl/r0.img"
+mode = "async"                          # a write is complete before gamma has it
+on_full = "bitmap"                      # async_limit, on_full and the ports may differ by node
+"""
+
+
+def render_example() -> str:
+    """Return a description file of three nodes with every key explained; it parses as mirror r0."""
+    return _EXAMPLE
+
+
+def render(description: Description) -> str:
+    """Return the text from which ``parse`` makes an equal description, every key written out."""
+    mirror = description
+    lines = [
+        f'name = "{mirror.name}"',
+        f'size = "{exact_size(mirror.size)}"',
+        f'source = "{mirror.source}"',
+        f'block = "{exact_size(mirror.block)}"',
+        f'extent = "{exact_size(mirror.extent)}"',
+        f"async_limit = {mirror.async_limit}",
+        f'window = "{exact_size(mirror.window)}"',
+        f'on_full = "{mirror.on_full}"',
+        f'resync_rate = "{exact_size(mirror.resync_rate)}/s"' if mirror.resync_rate else 'resync_rate = "0"',
+        f"peer_timeout = {mirror.peer_timeout!r}",
+    ]
+    for node in mirror.nodes:
+        lines += [
+            "",
+            "[[node]]",
+            f'name = "{node.name}"',
+            f'address = "{node.address}"',
+            f"store = {_quoted(node.store)}",
+            f'mode = "{node.mode}"',
+            f"control_port = {node.control_port}",
+            f"data_port = {node.data_port}",
+            f'on_full = "{node.on_full}"',
+            f"async_limit = {node.async_limit}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,137 @@
+"""Messages of the control channel: what nodes say to each other outside the stream.
+
+Encoded as MessagePack by msgspec, which checks types and ranges; each travels in a checked control frame
+(``frames.pack_control``). Seqs, sizes and offsets are in writes and bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from dkrepl.core import frames
+from dkrepl.core.errors import ProtocolError
+
+PROTOCOL_MIN = 1
+PROTOCOL_MAX = 1
+
+Name = Annotated[str, msgspec.Meta(max_length=64)]
+Text = Annotated[str, msgspec.Meta(max_length=1000)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Identity = Annotated[str, msgspec.Meta(max_length=32)]
+
+
+class Message(msgspec.Struct, tag=True, frozen=True):
+    """A control message."""
+
+
+class Hello(Message, frozen=True):
+    """Target to peers: who I am and what my copy is; asks to join."""
+
+    protocol_min: Count
+    protocol_max: Count
+    mirror: Name
+    mirror_id: Identity
+    node: Name
+    size: Count
+    block: Count
+    generation: Identity
+    history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
+    store_state: Name
+    join: Count
+    software: Name
+
+
+class Welcome(Message, frozen=True):
+    """Source to target: you may join; subscribe to your topics and wait for the probe."""
+
+    protocol: Count
+    join: Count
+    session: Count
+    group: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    slot: Annotated[int, msgspec.Meta(ge=0, le=7)]
+    mirror_id: Identity
+    generation: Identity
+    history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
+    decision: Name
+    source: Name
+
+
+class Refuse(Message, frozen=True):
+    """Answer to Hello: you may not join; the sentence says why and what to do."""
+
+    code: Name
+    text: Text
+    node: Name
+
+
+class Ready(Message, frozen=True):
+    """Target to source: the probe of this joining was seen, so the subscriptions are in place."""
+
+    join: Count
+
+
+class Alive(Message, frozen=True):
+    """Either way: made by the loop that does the work. The source adds what it sees of the target."""
+
+    join: Count
+    session: Count
+    state: Name = ""
+    dirty_bytes: Count = 0
+    total_bytes: Count = 0
+    rate: float = 0.0
+
+
+class Detach(Message, frozen=True):
+    """Source to target: you are out of the stream; say Hello again after ``retry`` seconds."""
+
+    join: Count
+    code: Name
+    text: Text
+    retry: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
+
+
+class Trouble(Message, frozen=True):
+    """Target to source: I cannot go on in the stream (a gap, a bad frame, a store error)."""
+
+    join: Count
+    code: Name
+    text: Text
+
+
+class Digest(Message, frozen=True):
+    """Target to source: the checksum of the range that a DIGEST mark named, at that mark's place."""
+
+    join: Count
+    number: Number
+    checksum: Annotated[str, msgspec.Meta(max_length=32)]
+
+
+class Bye(Message, frozen=True):
+    """Either way: this node stops now."""
+
+    node: Name
+
+
+AnyMessage = Hello | Welcome | Refuse | Ready | Alive | Detach | Trouble | Digest | Bye
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """Return the control frame of a message."""
+    return frames.pack_control(_encoder.encode(message))
+
+
+def decode(frame: frames.Buffer) -> AnyMessage | frames.Ack:
+    """Check a control frame and return what it says. Raises ``ProtocolError``."""
+    body = frames.parse_control(frame)
+    if isinstance(body, frames.Ack):
+        return body
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"a control message cannot be understood ({error}); it was dropped") from None

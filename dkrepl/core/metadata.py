@@ -1,0 +1,68 @@
+"""What a node must remember of a mirror across restarts, besides its data and its intent log.
+
+One small record, replaced as a whole (written beside, flushed, renamed). Its first line is a checksum of the
+rest, so a damaged or half-written one is refused (rule R9).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from xxhash import xxh3_64_hexdigest
+
+from dkrepl.core.errors import MetadataError
+
+FORMAT = 1
+StoreState = Literal["Empty", "Consistent", "Inconsistent"]
+HISTORY = 16  # generations remembered
+
+
+class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a source remembers of one target: the number of its last joining; 0 means never."""
+
+    join: int = 0
+
+
+class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node's record. ``generation`` "" is the state before the first write of all."""
+
+    format: int
+    mirror: str
+    mirror_id: str
+    node: str
+    role: Literal["source", "target"]
+    size: int
+    block: int
+    extent: int
+    generation: str = ""
+    history: tuple[str, ...] = ()
+    store_state: StoreState = "Empty"
+    join: int = 0  # as a target: number of the last joining
+    boot: str = ""  # as a source: the kernel's boot id under which the intent log was last opened
+    peers: dict[str, PeerRecord] = {}
+
+    def minted(self, generation: str) -> NodeMetadata:
+        """Return the record after a new generation; the old one goes into the history."""
+        history = ((self.generation, *self.history) if self.generation else self.history)[:HISTORY]
+        return msgspec.structs.replace(self, generation=generation, history=history, store_state="Consistent")
+
+
+def pack(metadata: NodeMetadata) -> bytes:
+    """Return the file's content."""
+    body = msgspec.json.format(msgspec.json.encode(metadata), indent=1) + b"\n"
+    return xxh3_64_hexdigest(body).encode() + b"\n" + body
+
+
+def parse(content: bytes, where: str) -> NodeMetadata:
+    """Check and return a record; ``where`` names it in errors. Raises ``MetadataError``."""
+    total, _, body = content.partition(b"\n")
+    if total != xxh3_64_hexdigest(body).encode():
+        raise MetadataError(f"{where} fails its checksum; restore it, or initialise the node again")
+    try:
+        found = msgspec.json.decode(body)
+        if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:
+            raise MetadataError(f"{where} was written by a newer dkrepl (format {found['format']}); upgrade this node")
+        return msgspec.convert(found, NodeMetadata)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MetadataError(f"{where} cannot be understood ({error}); initialise the node again") from None
