@@ -56,7 +56,7 @@ def parse_rate(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return _bounded(value, expected)
     number, unit = _split(value, expected)
-    if number == 0 and unit == "":
+    if number == 0 and unit in ("", "/s"):
         return 0
     if not unit.endswith("/s"):
         raise ValueError(f'{expected} (write "/s" at the end)')
