@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from dkrepl.core.errors import HostError
-from dkrepl.io.fuse import messages, mount
+from dkrepl.io.fuse import answers, messages, mount
 from dkrepl.io.fuse.buffers import BufferPool
 
 READ: Final = 1
@@ -37,7 +37,6 @@ _FUSE_WRITE: Final = messages.WRITE
 _TRANSFER: Final = messages.TRANSFER
 _HEADER_SIZE: Final = messages.TRANSFER_HEADER_SIZE
 _SECTOR_MASK: Final = messages.SECTOR - 1
-_UNANSWERED: Final = frozenset({messages.FORGET, messages.BATCH_FORGET, messages.INTERRUPT})
 _DISCARD_MODE: Final = messages.FALLOC_FL_PUNCH_HOLE | messages.FALLOC_FL_KEEP_SIZE
 _ZERO_MODE: Final = messages.FALLOC_FL_ZERO_RANGE | messages.FALLOC_FL_KEEP_SIZE
 
@@ -200,9 +199,6 @@ class FuseSession:
         except OSError as error:
             self._not_taken(error)
 
-    def _reply_body(self, unique: int, body: bytes) -> None:
-        self.reply_data(unique, body)
-
     def _not_taken(self, error: OSError) -> None:
         """Let pass that the kernel no longer wants a reply: ``receive`` tells why, if the session ended."""
         if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ECONNABORTED, errno.EPIPE):
@@ -225,7 +221,7 @@ class FuseSession:
             return Request(SYNC, unique, 0, 0, b"")
         if opcode == messages.FALLOCATE:
             return self._fallocate(unique, body)
-        if opcode not in _UNANSWERED:
+        if opcode not in answers.UNANSWERED:
             self._answer(opcode, unique)
         return None
 
@@ -243,24 +239,11 @@ class FuseSession:
         return Request(DISCARD if mode == _DISCARD_MODE else ZERO, unique, offset, length, b"")
 
     def _answer(self, opcode: int, unique: int) -> None:
-        if opcode == messages.GETATTR:
-            self._reply_body(unique, messages.attributes_reply(self.size))
-        elif opcode == messages.OPEN:
-            self._reply_body(unique, messages.open_reply())
-        elif opcode == messages.STATFS:
-            self._reply_body(unique, messages.statfs_reply(self.size))
-        elif opcode in (messages.RELEASE, messages.DESTROY):
-            self.reply_ok(unique)
-        elif opcode in (messages.READ, messages.WRITE):
-            self.reply_error(unique, errno.EINVAL)  # of another length than it says
-        elif opcode == messages.SETATTR:
-            self.reply_error(unique, errno.EPERM)
-        elif opcode == messages.IOCTL:
-            self.reply_error(unique, errno.ENOTTY)
-        elif opcode == messages.COPY_FILE_RANGE:
-            self.reply_error(unique, errno.EOPNOTSUPP)
+        reply = answers.answer(opcode, self.size)
+        if isinstance(reply, int):
+            self.reply_error(unique, reply)
         else:
-            self.reply_error(unique, errno.ENOSYS)
+            self.reply_data(unique, reply)
 
     # -- beginning and end -----------------------------------------------------------------------------------
 
@@ -286,7 +269,7 @@ class FuseSession:
                 f"the kernel speaks FUSE {offer.major}.{offer.minor}, and dkrepl needs "
                 f"{messages.PROTOCOL_MAJOR}.{messages.PROTOCOL_MINOR_NEEDED}: use Linux 5.4 or later"
             )
-        self._reply_body(unique, messages.init_reply(offer))
+        self.reply_data(unique, messages.init_reply(offer))
 
     def _ask_again(self) -> None:
         try:
