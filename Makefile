@@ -1,0 +1,108 @@
+# dkrepl: everything a newcomer or CI runs. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCK_VENV := .cache/lock-venv
+
+# Seeds of the simulator: how many, and the first one.
+SEEDS ?= 500
+START ?= 1
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export CONTAINERS_CONF := $(CURDIR)/demo/containers.conf
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell unit simulate simulation \
+        integration molecule test bench demo demo-down clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---------------------------------------------------------------- setting up
+
+setup: host-packages $(READY)  ## OS packages, the virtual environment and dkrepl itself in it
+
+host-packages:
+	@packaging/host-packages
+
+$(READY): requirements.lock pyproject.toml
+	@python=$$(packaging/find-python); \
+	[[ -x $(BIN)/python ]] || "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint requirements.lock --editable '.[test,deploy]'
+	@touch $@
+
+lock:  ## pin every dependency anew in requirements.lock
+	@[[ -x $(LOCK_VENV)/bin/pip-compile ]] || { "$$(packaging/find-python)" -m venv $(LOCK_VENV) \
+	    && $(LOCK_VENV)/bin/pip install --quiet --disable-pip-version-check pip-tools; }
+	@{ echo '# The versions that dkrepl is tested with. Made by "make lock" from pyproject.toml.'; \
+	   $(LOCK_VENV)/bin/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header \
+	     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	     --extra test --extra deploy --extra bench --output-file - pyproject.toml; } > .cache/requirements.lock
+	@mv .cache/requirements.lock requirements.lock
+
+# ---------------------------------------------------------------- checks
+
+lint: lint-python lint-ansible lint-shell  ## style, types, Ansible and shell checks
+
+lint-python: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict demo roles/dkrepl_install/files ansible/check_specs.py
+
+lint-ansible: $(READY)
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint --offline --strict
+	$(BIN)/python ansible/check_specs.py
+
+lint-shell:
+	shellcheck packaging/host-packages packaging/find-python .ci/run
+
+unit: $(READY)  ## unit tests
+	$(BIN)/python -m pytest tests/unit
+
+simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START)
+
+simulation: $(READY)  ## the tests of the simulator, and its first 500 seeds
+	$(BIN)/python -m pytest tests/simulation
+	$(MAKE) simulate
+
+integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root)
+	@$(BIN)/python -m demo.check root fuse loop
+	$(BIN)/python -m pytest tests/integration
+
+molecule: $(READY)  ## deploy three containers with Ansible and test the mirror in them (root)
+	@$(BIN)/python -m demo.check root fuse loop containers molecule
+	$(BIN)/molecule test
+
+test: setup lint unit simulation integration molecule  ## all of the above
+	@echo 'make test: everything passed.'
+
+bench: setup  ## compare with bare loop, FUSE and qemu (root, takes minutes)
+	@packaging/host-packages bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+	    --editable '.[test,deploy,bench]'
+	@$(BIN)/python -m demo.check root fuse loop
+	$(BIN)/python -m tests.bench
+
+# ---------------------------------------------------------------- demo
+
+demo: setup  ## three nodes in containers that replicate an ext4, left running (root)
+	@$(BIN)/python -m demo.check root fuse loop containers demo
+	@$(BIN)/python -m demo.story
+
+demo-down:  ## remove everything that the demo made
+	@"$$(packaging/find-python)" -m demo.down
+
+clean: demo-down  ## the demo and everything that was built, but not the virtual environment
+	rm -rf .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis ./*.egg-info
