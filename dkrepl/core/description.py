@@ -111,9 +111,7 @@ def parse(text: str, name: str, environ: Mapping[str, str]) -> Description:
     return description
 
 
-def _nodes(
-    where: str, table: Mapping[str, object], mirror: Mapping[str, object], limit: int | None
-) -> list[Node]:
+def _nodes(where: str, table: Mapping[str, object], mirror: Mapping[str, object], limit: int | None) -> list[Node]:
     """Return the nodes, each key from the environment, the node itself or the mirror."""
     raw = table.get("node")
     if raw is None:
@@ -127,9 +125,7 @@ def _nodes(
     nodes = []
     for number, entry in enumerate(raw, start=1):
         named = entry.get("name")
-        inside = f"{where}: " + (
-            f"node {keys.shown(named)}" if isinstance(named, str) else f"[[node]] {number}"
-        )
+        inside = f"{where}: " + (f"node {keys.shown(named)}" if isinstance(named, str) else f"[[node]] {number}")
         _refuse_unknown(inside, entry, [*keys.NODE, *keys.SHARED], keys.MIRROR, "above the first [[node]]")
         values = {key: keys.read(inside, key, rule, entry) for key, rule in keys.NODE.items()}
         for key, rule in keys.SHARED.items():

@@ -16,16 +16,17 @@ LARGEST_FILE = 1 << 20
 """Bytes; 32 nodes with every key take less than 10 KiB."""
 
 
-def load(
-    mirror: str, etc: str | Path = "/etc/dkrepl", environ: Mapping[str, str] = os.environ
-) -> Description:
+def load(mirror: str, etc: str | Path = "/etc/dkrepl", environ: Mapping[str, str] = os.environ) -> Description:
     """Return the description of a mirror; raises NotFound (no file) or DescriptionError (a wrong one)."""
     return load_file(Path(etc) / f"{mirror}.toml", environ)
 
 
-def load_file(path: Path, environ: Mapping[str, str] = os.environ) -> Description:
-    """Return the description in a file named ``<mirror>.toml``; raises as ``load`` does."""
-    if path.suffix != ".toml":
+def load_file(path: Path, environ: Mapping[str, str] = os.environ, name: str | None = None) -> Description:
+    """Return the description in a file named ``<mirror>.toml``, or in any if its mirror's name is given.
+
+    Raises as ``load`` does.
+    """
+    if name is None and path.suffix != ".toml":
         raise DescriptionError(f"{path}: a description file is named after its mirror: <mirror>.toml")
     try:
         with path.open("rb") as file:
@@ -42,7 +43,7 @@ def load_file(path: Path, environ: Mapping[str, str] = os.environ) -> Descriptio
     except UnicodeDecodeError as error:
         byte = f"byte {error.start} is {data[error.start]:#04x}"
         raise DescriptionError(f"{path}: not UTF-8 text: {byte}") from None
-    return parse(text, path.stem, environ)
+    return parse(text, name or path.stem, environ)
 
 
 def which_node(description: Description, asked: str | None = None, hostname: str | None = None) -> Node:
@@ -84,9 +85,7 @@ def only_mirror(paths: Paths) -> str:
         return mirrors[0]
     if mirrors:
         raise UsageError(f"several mirrors are described here, name one: {', '.join(mirrors)}")
-    raise NotFound(
-        f"no mirror is described in {paths.etc}: begin with `dkrepl config example > {paths.etc}/r0.toml`"
-    )
+    raise NotFound(f"no mirror is described in {paths.etc}: begin with `dkrepl config example > {paths.etc}/r0.toml`")
 
 
 def _no_such(path: Path) -> str:

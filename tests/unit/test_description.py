@@ -175,9 +175,7 @@ def test_the_example_is_a_description_and_shows_the_defaults() -> None:
 
 
 KIB_POWERS = st.integers(min_value=0, max_value=8)
-KEYS = st.sampled_from(
-    ["async_limit", "on_full", "control_port", "block", "extent", "size", "window", "resync_rate"]
-)
+KEYS = st.sampled_from(["async_limit", "on_full", "control_port", "block", "extent", "size", "window", "resync_rate"])
 VALUES = st.sampled_from(
     ['"64KiB"', "3", '"bitmap"', '"4MiB"', "true", "1.5", "[]", "{}", "1979-05-27", "-1", '""', "nan"]
 )

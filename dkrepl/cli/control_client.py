@@ -1,0 +1,169 @@
+"""Asks a mirror's daemon over its control socket: one request, some progress, one answer.
+
+Every wait has a deadline: the daemon has ``silence`` seconds for each line. While it works on something
+long it sends progress, or ``{"progress": null}`` to say no more than that it lives.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dkrepl.core import errors
+from dkrepl.core.errors import DaemonNotRunning, DkreplError, HostError, NotFound, ProtocolError, TimedOut
+from dkrepl.io.paths import Paths
+
+SILENCE = 10.0
+"""Seconds without a line after which the daemon counts as stuck."""
+LONGEST_LINE = 16 << 20
+"""Bytes; the longest answer there is, 32 targets with 1000 ranges each, takes less than 3 MiB."""
+
+Progress = Callable[[Any], None]
+
+
+class _Failure(msgspec.Struct):
+    code: int
+    name: str
+    message: str
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    ok: Any = msgspec.UNSET
+    progress: Any = msgspec.UNSET
+    error: _Failure | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def ask(
+    paths: Paths,
+    mirror: str,
+    command: str,
+    arguments: dict[str, Any] | None = None,
+    on_progress: Progress | None = None,
+    silence: float | None = None,
+    endless: bool = False,
+) -> Any:
+    """Return the ``ok`` of the daemon's answer; ``on_progress`` is called with each progress before it.
+
+    ``silence`` is in seconds, SILENCE without; ``endless`` waits for as long as the daemon lives. Raises
+    DaemonNotRunning, NotFound (no such mirror here), TimedOut (silence), ProtocolError (an answer without
+    sense), HostError (not allowed), and whatever error the daemon answers with.
+    """
+    limit = SILENCE if silence is None else silence
+    with _connect(paths, mirror) as connection:
+        try:
+            connection.sendall(msgspec.json.encode({"command": command, **(arguments or {})}) + b"\n")
+            for line in _lines(connection, mirror, None if endless else limit):
+                reply = _read(line, mirror)
+                if isinstance(reply.error, _Failure):
+                    raise _as_raised(reply.error)
+                if reply.ok is not msgspec.UNSET:
+                    return reply.ok
+                if on_progress is not None and reply.progress:
+                    on_progress(reply.progress)
+        except TimeoutError:
+            raise TimedOut(
+                f"the daemon of mirror {mirror} did not answer for {limit:g} s: "
+                f"look at `journalctl -u dkrepl@{mirror}`, then `systemctl restart dkrepl@{mirror}`"
+            ) from None
+        except (ConnectionError, BrokenPipeError):
+            pass
+    raise DaemonNotRunning(
+        f"the daemon of mirror {mirror} went away before it answered: look at `journalctl -u dkrepl@{mirror}`"
+    )
+
+
+def _connect(paths: Paths, mirror: str) -> socket.socket:
+    path = paths.socket(mirror)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(SILENCE)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        raise _not_connected(paths, mirror, path, error) from None
+    return connection
+
+
+def _not_connected(paths: Paths, mirror: str, path: Path, error: OSError) -> DkreplError:
+    if isinstance(error, PermissionError):
+        return HostError(f"you may not ask the daemon of mirror {mirror} ({path}): become root")
+    if isinstance(error, BlockingIOError | TimeoutError):
+        return TimedOut(f"the daemon of mirror {mirror} does not accept connections: ask again in a moment")
+    if error.errno is None or error.errno == errno.ENAMETOOLONG:
+        return HostError(f"the control socket's path is too long for Linux, choose a shorter --run: {path}")
+    if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return HostError(f"the control socket {path} of mirror {mirror} cannot be used: {error.strerror}")
+    if not paths.description(mirror).exists():
+        from dkrepl.io.description_file import list_mirrors
+
+        known = ", ".join(list_mirrors(paths)) or "none"
+        return NotFound(f"there is no mirror {mirror} here ({paths.etc} describes: {known})")
+    return DaemonNotRunning(
+        f"the daemon of mirror {mirror} is not running: start it with `systemctl start dkrepl@{mirror}`"
+    )
+
+
+def _lines(connection: socket.socket, mirror: str, silence: float | None) -> Iterator[bytes]:
+    """Yield the lines of the answer until the daemon closes; raises TimeoutError when it is silent."""
+    pending = bytearray()
+    searched = 0
+    deadline = _deadline(silence)
+    while True:
+        end = pending.find(b"\n", searched)
+        if end >= 0:
+            line = bytes(pending[:end])
+            del pending[: end + 1]
+            searched = 0
+            yield line
+            deadline = _deadline(silence)
+            continue
+        searched = len(pending)
+        if searched > LONGEST_LINE:
+            raise not_understood(mirror, f"a line beyond {LONGEST_LINE} bytes")
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        chunk = connection.recv(1 << 16)
+        if not chunk:
+            return
+        pending += chunk
+
+
+def _deadline(silence: float | None) -> float | None:
+    return None if silence is None else time.monotonic() + silence
+
+
+def _read(line: bytes, mirror: str) -> _Line:
+    try:
+        reply = _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        reply = _Line()
+    if [reply.ok, reply.progress, reply.error].count(msgspec.UNSET) != 2:
+        raise not_understood(mirror, "no line of the control protocol")
+    return reply
+
+
+def not_understood(mirror: str, what: str) -> ProtocolError:
+    """Return the error for an answer that makes no sense here."""
+    return ProtocolError(
+        f"the daemon of mirror {mirror} gave an answer that this dkrepl does not understand ({what}): "
+        f"if it is of another version, `systemctl restart dkrepl@{mirror}`"
+    )
+
+
+def _as_raised(failure: _Failure) -> DkreplError:
+    """Return the error of the daemon as this side's error of the same name, its sentence unchanged."""
+    for kind in DkreplError.__subclasses__():
+        if kind.__name__ == failure.name:
+            return kind(failure.message)
+    return errors.DkreplError(failure.message)

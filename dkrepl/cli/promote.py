@@ -1,0 +1,41 @@
+"""``dkrepl promote``: make this node the source."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
+from dkrepl.cli.control_client import ask
+from dkrepl.cli.output import print_done
+
+
+def command(
+    context: typer.Context,
+    mirror: MirrorArgument = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also where data may be lost or the copy is in the middle of a resync."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make this node the source, so that its applications can open the device.
+
+    Needed after `dkrepl demote` on the old source (switchover), or when the old source is dead (failover).
+    Refused, with what would be lost, while a living source is connected or this copy is incomplete; --force
+    does it all the same. Make sure first that a source which cannot be reached is really down: two sources
+    are a split-brain.
+
+    \b
+    Examples:
+      dkrepl promote r0
+      dkrepl promote r0 --force
+
+    \b
+    Exit codes: 0 this node is the source, 4 the daemon is not running, 5 refused, 6 no such mirror.
+    """
+    paths = paths_of(context)
+    name = resolve_mirror(paths, mirror)
+    answer = ask(paths, name, "promote", {"force": force})
+    print_done(answer, as_json, f"{name}: this node is the source, the device is {paths.device(name)}")
