@@ -30,7 +30,7 @@ class BufferPool:
         self._limit = limit
         self._made = 0
         self._free: deque[mmap.mmap] = deque()
-        self._loans: set[_Loan] = set()
+        self._loans: dict[int, _Loan] = {}  # by id: a reference hashes as what it refers to
         self._exporter = ctypes.c_ubyte * size
 
     @property
@@ -54,10 +54,10 @@ class BufferPool:
         exporter = self._exporter.from_buffer(buffer)
         loan = _Loan(exporter, self._came_back)
         loan.buffer = buffer
-        self._loans.add(loan)
+        self._loans[id(loan)] = loan
         return memoryview(exporter).cast("B")[:length]
 
     def _came_back(self, loan: weakref.ref[ctypes.Array[ctypes.c_ubyte]]) -> None:
         assert isinstance(loan, _Loan)
-        self._loans.discard(loan)
+        del self._loans[id(loan)]
         self._free.append(loan.buffer)
