@@ -48,8 +48,8 @@ INIT_IN = Struct("<IIII")
 OUT_HEADER = Struct("<IiQ")
 #: fuse_out_header and fuse_write_out: len, error, unique, size, padding.
 WRITTEN = Struct("<IiQII")
-#: struct fuse_init_out up to flags2, then 24 bytes unused.
-INIT_OUT = Struct("<IIIIHHIIHHI24x")
+#: struct fuse_init_out up to flags2, then 28 bytes unused.
+INIT_OUT = Struct("<IIIIHHIIHHI28x")
 #: struct fuse_open_out: fh, open_flags, backing_id.
 OPEN_OUT = Struct("<QIi")
 #: struct fuse_attr_out: attr_valid, attr_valid_nsec, dummy, then struct fuse_attr.
