@@ -84,6 +84,7 @@ integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root
 molecule: $(READY)  ## deploy three containers with Ansible and test the mirror in them (root)
 	@$(BIN)/python -m demo.check root fuse loop containers molecule
 	$(BIN)/molecule test
+	@rm -rf .cache/molecule-logs
 
 test: setup lint unit simulation integration molecule  ## all of the above
 	@echo 'make test: everything passed.'

@@ -1,0 +1,92 @@
+"""What a deployment leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import MIRROR, NODES, TARGETS, UNIT, Node
+
+PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+
+
+def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ansible/site.yml on the nodes as a user would."""
+    return subprocess.run(
+        [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "--inventory=molecule/default/inventory",
+            "ansible/site.yml",
+            *arguments,
+        ],
+        cwd=PROJECT,
+        env=dict(os.environ, ANSIBLE_CONFIG=str(PROJECT / "ansible.cfg")),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_the_unit_is_active_and_starts_at_boot(nodes: dict[str, Node], name: str) -> None:
+    service = nodes[name].host.service(UNIT)
+    assert service.is_running
+    assert service.is_enabled
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_the_description_is_the_same_everywhere_and_valid(nodes: dict[str, Node], alpha: Node, name: str) -> None:
+    path = f"/etc/dkrepl/{MIRROR}.toml"
+    assert nodes[name].sh(f"sha256sum < {path}") == alpha.sh(f"sha256sum < {path}")
+    nodes[name].sh(f"dkrepl config check {MIRROR}")
+
+
+def test_the_source_serves_its_device(alpha: Node) -> None:
+    status = alpha.status()
+    assert (status["role"], status["state"], status["device"]) == ("source", "Serving", f"/dev/dkrepl/{MIRROR}")
+    assert alpha.sh(f"blockdev --getsize64 /dev/dkrepl/{MIRROR}") == str(status["size"])
+
+
+def test_both_targets_are_in_sync_in_their_modes(alpha: Node) -> None:
+    states = {target["name"]: (target["mode"], target["state"]) for target in alpha.status()["targets"]}
+    assert states == {"beta": ("sync", "InSync"), "gamma": ("async", "InSync")}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_knows_that_it_is_in_sync(nodes: dict[str, Node], name: str) -> None:
+    status = nodes[name].status()
+    assert (status["role"], status["state"], status["source"]) == ("target", "InSync", "alpha")
+
+
+def test_check_mode_finds_nothing_to_change() -> None:
+    done = playbook("--check", "--diff")
+    assert done.returncode == 0, done.stdout[-3000:]
+    recap = done.stdout.partition("PLAY RECAP")[2]
+    assert recap.count("changed=0") == len(NODES), recap
+
+
+def test_a_store_that_holds_something_is_refused_and_left_alone(nodes: dict[str, Node], tmp_path: Path) -> None:
+    beta = nodes["beta"]
+    beta.sh("truncate -s 64M /srv/precious.img && mkfs.ext4 -q -L precious /srv/precious.img")
+    before = beta.sh("sha256sum < /srv/precious.img")
+    variables = tmp_path / "variables.json"
+    members = (
+        '{"name": "beta", "address": "10.213.72.12", "store": "/srv/precious.img",'
+        ' "options": {"control_port": 7500, "data_port": 7501}},'
+        '{"name": "gamma", "address": "10.213.72.13", "store": "/srv/other.img",'
+        ' "options": {"control_port": 7500, "data_port": 7501}}'
+    )
+    variables.write_text(
+        '{"dkrepl_mirrors": [{"name": "r1", "size": "64MiB", "source": "beta", "nodes": [' + members + "]}]}"
+    )
+    try:
+        done = playbook("--limit", "beta", "--extra-vars", f"@{variables}")
+        assert done.returncode != 0
+        assert "ext4" in done.stdout
+        assert beta.sh("sha256sum < /srv/precious.img") == before
+    finally:
+        beta.sh("rm -rf /etc/dkrepl/r1.toml /srv/precious.img /var/lib/dkrepl/r1")

@@ -1,0 +1,97 @@
+"""What is written on the source's device arrives, whatever happens on the way."""
+
+from __future__ import annotations
+
+from conftest import BLOCK, DEVICE, EXTENT, MIRROR, TARGETS, UNIT, Node, assert_equal_copies, in_sync, quiet
+
+
+def resent(alpha: Node) -> dict[str, int]:
+    """Bytes of data that resync has sent to each target since the source's daemon started."""
+    return {name: int(alpha.target(name)["resent_bytes"]) for name in TARGETS}
+
+
+def test_a_file_system_is_equal_on_all_three_nodes(nodes: dict[str, Node], alpha: Node) -> None:
+    alpha.sh(f"mkfs.ext4 -q -F {DEVICE} && mkdir -p /mnt/r0 && mount {DEVICE} /mnt/r0")
+    alpha.sh("cp -a /usr/lib/python3.11 /mnt/r0/tree && umount /mnt/r0", seconds=120)
+    assert_equal_copies(nodes)
+    # The copy is a whole file system, not only equal bytes.
+    for name in TARGETS:
+        nodes[name].sh("cp --sparse=always /var/lib/dkrepl/r0.img /var/tmp/copy.img && e2fsck -fn /var/tmp/copy.img")
+        nodes[name].sh("rm /var/tmp/copy.img")
+
+
+def test_a_target_that_was_away_gets_the_blocks_that_were_written_and_no_others(
+    nodes: dict[str, Node], alpha: Node
+) -> None:
+    for name in TARGETS:
+        before = resent(alpha)
+        nodes[name].sh(f"systemctl stop {UNIT}")
+        alpha.wait(f"{name} gone", lambda name=name: alpha.target(name)["state"] == "Disconnected")
+        # Ten blocks, far from each other.
+        for index in range(10):
+            alpha.sh(f"dd if=/dev/urandom of={DEVICE} bs={BLOCK} count=1 seek={index * 100} oflag=direct conv=fsync")
+        dirty = alpha.target(name)["dirty_blocks"]
+        assert 10 <= dirty <= 10 + 1, "only the blocks written may be dirty"
+        nodes[name].sh(f"systemctl start {UNIT}")
+        in_sync(alpha)
+        target = alpha.target(name)
+        assert target["last_resync"]["kind"] == "partial"
+        assert target["resent_bytes"] - before[name] <= dirty * BLOCK
+        assert target["resent_bytes"] - before[name] >= 9 * BLOCK
+    assert_equal_copies(nodes)
+
+
+def test_a_target_restarted_during_writes_comes_back_by_partial_resync(nodes: dict[str, Node], alpha: Node) -> None:
+    quiet(alpha)
+    area = 32 * 1024 * 1024
+    before = resent(alpha)
+    alpha.sh(
+        f"fio --name=load --filename={DEVICE} --direct=1 --rw=randwrite --bs=4k --size={area} --time_based --runtime=20"
+        " --iodepth=8 --ioengine=libaio --rate=8m --output=/tmp/fio.log >/dev/null 2>&1 &"
+    )
+    for name in TARGETS:
+        old = nodes[name].main_pid()
+        nodes[name].sh(f"systemctl restart {UNIT}")
+        assert nodes[name].main_pid() != old
+        alpha.wait(f"{name} back", lambda name=name: alpha.target(name)["state"] == "InSync")
+        target = alpha.target(name)
+        assert target["last_resync"]["kind"] == "partial"
+        assert 0 < target["resent_bytes"] - before[name] <= area
+    alpha.wait("the end of the load", lambda: not alpha.host.process.filter(comm="fio"), 40)
+    assert "err= 0" in alpha.sh("cat /tmp/fio.log"), "the application must not notice"
+    assert_equal_copies(nodes)
+
+
+def test_a_killed_source_uses_its_intent_log(nodes: dict[str, Node], alpha: Node) -> None:
+    quiet(alpha)
+    area = 16 * 1024 * 1024
+    old = alpha.main_pid()
+    alpha.sh(
+        f"fio --name=load --filename={DEVICE} --direct=1 --rw=randwrite --bs=4k --size={area} --time_based --runtime=30"
+        " --iodepth=8 --ioengine=libaio --output=/tmp/fio.log >/dev/null 2>&1 &"
+    )
+    alpha.wait("some writes", lambda: alpha.status()["counters"]["writes"] > 1000)
+    alpha.sh(f"kill -KILL {old}")
+    alpha.wait("a new daemon", lambda: alpha.main_pid() not in (old, "0"))
+    alpha.wait("service", lambda: alpha.status()["state"] == "Serving")
+    alpha.sh("pkill -x fio || true")
+    in_sync(alpha)
+    for name in TARGETS:
+        target = alpha.target(name)
+        assert target["last_resync"]["kind"] == "partial", "the intent log has to spare the whole copy"
+        # Rounded up to extents, of which the load touched those of its area.
+        assert target["resent_bytes"] <= area + EXTENT
+    assert_equal_copies(nodes)
+
+
+def test_a_killed_target_comes_back(nodes: dict[str, Node], alpha: Node) -> None:
+    for name in TARGETS:
+        old = nodes[name].main_pid()
+        nodes[name].sh(f"kill -KILL {old}")
+        nodes[name].wait("a new daemon", lambda name=name, old=old: nodes[name].main_pid() not in (old, "0"))
+        in_sync(alpha)
+    assert_equal_copies(nodes)
+
+
+def test_verify_agrees(alpha: Node) -> None:
+    alpha.sh(f"dkrepl verify {MIRROR}", seconds=120)
