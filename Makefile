@@ -34,15 +34,16 @@ host-packages:
 	@packaging/host-packages
 
 $(READY): requirements.lock pyproject.toml
-	@python=$$(packaging/find-python); \
-	[[ -x $(BIN)/python ]] || "$$python" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@[[ -x $(BIN)/python ]] || "$$(packaging/find-python)" -m venv $(VENV)
+	@echo 'installing dkrepl and its tools into $(VENV)'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	    --constraint requirements.lock --editable '.[test,deploy]'
 	@touch $@
 
 lock:  ## pin every dependency anew in requirements.lock
+	@mkdir -p .cache
 	@[[ -x $(LOCK_VENV)/bin/pip-compile ]] || { "$$(packaging/find-python)" -m venv $(LOCK_VENV) \
-	    && $(LOCK_VENV)/bin/pip install --quiet --disable-pip-version-check pip-tools; }
+	    && $(LOCK_VENV)/bin/pip install -qq --disable-pip-version-check pip-tools; }
 	@{ echo '# The versions that dkrepl is tested with. Made by "make lock" from pyproject.toml.'; \
 	   $(LOCK_VENV)/bin/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header \
 	     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
@@ -91,7 +92,7 @@ test: setup lint unit simulation integration molecule  ## all of the above
 
 bench: setup  ## compare with bare loop, FUSE and qemu (root, takes minutes)
 	@packaging/host-packages bench
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements.lock \
 	    --editable '.[test,deploy,bench]'
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m tests.bench
