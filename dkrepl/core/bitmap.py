@@ -21,7 +21,7 @@ class IntentBitmap:
     ``blocks`` is the number of blocks of the mirror, ``extent_blocks`` (a multiple of 8) those of an extent.
     """
 
-    __slots__ = ("bits", "blocks", "extent_blocks", "extents", "_memory", "_seals")
+    __slots__ = ("_memory", "_seals", "bits", "blocks", "extent_blocks", "extents")
 
     def __init__(self, bits_memory: Buffer, seals_memory: Buffer, blocks: int, extent_blocks: int) -> None:
         if extent_blocks % 8:

@@ -87,6 +87,6 @@ class HostError(DkreplError):
 
 def table() -> list[tuple[int, str, str]]:
     """Return (exit code, class name, meaning) of every error, by code."""
-    classes = [DkreplError, *DkreplError.__subclasses__()]
+    classes: list[type[DkreplError]] = [DkreplError, *DkreplError.__subclasses__()]
     rows = [(cls.exit_code, cls.__name__, (cls.__doc__ or "").strip()) for cls in classes]
     return sorted(rows)

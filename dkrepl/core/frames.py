@@ -157,8 +157,8 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     for op, length, offset in records:
         if op not in allowed:
             raise ProtocolError(f"a stream record has the operation {op}, not allowed in its kind; it was dropped")
-        if op in _DATA_OPS:
-            if offset + length > limit or not length:
+        if op in _DATA_OPS or op == DIGEST:
+            if offset + length > limit or not length or (op == DIGEST and length > MAX_DATA):
                 raise ProtocolError("a stream record reaches outside the device; it was dropped")
             if op == WRITE:
                 total += length

@@ -63,7 +63,8 @@ def decide(source: NodeMetadata, hello: Hello, dirty: bool) -> Decision:
         if not source.generation and hello.store_state == "Empty" and source.store_state == "Empty":
             return Decision("Nothing", "NewAndEmpty", "both copies are new and empty")
         return Decision("Full", "NewTarget", f"{who} joins for the first time")
-    known = {source.generation, *source.history, ""}
+    record = source.peers.get(who)
+    known = {source.generation, *source.history, *(record.generations if record else ()), ""}
     if hello.generation not in known:
         if source.generation in hello.history or (not source.generation and hello.generation):
             return Decision(
@@ -77,12 +78,13 @@ def decide(source: NodeMetadata, hello: Hello, dirty: bool) -> Decision:
             f"{who} (generation {hello.generation}) and this source ({source.generation}) each hold writes that the "
             "other lacks; decide which copy to keep",
         )
-    record = source.peers.get(who)
     if record is None or not record.join:
         return Decision("Full", "NotTracked", f"no bitmap has been kept for {who} since it was last in sync")
     if record.join != hello.join:
         return Decision(
-            "Full", "OldMetadata", f"the metadata of {who} is from another time (joining {hello.join}, not {record.join})"
+            "Full",
+            "OldMetadata",
+            f"the metadata of {who} is from another time (joining {hello.join}, not {record.join})",
         )
     if dirty or hello.store_state == "Inconsistent":
         return Decision("Partial", "Dirty", "the intent bitmap names what to copy")

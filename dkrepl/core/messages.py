@@ -118,7 +118,7 @@ class Bye(Message, frozen=True):
 AnyMessage = Hello | Welcome | Refuse | Ready | Alive | Detach | Trouble | Digest | Bye
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(AnyMessage)
+_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
 
 
 def encode(message: Message) -> bytes:

@@ -19,9 +19,14 @@ HISTORY = 16  # generations remembered
 
 
 class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a source remembers of one target: the number of its last joining; 0 means never."""
+    """What a source remembers of one target.
+
+    ``join`` is the number of its last joining (0: never); ``generations`` those that it may have recorded since.
+    """
 
     join: int = 0
+    generations: tuple[str, ...] = ()
+    paused: bool = False
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +50,7 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def minted(self, generation: str) -> NodeMetadata:
         """Return the record after a new generation; the old one goes into the history."""
         history = ((self.generation, *self.history) if self.generation else self.history)[:HISTORY]
-        return msgspec.structs.replace(self, generation=generation, history=history, store_state="Consistent")
+        return msgspec.structs.replace(self, generation=generation, history=history)
 
 
 def pack(metadata: NodeMetadata) -> bytes:

@@ -1,0 +1,78 @@
+"""What the core asks of the outside world; the daemon carries these out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dkrepl.core.messages import Message
+from dkrepl.core.metadata import NodeMetadata
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send a control message to a peer, by its name."""
+
+    peer: str
+    message: Message
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Publish an in-band mark for one target: ``op`` with ``number``, at this place of the stream."""
+
+    peer: str
+    op: int
+    number: int
+    length: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class NewGeneration:
+    """Publish a GENERATION record, with this seq, to every target in the stream."""
+
+    seq: int
+    generation: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Make things durable, in this order: the store, the bitmaps, the active record, the metadata.
+
+    Answer with ``committed(number)`` or ``commit_failed(number, why)``.
+    """
+
+    number: int
+    sync_store: bool = False
+    sync_bitmaps: bool = False
+    active: tuple[int, frozenset[int]] | None = None  # (serial, extents)
+    metadata: NodeMetadata | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Tell the administrator: a stable name, a level, and fields."""
+
+    name: str
+    level: str = "info"
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Connect:
+    """Target: subscribe at the peer that is source to the topics of this place in its stream."""
+
+    peer: str
+    group: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class Disconnect:
+    """Target: drop every subscription at a peer."""
+
+    peer: str
+
+
+Action = Send | Publish | NewGeneration | Commit | Event | Connect | Disconnect

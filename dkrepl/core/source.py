@@ -1,0 +1,575 @@
+"""The source of a mirror: a state machine that takes events and gives actions (sans-I/O).
+
+States of a target as seen from here, and what moves it (every other event leaves the state as it is):
+
+    Disconnected  Hello accepted -> Connecting;  Hello refused -> Refused;  pause -> Paused
+    Connecting    Ready -> Resyncing;  silence or deadline -> Disconnected
+    Resyncing     all copied and confirmed -> InSync;  Trouble, Detach -> Behind;  silence -> Disconnected
+    InSync        window full under "bitmap", Trouble -> Behind;  silence -> Disconnected
+    Behind        Hello -> Connecting;  silence -> Disconnected
+    Refused       Hello accepted -> Connecting;  silence -> Disconnected
+    Paused        resume -> Disconnected
+
+Rules kept here: R1 by ``admit`` (nothing is written while its extent is not active), R4 and R5 by ``Stream``,
+R7 by ``decide`` and by minting a generation before the first answer that a lost target does not know of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import replace as replaced
+
+import msgspec
+
+from dkrepl.core import frames
+from dkrepl.core.actions import Action, Commit, Event, NewGeneration, Publish, Send
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.description import Description
+from dkrepl.core.generation import decide
+from dkrepl.core.intent_log import IntentLog
+from dkrepl.core.messages import (
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    Alive,
+    AnyMessage,
+    Bye,
+    Detach,
+    Hello,
+    Ready,
+    Refuse,
+    Trouble,
+    Welcome,
+)
+from dkrepl.core.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.resync import ZERO_EXTENTS, RateLimit, Resync
+from dkrepl.core.stream import Stream
+from dkrepl.core.target_view import TargetState, TargetView
+
+SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
+_PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
+_RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
+_STALL = 4  # peer timeouts without progress after which a target leaves the stream
+_ACTIVATE_AHEAD = 16  # extents made active at once for a resync
+
+
+class Source:
+    """``identity()`` gives a new random identity (16 hex digits); ``now`` is a monotonic clock, in seconds."""
+
+    def __init__(
+        self,
+        description: Description,
+        node: str,
+        metadata: NodeMetadata,
+        bitmaps: Mapping[str, IntentBitmap],
+        intent: IntentLog,
+        session: int,
+        identity: Callable[[], str],
+    ) -> None:
+        self.description = description
+        self.node = node
+        self.metadata = metadata
+        self.intent = intent
+        self.session = session
+        self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
+        self.actions: list[Action] = []
+        self.commit_error: str | None = None
+        self._identity = identity
+        self._shift = description.block.bit_length() - 1
+        self._extent_shift = description.extent.bit_length() - 1
+        peers = description.peers(node)
+        self.views = {
+            peer.name: TargetView(
+                peer.name,
+                peer.mode,
+                peer.on_full,
+                peer.async_limit,
+                description.window,
+                i,
+                SLOTS,
+                bitmaps[peer.name],
+            )
+            for i, peer in enumerate(peers)
+        }
+        for view in self.views.values():
+            view.rate_limit = RateLimit(description.resync_rate)
+            record = metadata.peers.get(view.name)
+            if record is not None and record.paused:
+                view.state, view.reason = "Paused", "paused by the administrator"
+        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
+        self._mint_needed = True
+        self._commits = 0
+        self._minting = 0
+        self._intent_commit = 0
+        self._joining: dict[int, str] = {}
+        self._timeout = description.peer_timeout
+        self._beat_at = 0.0
+        self._commit_retry_at = 0.0
+        self._stopping = False
+
+    # --- the data path -------------------------------------------------------------------------------
+
+    def admit(self, offset: int, length: int) -> bool:
+        """Whether a change of ``length`` bytes at ``offset`` may be made now (R1, R7).
+
+        If not, the caller keeps the request and asks again after the next commit; what it needs is noted.
+        """
+        first = offset >> self._extent_shift
+        end = ((offset + length - 1) >> self._extent_shift) + 1
+        active = self.intent.active
+        if end - first == 1 and first in active and not self._mint_needed:
+            active[first] = self.stream.log.seq + 1
+            return True
+        if self._mint_needed or not self.intent.covers(first, end):
+            self.intent.want(first, end)
+            return False
+        for extent in range(first, end):
+            active[extent] = self.stream.log.seq + 1
+        return True
+
+    def local_error(self, seq: int, now: float) -> None:
+        """The write ``seq`` failed at the local store: what its blocks hold is unknown, so they must be copied."""
+        self.stream.log.forget(seq)
+        for view in self.stream.members:
+            self._detach(view, "Behind", "SourceStoreError", "the source's store failed a write", now)
+
+    def drop_overfull(self, now: float) -> None:
+        """Take out of the stream whoever's window is full under ``on_full = "bitmap"`` (R5)."""
+        for view in self.stream.overfull():
+            text = "its window is full; it will catch up from the bitmap"
+            self._detach(view, "Behind", "WindowFull", text, now)
+
+    def store_synced(self, seq: int) -> None:
+        """The local store is flushed: everything up to ``seq`` is durable here."""
+        self.stream.local_durable = max(self.stream.local_durable, seq)
+
+    # --- messages ------------------------------------------------------------------------------------
+
+    def on_message(self, peer: str, message: AnyMessage, now: float) -> None:
+        """Take a control message from ``peer``, whose name the transport has established."""
+        view = self.views.get(peer)
+        if isinstance(message, Hello):
+            self._on_hello(peer, message, now)
+            return
+        if view is None:
+            return
+        view.heard = now
+        if isinstance(message, Bye):
+            self.lost(peer, "it was stopped", now)
+        elif isinstance(message, Alive):
+            joined = view.in_stream or view.state == "Connecting"
+            if message.join and (message.join != view.join or not joined):
+                self._send(peer, Detach(message.join, "NotJoined", "the source does not know this joining"))
+        elif isinstance(message, Ready):
+            if message.join == view.join and view.state == "Connecting":
+                self._on_ready(view, now)
+        elif (
+            isinstance(message, Trouble)
+            and message.join == view.join
+            and (view.in_stream or view.state == "Connecting")
+        ):
+            self._event("target_trouble", "warning", target=peer, code=message.code, reason=message.text)
+            self._detach(view, "Behind", message.code, message.text, now)
+
+    def on_ack(self, peer: str, ack: frames.Ack, now: float) -> None:
+        """Take a confirmation. One that cannot be true detaches the target."""
+        view = self.views.get(peer)
+        if view is None or not view.in_stream or ack.join != view.join or ack.session != self.session:
+            return
+        view.heard = now
+        resync = view.resync
+        sent = resync.rseq if resync else ack.resync_durable
+        seq = self.stream.log.seq
+        if not (view.durable <= ack.durable <= ack.applied <= seq and ack.applied >= view.applied) or not (
+            ack.resync_durable <= ack.resync_applied <= sent
+        ):
+            self._event("target_trouble", "error", target=peer, code="BadAck", reason="it confirmed what was not sent")
+            self._detach(view, "Behind", "BadAck", "a confirmation names writes that were never sent", now)
+            return
+        oldest = min(member.durable for member in self.stream.members)
+        view.advance(ack.applied, ack.durable, self.stream.log, now)
+        if resync is not None:
+            self._resync_confirmed(view, resync, ack.resync_durable, now)
+        if view.generation_seq and ack.durable >= view.generation_seq:
+            view.generation_seq = 0
+            self._remember(view, generations=(self.generation,))
+        if self.stream.confirmed > oldest:
+            self.stream.log.trim(self.stream.confirmed)
+
+    def lost(self, peer: str, why: str, now: float) -> None:
+        """The transport, or the peer itself, says that ``peer`` is gone."""
+        view = self.views.get(peer)
+        if view is not None and view.state not in ("Disconnected", "Paused"):
+            self._leave(view, "Disconnected", why, now)
+
+    def _on_hello(self, peer: str, hello: Hello, now: float) -> None:
+        view = self.views.get(peer)
+        if hello.protocol_min > PROTOCOL_MAX or hello.protocol_max < PROTOCOL_MIN:
+            self._refuse(
+                peer,
+                view,
+                "TooNew" if hello.protocol_min > PROTOCOL_MAX else "TooOld",
+                (
+                    f"{peer} speaks protocol {hello.protocol_min} to {hello.protocol_max}, the source "
+                    f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; upgrade the older of the two"
+                ),
+                now,
+            )
+            return
+        if view is None or hello.node != peer:
+            self._refuse(peer, None, "UnknownNode", f"{peer} is not a node of {self.description.name}", now)
+            return
+        view.heard = now
+        if view.state == "Paused":
+            self._send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", self.node))
+            return
+        if view.state == "Connecting" and hello.join < view.join and now < view.deadline - self._timeout:
+            if view.probe_wait:
+                self._welcome(view, now)  # its Hello and our Welcome crossed
+            return
+        if view.in_stream or view.state == "Connecting":
+            self._leave(view, "Disconnected", "it connected anew", now)
+        decision = decide(self.metadata, hello, view.bitmap.any())
+        if decision.action == "Refuse":
+            self._refuse(peer, view, decision.code, decision.text, now)
+            return
+        if decision.action == "Full":
+            # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
+            view.bitmap.fill(1)
+        view.join += 1
+        record = self.metadata.peers.get(peer, PeerRecord())
+        view.join = max(view.join, record.join + 1, hello.join + 1)
+        self._state(view, "Connecting", decision.text)
+        view.deadline = now + 2 * self._timeout
+        view.probe_at, view.probe_wait = 0.0, 0.0
+        self._remember(view, join=view.join, generations=(hello.generation, self.metadata.generation))
+        number = self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
+        self._joining = {n: p for n, p in self._joining.items() if p != peer} | {number: peer}
+        self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
+
+    def _welcome(self, view: TargetView, now: float) -> None:
+        meta = self.metadata
+        action = "Copy" if view.bitmap.any() else "Nothing"
+        self._send(
+            view.name,
+            Welcome(
+                PROTOCOL_MAX,
+                view.join,
+                self.session,
+                view.group,
+                view.slot,
+                meta.mirror_id,
+                meta.generation,
+                list(meta.history),
+                action,
+                self.node,
+            ),
+        )
+        view.probe_at, view.probe_wait = now, _PROBE_FIRST
+
+    def _on_ready(self, view: TargetView, now: float) -> None:
+        if not view.probe_wait:
+            return
+        blocks = view.bitmap.bits[: view.bitmap.blocks]
+        self._state(view, "Resyncing", None)
+        self.stream.enter(view, now)
+        view.resync = Resync(blocks, self.description.block, now)
+        self.actions.append(Publish(view.name, frames.START, view.resync.total))
+        view.dropped_at = None
+        self._finish_if_all_sent(view)
+
+    # --- resync --------------------------------------------------------------------------------------
+
+    def next_resync(self, now: float, skip: Container[str] = ()) -> tuple[TargetView, int, int] | None:
+        """Return (target, first, end): stale blocks to copy next, or None. Their extents are active (R1).
+
+        Targets take turns; those named in ``skip`` are left out.
+        """
+        for view in self.stream.members:
+            resync = view.resync
+            if resync is None or resync.finishing or view.name in skip or view.rate_limit.delay(now):
+                continue
+            found = resync.next_run()
+            if found is None:
+                continue
+            first, end = found
+            per = self.description.extent // self.description.block
+            low = first // per
+            if low not in self.intent.active:
+                self._activate_for(resync, first // per)
+                continue
+            high = low + 1
+            while high * per < end and high in self.intent.active and high - low < ZERO_EXTENTS:
+                high += 1
+            self.stream.members = (*(m for m in self.stream.members if m is not view), view)  # in turn
+            return view, first, min(end, high * per)
+        return None
+
+    def resync_sent(self, view: TargetView, first: int, end: int, data_bytes: int) -> int:
+        """Blocks ``first`` to ``end`` - 1 are published to ``view`` at this place of the stream; return the rseq.
+
+        Rule R3: the caller has read them after the last write and publishes them before the next.
+        """
+        assert view.resync is not None
+        per = self.description.extent // self.description.block
+        self.intent.pin(first // per, (end - 1) // per + 1)
+        view.rate_limit.spend(data_bytes)
+        view.resent_bytes += data_bytes
+        return view.resync.sent(first, end, data_bytes)
+
+    def resync_step_done(self, view: TargetView) -> None:
+        """Ends the resync of ``view`` with a mark if nothing is left; to be called after the last message."""
+        if view.in_stream:
+            self._finish_if_all_sent(view)
+
+    def cannot_copy(self, name: str, why: str, now: float) -> None:
+        """Blocks for a resync cannot be read here: the target waits, and tries again later."""
+        view = self.views[name]
+        view.retry = _RETRY_LAST
+        self._detach(view, "Behind", "SourceStoreError", why, now)
+
+    def _activate_for(self, resync: Resync, extent: int) -> None:
+        per = self.description.extent // self.description.block
+        wanted = extent
+        for _ in range(_ACTIVATE_AHEAD):
+            self.intent.want(wanted, wanted + 1)
+            block = resync.stale.find(1, (wanted + 1) * per)
+            if block < 0:
+                return
+            wanted = block // per
+
+    def _finish_if_all_sent(self, view: TargetView) -> None:
+        resync = view.resync
+        if resync is not None and resync.all_sent and not resync.finishing:
+            resync.rseq += 1
+            resync.finishing = resync.rseq
+            generation = int(self.generation or "0", 16)
+            self.actions.append(Publish(view.name, frames.SYNCED, resync.rseq, 0, generation))
+
+    def _resync_confirmed(self, view: TargetView, resync: Resync, durable: int, now: float) -> None:
+        per = self.description.extent // self.description.block
+        freed = view.advance_resync(durable, self.stream.log)
+        for first, end in freed:
+            self.intent.unpin(first // per, (end - 1) // per + 1)
+        if freed:
+            view.applied_at = view.durable_at = now
+        if resync.finishing and durable >= resync.finishing:
+            view.resync = None
+            view.last_resync = {
+                "kind": resync.kind,
+                "seconds": round(now - resync.started, 3),
+                "copied_bytes": resync.total * self.description.block,
+                "sent_bytes": resync.sent_bytes,
+            }
+            view.in_sync_at = now
+            self._state(view, "InSync", None)
+
+    # --- time, commits -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Let time pass: heartbeats, deadlines, probes, ageing of extents, commits that are due."""
+        for view in self.views.values():
+            self._check_deadlines(view, now)
+            if view.state == "Connecting" and view.probe_wait and now >= view.probe_at:
+                self.actions.append(Publish(view.name, frames.PROBE, 0))
+                view.probe_at = now + view.probe_wait
+                view.probe_wait = min(_PROBE_LAST, view.probe_wait * 2)
+        if now >= self._beat_at:
+            self._beat_at = now + self._timeout / 5
+            for view in self.views.values():
+                if view.state not in ("Disconnected",):
+                    self._send(view.name, self._alive(view, now))
+        self.plan(now)
+
+    def plan(self, now: float, everything: bool = False) -> None:
+        """Begin the commits that are needed: a generation, active extents."""
+        if now < self._commit_retry_at:
+            return
+        if self._mint_needed and not self._minting and (self.intent.wanted or self.stream.waiting):
+            self._mint()
+        planned = self.intent.plan(self.stream.confirmed, now, everything)
+        if planned is not None:
+            active, leaving = planned
+            for view in self.views.values():
+                view.bitmap.seal(leaving)
+            self._intent_commit = self._commit(Commit(0, bool(leaving), bool(leaving), (self.intent.serial, active)))
+
+    def committed(self, number: int, now: float) -> None:
+        """A commit is durable."""
+        self.commit_error = None
+        if number == self._intent_commit:
+            self._intent_commit = 0
+            self.intent.committed(self.stream.log.seq)
+        elif number == self._minting:
+            self._minting = 0
+            self._minted()
+        elif (peer := self._joining.pop(number, None)) is not None:
+            view = self.views[peer]
+            if view.state == "Connecting":
+                self._welcome(view, now)
+
+    def commit_failed(self, number: int, why: str, now: float) -> None:
+        """A commit could not be made durable; whatever waited for it has not happened."""
+        self.commit_error = why
+        self._commit_retry_at = now + 1.0
+        self._event("commit_failed", "error", reason=why)
+        if number == self._intent_commit:
+            self._intent_commit = 0
+            self.intent.failed()
+        elif number == self._minting:
+            self._minting = 0
+        elif (peer := self._joining.pop(number, None)) is not None:
+            self._detach(
+                self.views[peer],
+                "Behind",
+                "SourceMetadata",
+                f"the source cannot record the joining: {why}",
+                now,
+            )
+
+    def _mint(self) -> None:
+        """Begin a new generation; it counts once it is durable."""
+        generation = self._identity()
+        members = {view.name for view in self.stream.members}
+        peers = {
+            name: msgspec.structs.replace(record, generations=(*record.generations, generation))
+            if name in members
+            else record
+            for name, record in self.metadata.peers.items()
+        }
+        self.metadata = msgspec.structs.replace(self.metadata.minted(generation), peers=peers, store_state="Consistent")
+        self._minting = self._commit(Commit(0, metadata=self.metadata))
+
+    def _minted(self) -> None:
+        previous, self.generation = self.generation, self.metadata.generation
+        self._mint_needed = False
+        self.stream.hold = False
+        self._event("generation_minted", generation=self.generation, previous=previous)
+        if self.stream.members:
+            seq = self.stream.control_record()
+            for view in self.stream.members:
+                view.generation_seq = seq
+            self.actions.append(NewGeneration(seq, self.generation))
+
+    def _commit(self, commit: Commit) -> int:
+        self._commits += 1
+        self.actions.append(replaced(commit, number=self._commits))
+        return self._commits
+
+    def _check_deadlines(self, view: TargetView, now: float) -> None:
+        if view.state == "Disconnected" or view.state == "Paused":
+            return
+        if now - view.heard > self._timeout:
+            self._leave(view, "Disconnected", f"nothing heard for {self._timeout:g} s", now)
+        elif view.state == "Connecting" and now > view.deadline:
+            self._detach(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
+        elif view.in_stream:
+            seq = self.stream.log.seq
+            copying = view.resync is not None and bool(view.resync.on_way or view.resync.finishing)
+            if view.applied == seq and not copying:
+                view.applied_at = now
+            if view.durable == seq and not copying:
+                view.durable_at = now
+            if now - min(view.applied_at, view.durable_at) > _STALL * self._timeout:
+                self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
+
+    # --- leaving and changing state ------------------------------------------------------------------
+
+    def _detach(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
+        """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
+        lasted = now - view.in_sync_at if view.in_sync_at is not None else 0.0
+        view.retry = 0.5 if lasted > _RETRY_LAST else min(_RETRY_LAST, max(0.5, view.retry * 2))
+        self._send(view.name, Detach(view.join, code, text[:1000], view.retry))
+        self._leave(view, state, text, now)
+
+    def _leave(self, view: TargetView, state: TargetState, reason: str | None, now: float) -> None:
+        if view.in_stream:
+            per = self.description.extent // self.description.block
+            if view.resync is not None:
+                for run in view.resync.on_way:
+                    self.intent.unpin(run.first // per, (run.end - 1) // per + 1)
+            view.resync = None
+            view.dropped_at = now
+            view.in_sync_at = None
+            self._state(view, state, reason)
+            self.stream.leave(view)
+            # R7: from the next answer on, the data has a past that this target does not know.
+            self._mint_needed = True
+            self.stream.hold = self.stream.waiting
+        else:
+            self._state(view, state, reason)
+
+    def _refuse(self, peer: str, view: TargetView | None, code: str, text: str, now: float) -> None:
+        self._send(peer, Refuse(code, text[:1000], self.node))
+        if view is not None:
+            view.heard = now
+            if view.state == "Refused" and view.reason == text:
+                return
+            self._leave(view, "Refused", text, now)
+        self._event("target_refused", "warning", target=peer, code=code, reason=text)
+
+    def pause(self, name: str, now: float) -> None:
+        """Keep a target out of the stream until ``resume``; remembered across restarts."""
+        view = self.views[name]
+        self._remember(view, paused=True)
+        self._commit(Commit(0, metadata=self.metadata))
+        if view.state != "Paused":
+            self._send(name, Detach(view.join, "Paused", "paused at the source", 1.0))
+            self._leave(view, "Paused", "paused by the administrator", now)
+
+    def resume(self, name: str, now: float) -> None:
+        """Let a paused target join again."""
+        view = self.views[name]
+        self._remember(view, paused=False)
+        self._commit(Commit(0, metadata=self.metadata))
+        if view.state == "Paused":
+            self._leave(view, "Disconnected", "resumed; waiting for it", now)
+
+    def resync(self, name: str, full: bool, now: float) -> None:
+        """Make a target join anew now; with ``full`` every block is copied."""
+        view = self.views[name]
+        if full:
+            view.bitmap.fill(1)
+        view.retry = 0.0
+        if view.state not in ("Disconnected", "Paused"):
+            self._detach(view, "Behind", "Resync", "a resync was asked for", now)
+
+    def _remember(
+        self,
+        view: TargetView,
+        join: int | None = None,
+        generations: tuple[str, ...] | None = None,
+        paused: bool | None = None,
+    ) -> None:
+        record = self.metadata.peers.get(view.name, PeerRecord())
+        record = PeerRecord(
+            record.join if join is None else join,
+            record.generations if generations is None else tuple(dict.fromkeys(generations)),
+            record.paused if paused is None else paused,
+        )
+        self.metadata = msgspec.structs.replace(self.metadata, peers=self.metadata.peers | {view.name: record})
+
+    def _alive(self, view: TargetView, now: float) -> Alive:
+        resync = view.resync
+        if resync is None:
+            return Alive(view.join, self.session, view.state)
+        block = self.description.block
+        return Alive(
+            view.join,
+            self.session,
+            view.state,
+            (resync.total - resync.done) * block,
+            resync.total * block,
+            resync.rate(now),
+        )
+
+    def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
+        if state != view.state:
+            level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
+            self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)
+        view.state, view.reason = state, reason
+
+    def _send(self, peer: str, message: AnyMessage) -> None:
+        self.actions.append(Send(peer, message))
+
+    def _event(self, name: str, level: str = "info", **fields: object) -> None:
+        self.actions.append(Event(name, level, fields))

@@ -1,0 +1,317 @@
+"""A target of a mirror: a state machine that takes events and gives actions (sans-I/O).
+
+    Disconnected  no source answers: says Hello to every peer, with a capped back-off
+    Connecting    Welcome seen: records the joining, subscribes, answers the probe, waits for START
+    Resyncing     in the stream; resync blocks arrive between live writes
+    InSync        in the stream; SYNCED seen, recorded and confirmed
+    Behind        the source put it out of the stream; says Hello again after the pause that it was told
+    Paused, Refused   the source said so, with a reason; asks again now and then
+
+Rules kept here: R3, for only what follows the last applied write without a gap is applied; R6, for the copy is
+recorded as Inconsistent before the first resync block is applied and as Consistent only after SYNCED; R9, for what
+is malformed, out of order or of an old session is never applied.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dkrepl.core import frames
+from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, Send
+from dkrepl.core.description import Description
+from dkrepl.core.messages import (
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    Alive,
+    AnyMessage,
+    Bye,
+    Detach,
+    Hello,
+    Message,
+    Ready,
+    Refuse,
+    Trouble,
+    Welcome,
+)
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.target_view import TargetState
+
+Verdict = Literal["apply", "ignore", "barrier"]
+_HELLO_FIRST, _HELLO_LAST = 0.2, 2.0  # seconds between Hellos
+_ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
+
+
+class Target:
+    """``now`` is a monotonic clock, in seconds."""
+
+    def __init__(self, description: Description, node: str, metadata: NodeMetadata, software: str) -> None:
+        self.description = description
+        self.node = node
+        self.metadata = metadata
+        self.state: TargetState = "Disconnected"
+        self.reason: str | None = "no source has answered yet"
+        self.source: str | None = None
+        self.session = 0
+        self.join = 0
+        self.applied = 0  # seq of the newest live write applied
+        self.resync_applied = 0
+        self.actions: list[Action] = []
+        self.progress: Alive | None = None  # what the source last said of the resync
+        self.commit_error: str | None = None
+        self._software = software
+        self._peers = [peer.name for peer in description.peers(node)]
+        self._timeout = description.peer_timeout
+        self._heard = 0.0
+        self._beat_at = 0.0
+        self._hello_at = 0.0
+        self._hello_wait = _HELLO_FIRST
+        self._commits = 0
+        self._waiting: dict[int, str] = {}  # commits on their way, and what follows them
+        self._subscribed = False
+        self._started = False
+        self._after: tuple[int, int] = (0, 0)
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is in the stream of a source."""
+        return self._started
+
+    # --- the stream ----------------------------------------------------------------------------------
+
+    def admit(self, message: frames.StreamMessage, now: float) -> Verdict:
+        """Decide on a checked stream message.
+
+        "apply": its records follow what was applied; the caller applies them and calls ``did_apply``. "ignore": not
+        for now. "barrier": recorded first; the caller flushes the store, carries out the actions, and takes no
+        further message until ``barrier`` is false.
+        """
+        if message.session != self.session:
+            return "ignore"
+        kind = message.kind
+        if kind == frames.LIVE:
+            if not self._started:
+                return "ignore"
+            if message.first != self.applied + 1:
+                if message.first + len(message.records) <= self.applied + 1:
+                    return "ignore"
+                self._trouble("Gap", f"writes {self.applied + 1} to {message.first - 1} of the stream are missing", now)
+                return "ignore"
+            self._heard = now
+            return "apply"
+        if message.join != self.join:
+            return "ignore"
+        self._heard = now
+        if kind == frames.RESYNC:
+            if not self._started:
+                return "ignore"
+            if message.first != self.resync_applied + 1 or message.position != self.applied:
+                self._trouble("Gap", "a message of the resync is missing or out of order", now)
+                return "ignore"
+            return "apply"
+        return self._mark(message, now)
+
+    def did_apply(self, message: frames.StreamMessage) -> bool:
+        """The records of a message are in the store; returns whether a barrier follows (a flush or a generation)."""
+        if message.kind == frames.RESYNC:
+            self.resync_applied = message.first
+            return False
+        self.applied += len(message.records)
+        op, _, offset = message.records[-1]
+        if op == frames.GENERATION:
+            minted = self.metadata.minted(f"{offset:016x}")
+            if minted.store_state == "Empty":
+                minted = msgspec.structs.replace(minted, store_state="Consistent")
+            self._commit_then("generation", minted)
+        return op in (frames.FLUSH, frames.GENERATION)
+
+    def bad_frame(self, why: str, now: float) -> None:
+        """A frame failed its checks: nothing of it was applied, and the stream has a gap from here on (R9)."""
+        if self._started:
+            self._trouble("BadFrame", why, now)
+
+    def store_failed(self, why: str, now: float) -> None:
+        """The store failed a write or a flush: what it holds after the last confirmation is unknown."""
+        self._event("store_failed", "error", reason=why)
+        self._trouble("StoreError", why, now)
+
+    @property
+    def barrier(self) -> bool:
+        """Whether a record must become durable before the next stream message is taken."""
+        return bool(self._waiting)
+
+    def _mark(self, message: frames.StreamMessage, now: float) -> Verdict:
+        op, _, offset = message.records[0]
+        if op == frames.PROBE:
+            if self.state == "Connecting" and not self._started and self.source:
+                self._send(self.source, Ready(self.join))
+        elif op == frames.START and not self._started:
+            self._started = True
+            self.applied, self.resync_applied = message.position, 0
+            self._state("Resyncing", None)
+            if message.first and self.metadata.store_state != "Inconsistent":
+                # R6: before the first block of a resync can be applied.
+                self._commit_then("inconsistent", msgspec.structs.replace(self.metadata, store_state="Inconsistent"))
+                return "barrier"
+        elif op == frames.SYNCED and self._started:
+            if message.first != self.resync_applied + 1 or message.position != self.applied:
+                self._trouble("Gap", "a message of the resync is missing or out of order", now)
+                return "ignore"
+            generation = f"{offset:016x}" if offset else ""
+            metadata = self.metadata
+            if generation and generation != metadata.generation:
+                metadata = metadata.minted(generation)
+            if generation or metadata.store_state == "Inconsistent":
+                metadata = msgspec.structs.replace(metadata, store_state="Consistent")
+            self.resync_applied = message.first
+            self._commit_then("synced", metadata)
+            return "barrier"
+        elif op == frames.DIGEST and self._started:
+            return "apply"
+        return "ignore"
+
+    # --- messages ------------------------------------------------------------------------------------
+
+    def on_message(self, peer: str, message: AnyMessage, now: float) -> None:
+        """Take a control message of ``peer``."""
+        if isinstance(message, Welcome):
+            self._on_welcome(peer, message, now)
+        elif isinstance(message, Refuse):
+            if self.source in (None, peer) and not self._started and message.code != "NotSource":
+                self._heard = now
+                self.source = peer
+                self._hello_at = now + _ASK_AGAIN
+                self._state("Paused" if message.code == "Paused" else "Refused", message.text)
+        elif peer != self.source:
+            return
+        elif isinstance(message, Detach):
+            self._heard = now
+            if message.join == self.join or message.code in ("Paused", "NotJoined"):
+                self._leave("Paused" if message.code == "Paused" else "Behind", message.text, now, message.retry)
+        elif isinstance(message, Alive):
+            if self._started and message.session != self.session:
+                self._leave("Disconnected", "the source was restarted", now, 0.0)
+                return
+            self._heard = now
+            self.progress = message if message.join == self.join and message.total_bytes else None
+        elif isinstance(message, Bye):
+            self._leave("Disconnected", f"{peer} was stopped", now, _HELLO_FIRST)
+
+    def _on_welcome(self, peer: str, message: Welcome, now: float) -> None:
+        if self._started or (self.state == "Connecting" and peer != self.source and self.source is not None):
+            return
+        if message.join <= self.metadata.join or self._waiting:
+            return
+        known = self.metadata.mirror_id
+        if known and known != message.mirror_id:
+            self._state("Refused", f"{peer} offers another mirror ({message.mirror_id}); check the description")
+            return
+        if self._subscribed and self.source:
+            self.actions.append(Disconnect(self.source))
+            self._subscribed = False
+        self.source, self.session, self.join = peer, message.session, message.join
+        self._heard = now
+        self._started = False
+        self._after = (message.group, message.slot)
+        self._state("Connecting", None)
+        # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
+        self._commit_then(
+            "joined", msgspec.structs.replace(self.metadata, mirror_id=message.mirror_id, join=message.join)
+        )
+
+    # --- time, commits -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Let time pass: Hellos, heartbeats, the deadline of silence."""
+        if self.state != "Disconnected" and now - self._heard > self._timeout:
+            self._leave("Disconnected", f"nothing heard from {self.source} for {self._timeout:g} s", now, 0.0)
+        if self.state in ("Disconnected", "Behind", "Paused", "Refused") and now >= self._hello_at:
+            self._hello(now)
+        if now >= self._beat_at:
+            self._beat_at = now + self._timeout / 5
+            if self.source:
+                joined = self._started or self.state == "Connecting"
+                self._send(self.source, Alive(self.join if joined else 0, self.session, self.state))
+
+    def _hello(self, now: float) -> None:
+        if self._waiting:
+            return
+        meta = self.metadata
+        hello = Hello(
+            PROTOCOL_MIN,
+            PROTOCOL_MAX,
+            meta.mirror,
+            meta.mirror_id,
+            self.node,
+            meta.size,
+            meta.block,
+            meta.generation,
+            list(meta.history),
+            meta.store_state,
+            meta.join,
+            self._software,
+        )
+        for peer in self._peers:
+            self._send(peer, hello)
+        if self.state in ("Paused", "Refused"):
+            self._hello_at = now + _ASK_AGAIN
+        else:
+            self._hello_at = now + self._hello_wait
+            self._hello_wait = min(_HELLO_LAST, self._hello_wait * 2)
+
+    def committed(self, number: int, now: float) -> None:
+        """A record is durable."""
+        self.commit_error = None
+        what = self._waiting.pop(number, None)
+        if what == "joined" and self.state == "Connecting" and self.source:
+            group, slot = self._after
+            self.actions.append(Connect(self.source, group, slot))
+            self._subscribed = True
+        elif what == "synced" and self._started:
+            self._hello_wait = _HELLO_FIRST
+            self.progress = None
+            self._state("InSync", None)
+
+    def commit_failed(self, number: int, why: str, now: float) -> None:
+        """A record could not be made durable: nothing may be applied that rests on it."""
+        self._waiting.pop(number, None)
+        self.commit_error = why
+        self._trouble("MetadataError", why, now)
+
+    def _commit_then(self, what: str, metadata: NodeMetadata) -> None:
+        self._commits += 1
+        self.metadata = metadata
+        self._waiting[self._commits] = what
+        self.actions.append(Commit(self._commits, sync_store=what in ("synced", "generation"), metadata=metadata))
+
+    # --- leaving and changing state ------------------------------------------------------------------
+
+    def _trouble(self, code: str, text: str, now: float) -> None:
+        if self.source and self.join:
+            self._send(self.source, Trouble(self.join, code, text[:1000]))
+        self._leave("Behind", text, now, 0.5)
+
+    def _leave(self, state: TargetState, reason: str, now: float, retry: float) -> None:
+        if self._subscribed and self.source:
+            self.actions.append(Disconnect(self.source))
+        self._subscribed = self._started = False
+        self.session = self.join = 0
+        self.progress = None
+        if state == "Disconnected":
+            self.source = None
+        self._hello_wait = _HELLO_FIRST
+        self._hello_at = now + retry
+        self._state(state, reason)
+
+    def _state(self, state: TargetState, reason: str | None) -> None:
+        if state != self.state:
+            level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
+            self._event("target_state", level, target=self.node, before=self.state, after=state, reason=reason)
+        self.state, self.reason = state, reason
+
+    def _send(self, peer: str, message: Message) -> None:
+        self.actions.append(Send(peer, message))
+
+    def _event(self, name: str, level: str = "info", **fields: object) -> None:
+        self.actions.append(Event(name, level, fields))

@@ -1,0 +1,112 @@
+"""The source's view of one target: its joining, what it has confirmed, and whether writes must wait for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.resync import RateLimit, Resync
+from dkrepl.core.write_log import DURABLE_LIMIT, WriteLog
+
+TargetState = Literal["Disconnected", "Connecting", "Resyncing", "InSync", "Behind", "Paused", "Refused"]
+STATES: tuple[TargetState, ...] = (
+    "Disconnected",  # not connected; the bitmap collects
+    "Connecting",  # handshake under way
+    "Resyncing",  # in the stream, and blocks of the bitmap are being copied
+    "InSync",  # in the stream, no dirty block but those in the window
+    "Behind",  # connected, out of the stream; will resync
+    "Paused",  # kept out of the stream by the administrator
+    "Refused",  # may not join; the reason says why
+)
+IN_STREAM = frozenset(("Resyncing", "InSync"))
+
+
+class TargetView:
+    """``limit`` is in writes, ``window`` in bytes; both bound what is sent and not yet confirmed (rule R5)."""
+
+    def __init__(
+        self,
+        name: str,
+        mode: str,
+        on_full: str,
+        limit: int,
+        window: int,
+        index: int,
+        slots: int,
+        bitmap: IntentBitmap,
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self.on_full = on_full
+        self.limit = limit
+        self.window = window
+        self.group, self.slot = divmod(index, slots)
+        self.bitmap = bitmap
+        self.state: TargetState = "Disconnected"
+        self.reason: str | None = None
+        self.join = 0
+        self.applied = 0
+        self.durable = 0
+        self.resync: Resync | None = None
+        self.rate_limit = RateLimit(0)
+        self.heard = 0.0
+        self.applied_at = 0.0
+        self.durable_at = 0.0
+        self.dropped_at: float | None = None
+        self.in_sync_at: float | None = None
+        self.retry = 0.0
+        self.probe_at = 0.0
+        self.probe_wait = 0.0
+        self.deadline = 0.0
+        self.generation_seq = 0
+        self.resent_bytes = 0
+        self.last_resync: dict[str, object] | None = None
+
+    @property
+    def in_stream(self) -> bool:
+        """Whether live writes are published to it."""
+        return self.state in IN_STREAM
+
+    @property
+    def bit(self) -> int:
+        """Its bit in the mask of its group."""
+        return 1 << self.slot
+
+    def holds(self, seq: int, log: WriteLog) -> bool:
+        """Whether the answer to write ``seq`` must wait for this target (it is in the stream).
+
+        Rule R4: a sync target holds a write until it has applied it. Rule R5: under ``on_full = "block"`` an async
+        one holds it while more than its window is unconfirmed. ``log`` still has every write after ``durable``.
+        """
+        if self.mode == "sync":
+            return seq > self.applied or seq - self.durable > DURABLE_LIMIT
+        return self.on_full == "block" and seq > self.durable and self.over(seq, log)
+
+    def over(self, seq: int, log: WriteLog) -> bool:
+        """Whether the writes up to ``seq`` overfill its window."""
+        return (
+            seq - self.applied > self.limit
+            or seq - self.durable > DURABLE_LIMIT
+            or log.bytes_between(self.applied, seq) > self.window
+        )
+
+    def advance(self, applied: int, durable: int, log: WriteLog, now: float) -> None:
+        """Take a confirmation of live writes; clears what rule R2 allows. Both are at most ``log.seq``."""
+        if applied > self.applied:
+            self.applied, self.applied_at = applied, now
+        if durable > self.durable:
+            older, self.durable, self.durable_at = self.durable, durable, now
+            keep = None if self.resync is None else self.resync.unsynced
+            log.clear_confirmed(self.bitmap.bits, older, durable, keep)
+
+    def advance_resync(self, durable: int, log: WriteLog) -> list[tuple[int, int]]:
+        """Take a confirmation of resync messages up to ``durable``; return the block ranges that it frees."""
+        resync = self.resync
+        if resync is None:
+            return []
+        freed = resync.confirmed(durable)
+        bits = self.bitmap.bits
+        for run in freed:
+            # Rule R2: a block written live since keeps its bit until that write is durable as well.
+            log.clear_range(bits, run.first, run.end, self.durable, resync.unsynced)
+        return [(run.first, run.end) for run in freed]

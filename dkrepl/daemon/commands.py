@@ -1,0 +1,225 @@
+"""What can be asked of a running daemon over its control socket, one function a command.
+
+Runs in a client's thread; whatever touches the core's state is done in the loop (``in_loop``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from dkrepl.core.errors import NotFound, Refused, TimedOut, UsageError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.daemon import status, verify
+from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.source_runtime import SourceRuntime
+from dkrepl.daemon.target_runtime import TargetRuntime
+
+Answer = Iterator[tuple[str, dict[str, Any]]]
+Result = TypeVar("Result")
+_LOOP_SECONDS = 8.0  # that the loop may take to answer
+_MOST_RANGES = 1000
+
+
+class Commands:
+    """Carries out commands on a runtime; ``stop`` ends it cleanly."""
+
+    def __init__(
+        self,
+        runtime: SourceRuntime | TargetRuntime,
+        reactor: Reactor,
+        events: EventLog,
+        stop: Callable[[], None],
+    ) -> None:
+        self.role_changed = False
+        self._runtime = runtime
+        self._reactor = reactor
+        self._events = events
+        self._stop = stop
+        self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
+            "status": self._status,
+            "events": self._events_since,
+            "pause": self._pause,
+            "resume": self._resume,
+            "resync": self._resync,
+            "verify": self._verify,
+            "intent": self._intent,
+            "promote": self._promote,
+            "demote": self._demote,
+        }
+
+    def carry_out(self, command: str, arguments: dict[str, Any]) -> Answer:
+        """Yield ("progress", ...) any number of times, then ("ok", ...). Raises ``DkreplError``."""
+        handler = self._commands.get(command)
+        if handler is None:
+            raise UsageError(f"the daemon knows no command {command!r}; it knows {', '.join(self._commands)}")
+        yield from handler(arguments)
+
+    def in_loop(self, work: Callable[[], Result]) -> Result:
+        """Run ``work`` in the loop and return its result. Raises ``TimedOut`` if the loop does not get to it."""
+        finished = threading.Event()
+        outcome: list[Any] = [None, None]
+
+        def run() -> None:
+            try:
+                outcome[0] = work()
+            except Exception as error:
+                outcome[1] = error
+            finished.set()
+
+        self._reactor.post(run)
+        if not finished.wait(_LOOP_SECONDS):
+            raise TimedOut(f"the daemon's loop did not answer within {_LOOP_SECONDS:g} s; its store may be stuck")
+        if outcome[1] is not None:
+            raise outcome[1]
+        result: Result = outcome[0]
+        return result
+
+    def _status(self, _: dict[str, Any]) -> Answer:
+        runtime = self._runtime
+        if isinstance(runtime, SourceRuntime):
+            found = self.in_loop(lambda: status.of_source(runtime))
+        else:
+            found = self.in_loop(lambda: status.of_target(runtime))
+        yield "ok", found | status.of_host(runtime.node.store)
+
+    def _events_since(self, arguments: dict[str, Any]) -> Answer:
+        since = arguments.get("since")
+        if since is not None and not isinstance(since, int | float):
+            raise UsageError("since is a time in Unix seconds")
+        found, position = self._events.since(since)
+        for event in found:
+            yield "progress", event
+        while arguments.get("follow"):
+            new, position = self._events.wait(position, 5.0)
+            for event in new:
+                yield "progress", event
+            if not new:
+                yield "progress", {}
+        yield "ok", {}
+
+    def _pause(self, arguments: dict[str, Any]) -> Answer:
+        return self._each(arguments, lambda runtime, name, now: runtime.source.pause(name, now))
+
+    def _resume(self, arguments: dict[str, Any]) -> Answer:
+        return self._each(arguments, lambda runtime, name, now: runtime.source.resume(name, now))
+
+    def _resync(self, arguments: dict[str, Any]) -> Answer:
+        full = bool(arguments.get("full"))
+        return self._each(arguments, lambda runtime, name, now: runtime.source.resync(name, full, now))
+
+    def _verify(self, arguments: dict[str, Any]) -> Answer:
+        runtime = self._source("verify")
+        return verify.verify(runtime, self._names(runtime, arguments), self.in_loop)
+
+    def _intent(self, arguments: dict[str, Any]) -> Answer:
+        runtime = self._source("show the intent log")
+        name = arguments.get("target")
+        names = self._names(runtime, {"targets": [name] if name else []})
+
+        def collect() -> list[dict[str, Any]]:
+            block, size = runtime.description.block, runtime.description.size
+            rows = []
+            for target in names:
+                bitmap = runtime.source.views[target].bitmap
+                dirty = bitmap.count()
+                rows.append(
+                    {
+                        "name": target,
+                        "block": block,
+                        "blocks": bitmap.blocks,
+                        "dirty_blocks": dirty,
+                        "dirty_bytes": min(dirty * block, size),
+                        "ranges": [
+                            {"offset": first * block, "length": min(end * block, size) - first * block}
+                            for first, end in bitmap.runs(_MOST_RANGES)
+                        ],
+                        "active_extents": len(runtime.source.intent.active),
+                    }
+                )
+            return rows
+
+        yield "ok", {"targets": self.in_loop(collect)}
+
+    def _promote(self, arguments: dict[str, Any]) -> Answer:
+        runtime = self._runtime
+        if isinstance(runtime, SourceRuntime):
+            raise Refused(f"{runtime.node.name} is already the source of {runtime.description.name}")
+        force = bool(arguments.get("force"))
+
+        def check() -> None:
+            target = runtime.target
+            if target.state in ("Connecting", "Resyncing", "InSync", "Behind", "Paused"):
+                raise Refused(
+                    f"{target.source} is alive and source of {runtime.description.name}; demote it first, or stop it"
+                )
+            # R6: a copy in the middle of a resync is a mixture of two states.
+            if target.metadata.store_state == "Inconsistent" and not force:
+                raise Refused(
+                    f"the copy on {runtime.node.name} is in the middle of a resync and holds parts of two states; "
+                    "promote another node, or give --force to use it as it is"
+                )
+            if not target.metadata.mirror_id and not force:
+                raise Refused(f"{runtime.node.name} has never been in sync; promote another node, or give --force")
+
+        def become(metadata: NodeMetadata) -> NodeMetadata:
+            mirror_id = metadata.mirror_id or uuid.uuid4().hex
+            return msgspec.structs.replace(
+                metadata, role="source", peers={}, store_state="Consistent", mirror_id=mirror_id
+            )
+
+        self.in_loop(check)
+        return self._change_role(become)
+
+    def _demote(self, _: dict[str, Any]) -> Answer:
+        runtime = self._source("be demoted")
+        users = runtime.device.users()
+        if users:
+            raise Refused(f"{runtime.device.link} is in use ({'; '.join(users)}); stop that first")
+        return self._change_role(lambda metadata: msgspec.structs.replace(metadata, role="target", peers={}))
+
+    def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
+        runtime = self._runtime
+        role = "target" if isinstance(runtime, SourceRuntime) else "source"
+        runtime.becomes = become
+        self._events.tell("role_changes", fields={"role": role})
+        self.role_changed = True
+        self._stop()
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": role}
+
+    def _each(self, arguments: dict[str, Any], act: Callable[[SourceRuntime, str, float], None]) -> Answer:
+        runtime = self._source("do that")
+        names = self._names(runtime, arguments)
+
+        def work() -> list[dict[str, Any]]:
+            now = time.monotonic()
+            for name in names:
+                act(runtime, name, now)
+            return [{"name": name, "state": runtime.source.views[name].state} for name in names]
+
+        yield "ok", {"targets": self.in_loop(work)}
+
+    def _source(self, what: str) -> SourceRuntime:
+        runtime = self._runtime
+        if isinstance(runtime, SourceRuntime):
+            return runtime
+        where = runtime.target.source or "not known now"
+        raise Refused(f"{runtime.node.name} is a target and cannot {what}; ask the source ({where})")
+
+    @staticmethod
+    def _names(runtime: SourceRuntime, arguments: dict[str, Any]) -> list[str]:
+        names = arguments.get("targets") or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UsageError("targets is a list of names")
+        for name in names:
+            if name not in runtime.source.views:
+                raise NotFound(
+                    f"{name} is not a target of this mirror; its targets are {', '.join(runtime.source.views)}"
+                )
+        return names or list(runtime.source.views)

@@ -1,0 +1,76 @@
+"""The one loop of a daemon: waits for descriptors and for time, and takes work that other threads hand in.
+
+Everything that touches the core or a ZeroMQ socket runs here. Threads (flushes, commits, cold reads, the control
+socket) give their results back with ``post``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+
+TICK = 0.05  # seconds between calls of the tick, at the least
+
+
+class Reactor:
+    """Handlers are called with no arguments; one that raises ends the daemon, for its state is then unknown."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._posted: deque[Callable[[], None]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._handlers[self._wake] = self._run_posted
+        self.stopping = False
+        self.busy = False
+        """Whether a step has more to do at once, so that the loop must not wait."""
+        self.moved = 0
+        """Rounds of the loop: a watchdog sees by it that the loop moves."""
+
+    def watch(self, fd: int, handler: Callable[[], None]) -> None:
+        """Call ``handler`` whenever ``fd`` is readable."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def ignore(self, fd: int) -> None:
+        """Undo ``watch``; a descriptor that was not watched, or is closed, is no error."""
+        if self._handlers.pop(fd, None) is not None:
+            try:
+                self._epoll.unregister(fd)
+            except OSError:
+                return
+
+    def post(self, work: Callable[[], None]) -> None:
+        """From any thread: run ``work`` in the loop, soon."""
+        self._posted.append(work)
+        os.eventfd_write(self._wake, 1)
+
+    def run(self, step: Callable[[], None], tick: Callable[[], None]) -> None:
+        """Loop until ``stopping``: wait, call the handlers, then ``step``; and ``tick`` every ``TICK`` seconds."""
+        poll, handlers, monotonic = self._epoll.poll, self._handlers, time.monotonic
+        next_tick = 0.0
+        while not self.stopping:
+            for fd, _ in poll(0 if self.busy else TICK):
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler()
+            step()
+            self.moved += 1
+            now = monotonic()
+            if now >= next_tick:
+                next_tick = now + TICK
+                tick()
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._epoll.close()
+        os.close(self._wake)
+
+    def _run_posted(self) -> None:
+        os.eventfd_read(self._wake)
+        for _ in range(len(self._posted)):
+            self._posted.popleft()()

@@ -1,0 +1,249 @@
+"""The data path of a source: each request of the device, from its arrival to its answer.
+
+    write   admit (intent, R1) -> intend -> local store -> publish -> answer, or wait until confirmed (R4, R5)
+    read    from the store; in a worker thread if the block is not in memory
+    flush   a record in the stream and a flush of the store; answered when both are durable where they must be
+    discard, write-zeroes   as writes, in pieces, as themselves
+
+An answer that need not wait is given before the publishing of the same round: its intent is recorded, so nothing
+depends on the order of these two, and the application runs on while the round is published.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from dkrepl.core import frames
+from dkrepl.core.errors import DkreplError
+from dkrepl.core.frames import pack_record
+from dkrepl.core.source import Source
+from dkrepl.daemon.publisher import Publisher
+from dkrepl.daemon.workers import Workers
+from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, FuseSession, Request
+from dkrepl.io.store import BackingStore, StoreFailed
+
+_DRAIN = 64  # requests taken in one round
+_UNANSWERED_BYTES = 64 << 20  # of writes; beyond it no further request is taken (R5)
+_PIECE_EXTENTS = 64  # a discard is done in pieces of at most this many extents
+_EIO = 5
+
+
+class Counters:
+    """What the device has been asked since the start."""
+
+    __slots__ = ("discards", "flushes", "read_bytes", "reads", "writes", "written_bytes")
+
+    def __init__(self) -> None:
+        self.reads = self.read_bytes = self.writes = self.written_bytes = self.flushes = self.discards = 0
+
+
+class Requests:
+    """Serves the device's requests. ``tell`` reports a store's failure."""
+
+    def __init__(
+        self,
+        session: FuseSession,
+        store: BackingStore,
+        source: Source,
+        publisher: Publisher,
+        workers: Workers,
+        tell: Callable[[str, str, dict[str, object]], None],
+    ) -> None:
+        self._session = session
+        self._store = store
+        self._source = source
+        self._stream = source.stream
+        self._publisher = publisher
+        self._workers = workers
+        self._tell = tell
+        self._piece = _PIECE_EXTENTS * source.description.extent
+        self._waiting: deque[Request] = deque()
+        self._unanswered = 0
+        self._flushing = False
+        self._flush_wanted = 0
+        self._reading = 0
+        self.counters = Counters()
+        self.store_error: str | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for its answer that no further request is taken."""
+        return self._unanswered >= _UNANSWERED_BYTES
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits."""
+        return not (self._waiting or self._stream.waiting or self._flushing or self._reading)
+
+    def drain(self) -> None:
+        """Take the requests that have arrived, publish their writes, and answer what may be answered."""
+        receive, admit, write = self._session.receive, self._source.admit, self._write
+        for _ in range(_DRAIN):
+            request = receive()
+            if request is None:
+                break
+            if request.op == WRITE:
+                if admit(request.offset, request.length):
+                    write(request)
+                else:
+                    self._wait(request)
+            elif request.op == READ:
+                self._read(request)
+            elif request.op == SYNC:
+                self._sync(request)
+            elif self._empty(request):
+                continue
+            if self._unanswered >= _UNANSWERED_BYTES:
+                break
+        self.finish_round()
+
+    def finish_round(self) -> None:
+        """Answer what may be answered, publish what was collected, then see whose window is full."""
+        self.answer()
+        self._publisher.flush()
+        self._source.drop_overfull(time.monotonic())
+
+    def answer(self) -> None:
+        """Answer every write and flush that no longer waits for anything."""
+        session = self._session
+        for unique, length in self._stream.release():
+            if length >= 0:
+                self._unanswered -= length
+                session.reply_written(unique, length)
+            else:
+                session.reply_ok(unique)
+
+    def retry_waiting(self) -> None:
+        """After a commit: do what waited for an extent to be active or for a generation."""
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            if request.op == WRITE:
+                if self._source.admit(request.offset, request.length):
+                    self._unanswered -= request.length
+                    self._write(request)
+                else:
+                    self._waiting.append(request)
+            else:
+                self._empty(request)
+        self.finish_round()
+
+    def fail_waiting(self, why: str) -> None:
+        """The intent log cannot be written: what waited for it fails (R1)."""
+        self.store_error = why
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            if request.op == WRITE:
+                self._unanswered -= request.length
+            self._session.reply_error(request.unique, _EIO)
+
+    # --- one kind of request each --------------------------------------------------------------------
+
+    def _wait(self, request: Request) -> None:
+        self._unanswered += request.length
+        self._waiting.append(request)
+
+    def _write(self, request: Request) -> None:
+        offset, length, data = request.offset, request.length, request.data
+        seq = self._stream.intend(offset, length, length)
+        try:
+            self._store.write(offset, data)
+        except StoreFailed as error:
+            self._failed(seq, request, error)
+            return
+        self._publisher.add(seq, pack_record(frames.WRITE, length, offset), data)
+        self._stream.park(seq, (request.unique, length))
+        self._unanswered += length
+        counters = self.counters
+        counters.writes += 1
+        counters.written_bytes += length
+
+    def _failed(self, seq: int, request: Request, error: StoreFailed) -> None:
+        # The seq is taken: a flush goes out in its place, and the targets copy the block anew.
+        self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
+        self._publisher.flush()
+        self._source.local_error(seq, time.monotonic())
+        self._session.reply_error(request.unique, error.errno)
+        self._store_trouble(error)
+
+    def _store_trouble(self, error: DkreplError) -> None:
+        if self.store_error != str(error):
+            self._tell("store_failed", "error", {"reason": str(error)})
+        self.store_error = str(error)
+
+    def _read(self, request: Request) -> None:
+        self.counters.reads += 1
+        self.counters.read_bytes += request.length
+        unique, offset, length = request.unique, request.offset, request.length
+        try:
+            data = self._store.read_nowait(offset, length)
+        except StoreFailed as error:
+            self._session.reply_error(unique, error.errno)
+            self._store_trouble(error)
+            return
+        if data is not None:
+            self._session.reply_data(unique, data)
+            return
+
+        def done(data: bytes | None, error: DkreplError | None) -> None:
+            self._reading -= 1
+            if data is not None:
+                self._session.reply_data(unique, data)
+            else:
+                self._session.reply_error(unique, getattr(error, "errno", _EIO))
+                self._store_trouble(error or DkreplError("a read gave nothing"))
+
+        self._reading += 1
+        self._workers.run("read", lambda: self._store.read(offset, length), done)
+
+    def _empty(self, request: Request) -> bool:
+        """Do a discard or write-zeroes piece by piece; returns whether it is done (else it waits)."""
+        op = frames.DISCARD if request.op == DISCARD else frames.ZERO
+        change = self._store.discard if request.op == DISCARD else self._store.zero
+        while True:
+            length = min(request.length, self._piece - request.offset % self._piece)
+            if not self._source.admit(request.offset, length):
+                self._waiting.append(request)
+                return False
+            seq = self._stream.intend(request.offset, length, 0)
+            try:
+                change(request.offset, length)
+            except StoreFailed as error:
+                self._failed(seq, request, error)
+                return True
+            self._publisher.add(seq, pack_record(op, length, request.offset), None)
+            request.offset += length
+            request.length -= length
+            if not request.length:
+                self._stream.park(seq, (request.unique, -1))
+                self.counters.discards += 1
+                return True
+
+    def _sync(self, request: Request) -> None:
+        seq = self._stream.control_record()
+        self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
+        self._publisher.flush()
+        self._stream.park_flush(seq, (request.unique, -1))
+        self.counters.flushes += 1
+        self._flush_wanted = seq
+        if not self._flushing:
+            self._flush_store()
+
+    def _flush_store(self) -> None:
+        self._flushing = True
+        seq = self._flush_wanted
+
+        def done(_: object, error: DkreplError | None) -> None:
+            self._flushing = False
+            if error is None:
+                self._source.store_synced(seq)
+            else:
+                self._store_trouble(error)
+                for unique, _length in self._stream.fail_flushes(seq):
+                    self._session.reply_error(unique, getattr(error, "errno", _EIO))
+            if self._flush_wanted > seq:
+                self._flush_store()
+            self.answer()
+
+        self._workers.run("flush", self._store.sync, done)

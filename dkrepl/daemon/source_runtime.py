@@ -1,0 +1,317 @@
+"""A node as source: wires the core's source to the device, the store, the intent log and the sockets.
+
+Order of start: metadata, store, intent log (brought up to date), ports, FUSE mount, loop device, link, ready.
+Order of stop: link and loop device, last flush, last confirmations, clean intent log, goodbye, ports, store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from dkrepl.core import actions as act
+from dkrepl.core import frames, messages
+from dkrepl.core.description import Description, Node
+from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
+from dkrepl.core.frames import pack_record
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.source import Source
+from dkrepl.core.target_view import TargetView
+from dkrepl.daemon.device import Device
+from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.intent import IntentStore
+from dkrepl.daemon.publisher import Publisher
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.requests import Requests
+from dkrepl.daemon.resync_pump import ResyncPump
+from dkrepl.daemon.workers import Workers
+from dkrepl.io.paths import Paths
+from dkrepl.io.store import BackingStore
+from dkrepl.io.transport import SourceSockets
+
+_FRAMES_A_ROUND = 256
+_LAST_CONFIRMATIONS = 5.0  # seconds that a clean stop waits for the targets
+
+RunState = Literal["Starting", "Serving", "Stopping"]
+
+
+class SourceRuntime:
+    """Runs until ``stop`` has ended; then ``reactor.stopping`` is set."""
+
+    role: Literal["source"] = "source"
+
+    def __init__(
+        self,
+        paths: Paths,
+        description: Description,
+        node: Node,
+        metadata: NodeMetadata,
+        store: BackingStore,
+        reactor: Reactor,
+        events: EventLog,
+    ) -> None:
+        if store.size < description.size:
+            raise StoreError(
+                f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
+            )
+        self.description = description
+        self.node = node
+        self.store = store
+        self.reactor = reactor
+        self.events = events
+        self.state: RunState = "Starting"
+        self.error: DkreplError | None = None
+        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
+        self.frames_refused = 0
+        targets = [peer.name for peer in description.peers(node.name)]
+        self.intent_store = IntentStore(paths.state_dir(description.name), metadata, targets, events.tell)
+        self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
+        bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
+        self.source = Source(
+            description,
+            node.name,
+            self.intent_store.metadata,
+            bitmaps,
+            self.intent_store.log,
+            self.session,
+            lambda: os.urandom(8).hex(),
+        )
+        self.sockets = SourceSockets(description, node)
+        self._links: dict[str, bytes] = {}
+        self._guest: tuple[str, bytes] = ("", b"")
+        self._workers = Workers(reactor)
+        self.publisher = Publisher(self.sockets, self.source.stream, self.session)
+        self.device = Device(paths, description.name, description.size)
+        self.requests = Requests(self.device.session, store, self.source, self.publisher, self._workers, events.tell)
+        self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed)
+        self._fuse_watched = False
+        self._fuse_busy = False
+        self.digests: dict[tuple[str, int], str | None] = {}
+        self._digest_numbers = itertools.count(1)
+        self.digest_came = threading.Condition()
+        self._bad_frame_told = 0.0
+
+    def start(self, ready: threading.Event) -> None:
+        """Begin to serve; ``ready`` is set once the device is there (or ``error`` is set)."""
+        self.reactor.watch(self.sockets.fd, lambda: None)
+        self._watch_fuse()
+
+        def attached(error: DkreplError | None) -> None:
+            if error is not None:
+                self.error = error
+                self.reactor.stopping = True
+            else:
+                self.state = "Serving"
+                self.events.tell("device_ready", fields={"device": str(self.device.link)})
+            ready.set()
+
+        self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
+
+    # --- one round of the loop -----------------------------------------------------------------------
+
+    def step(self) -> None:
+        """What every round does after the descriptors: control frames, resync, commits, actions."""
+        sockets, source = self.sockets, self.source
+        if sockets.readable():
+            for _ in range(_FRAMES_A_ROUND):
+                self._take_frame()
+                if not sockets.readable():
+                    break
+            self.requests.answer()
+        more = False
+        if any(view.resync is not None for view in source.stream.members):
+            more = self._pump.step(self._fuse_busy)
+        self._fuse_busy = False
+        if source.intent.wanted or source.stream.hold:
+            source.plan(time.monotonic())
+        if source.actions:
+            self._perform()
+        if self.requests.full == self._fuse_watched:
+            self._watch_fuse()
+        # The sending of the above may have made frames readable without a new signal.
+        self.reactor.busy = more or sockets.readable()
+
+    def tick(self) -> None:
+        """Let time pass."""
+        self.source.tick(time.monotonic())
+        self._perform()
+        self.requests.answer()
+
+    def _watch_fuse(self) -> None:
+        fd = self.device.session.fd
+        if self.requests.full:
+            self.reactor.ignore(fd)
+        else:
+            self.reactor.watch(fd, self._fuse_ready)
+        self._fuse_watched = not self.requests.full
+
+    def _fuse_ready(self) -> None:
+        self._fuse_busy = True
+        self.requests.drain()
+
+    # --- control frames ------------------------------------------------------------------------------
+
+    def _take_frame(self) -> None:
+        received = self.sockets.receive()
+        if received is None:
+            self.frames_refused += 1
+            return
+        identity, frame = received
+        name = identity.partition(b"/")[0].decode(errors="replace")
+        now = time.monotonic()
+        try:
+            message = messages.decode(frame)
+        except ProtocolError as error:
+            self._refused(name, error, now)
+            return
+        self._guest = (name, identity)
+        link = self._links.get(name)
+        if isinstance(message, messages.Hello) and link is not None and link != identity:
+            if self.sockets.send(link, messages.encode(messages.Alive(0, self.session))):
+                text = f"another process is connected as {name}; stop one of them"
+                self.sockets.send(identity, messages.encode(messages.Refuse("DuplicateName", text, self.node.name)))
+                return
+            self._lost(name, "it was restarted", now)
+            link = None
+        if link is None and name in self.source.views:
+            link = self._links[name] = identity
+        if isinstance(message, frames.Ack):
+            if link == identity:
+                self.source.on_ack(name, message, now)
+        elif link == identity or isinstance(message, messages.Hello):
+            if isinstance(message, messages.Digest):
+                self._digest(name, message)
+            else:
+                self.source.on_message(name, message, now)
+        self._perform()
+
+    def _refused(self, name: str, error: ProtocolError, now: float) -> None:
+        self.frames_refused += 1
+        if now - self._bad_frame_told > 1.0:
+            self._bad_frame_told = now
+            fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
+            self.events.tell("frame_refused", "warning", fields)
+
+    def _digest(self, name: str, message: messages.Digest) -> None:
+        with self.digest_came:
+            if (name, message.number) in self.digests:
+                self.digests[name, message.number] = message.checksum
+                self.digest_came.notify_all()
+
+    def _lost(self, peer: str, why: str, now: float) -> None:
+        self._links.pop(peer, None)
+        self.source.lost(peer, why, now)
+
+    # --- the core's actions --------------------------------------------------------------------------
+
+    def _perform(self) -> None:
+        todo = self.source.actions
+        while todo:
+            action = todo.pop(0)
+            if isinstance(action, act.Send):
+                self._send(action)
+            elif isinstance(action, act.Publish):
+                view = self.source.views[action.peer]
+                record = pack_record(action.op, action.length, action.offset)
+                self.publisher.single(frames.MARK, view.group, view.bit, view.join, action.number, record)
+            elif isinstance(action, act.NewGeneration):
+                record = pack_record(frames.GENERATION, 0, int(action.generation, 16))
+                self.publisher.add(action.seq, record, None)
+                self.publisher.flush()
+            elif isinstance(action, act.Commit):
+                self._commit(action)
+            elif isinstance(action, act.Event):
+                self.events.tell(action.name, action.level, action.fields)
+
+    def _send(self, action: act.Send) -> None:
+        identity = self._links.get(action.peer)
+        if identity is None and self._guest[0] == action.peer:
+            identity = self._guest[1]
+        if identity is None:
+            return
+        if not self.sockets.send(identity, messages.encode(action.message)):
+            self._lost(action.peer, "its connection is gone", time.monotonic())
+
+    def _commit(self, commit: act.Commit) -> None:
+        def done(_: object, error: DkreplError | None) -> None:
+            now = time.monotonic()
+            if error is None:
+                self.source.committed(commit.number, now)
+            else:
+                self.source.commit_failed(commit.number, str(error), now)
+                self.requests.fail_waiting(str(error))
+            self._perform()
+            self.requests.retry_waiting()
+            self.source.plan(now)
+            self._perform()
+
+        self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
+
+    def _resync_failed(self, view: TargetView, error: DkreplError) -> None:
+        self.requests.store_error = str(error)
+        self.events.tell("store_failed", "error", {"reason": str(error), "target": view.name})
+        self.source.cannot_copy(view.name, str(error), time.monotonic())
+
+    # --- the end -------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin a clean stop; may be called once."""
+        self.state = "Stopping"
+        users = self.device.users()
+        if users:
+            self.events.tell("device_in_use", "warning", {"users": users, "outcome": "stopping all the same"})
+        self.device.detach(lambda free: self.reactor.post(lambda: self._detached(free)))
+
+    def _detached(self, free: bool) -> None:
+        if not free:
+            self.events.tell(
+                "device_in_use", "error", {"users": self.device.users(), "outcome": "its users get errors"}
+            )
+        stream = self.source.stream
+        seq = stream.control_record()
+        self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
+        self.publisher.flush()
+        deadline = time.monotonic() + _LAST_CONFIRMATIONS
+
+        def synced(_: object, error: DkreplError | None) -> None:
+            if error is None:
+                self.source.store_synced(seq)
+            wait()
+
+        def wait() -> None:
+            if all(view.durable >= seq for view in stream.members) or time.monotonic() > deadline:
+                self._say_goodbye()
+            else:
+                timer = threading.Timer(0.02, lambda: self.reactor.post(wait))
+                timer.daemon = True
+                timer.start()
+
+        self._workers.run("flush", self.store.sync, synced)
+
+    def _say_goodbye(self) -> None:
+        self.source.plan(time.monotonic(), everything=True)
+        for name in self._links:
+            self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
+        self._perform()
+        # Commits are carried out one after the other: when this one is done, all are.
+        self._workers.run("commit", lambda: None, lambda _, __: self._end())
+
+    def _end(self) -> None:
+        self.reactor.stopping = True
+
+    def next_digest(self) -> int:
+        """Return a number for a verify's question. May be called from any thread."""
+        return next(self._digest_numbers)
+
+    def close(self) -> None:
+        """Give everything back. The device ends here if its users did not let go of it."""
+        self.reactor.ignore(self.device.session.fd)
+        self.reactor.ignore(self.sockets.fd)
+        self.device.close()
+        self._workers.close()
+        self.sockets.close()
+        self.intent_store.close()

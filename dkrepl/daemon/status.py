@@ -1,0 +1,164 @@
+"""What ``dkrepl status`` shows: put together from the core's state, in the loop, so that it is of one moment (R10)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import psutil
+
+from dkrepl.core.resync import Resync
+from dkrepl.core.target_view import TargetView
+from dkrepl.daemon.source_runtime import SourceRuntime
+from dkrepl.daemon.target_runtime import TargetRuntime
+
+_process = psutil.Process()
+
+
+def of_source(runtime: SourceRuntime) -> dict[str, Any]:
+    """Return the state of a source; to be called in the loop."""
+    source, description = runtime.source, runtime.description
+    counters = runtime.requests.counters
+    device = runtime.device
+    return {
+        "mirror": description.name,
+        "node": runtime.node.name,
+        "role": "source",
+        "state": runtime.state,
+        "device": str(device.link),
+        "loop": str(device.loop.path) if device.loop else None,
+        "size": description.size,
+        "block": description.block,
+        "extent": description.extent,
+        "generation": source.generation,
+        "session": f"{runtime.session:016x}",
+        "seq": source.stream.log.seq,
+        "active_extents": len(source.intent.active),
+        "warnings": [why for why in (runtime.requests.store_error, source.commit_error) if why],
+        "targets": [_target(runtime, view) for view in source.views.values()],
+        "counters": {
+            "writes": counters.writes,
+            "written_bytes": counters.written_bytes,
+            "reads": counters.reads,
+            "read_bytes": counters.read_bytes,
+            "flushes": counters.flushes,
+            "discards": counters.discards,
+            "frames_refused": runtime.frames_refused,
+        },
+    }
+
+
+def of_target(runtime: TargetRuntime) -> dict[str, Any]:
+    """Return the state of a target; to be called in the loop."""
+    target, description = runtime.target, runtime.description
+    progress = target.progress
+    resync = None
+    if target.state == "Resyncing" and progress is not None:
+        done = max(progress.total_bytes - progress.dirty_bytes, 0)
+        percent = 100.0 * done / progress.total_bytes if progress.total_bytes else 100.0
+        eta = progress.dirty_bytes / progress.rate if progress.rate > 0 else None
+        resync = _progress("partial", min(percent, 100.0), done, progress.total_bytes, progress.rate, eta)
+    return {
+        "mirror": description.name,
+        "node": runtime.node.name,
+        "role": "target",
+        "mode": runtime.node.mode,
+        "state": target.state,
+        "reason": target.reason,
+        "source": target.source,
+        "store_state": target.metadata.store_state,
+        "size": description.size,
+        "block": description.block,
+        "extent": description.extent,
+        "generation": target.metadata.generation,
+        "session": f"{target.session:016x}",
+        "applied_seq": target.applied,
+        "durable_seq": runtime.durable_seq,
+        "resync": resync,
+        "warnings": [target.commit_error] if target.commit_error else [],
+        "counters": {
+            "applied_bytes": runtime.applied_bytes,
+            "resync_bytes": runtime.resync_bytes,
+            "frames_refused": runtime.frames_refused,
+        },
+    }
+
+
+def of_host(store: str) -> dict[str, Any]:
+    """Return figures of the process and of the host; may be called from any thread."""
+    with _process.oneshot():
+        cpu = _process.cpu_times()
+        process = {
+            "pid": _process.pid,
+            "rss_bytes": _process.memory_info().rss,
+            "cpu_seconds": round(cpu.user + cpu.system, 2),
+            "uptime_seconds": round(time.time() - _process.create_time(), 1),
+            "threads": _process.num_threads(),
+            "open_files": _process.num_fds(),
+        }
+    try:
+        free: int | None = psutil.disk_usage(os.path.dirname(store)).free
+    except OSError:
+        free = None
+    host = {
+        "load1": round(psutil.getloadavg()[0], 2),
+        "memory_available_bytes": psutil.virtual_memory().available,
+        "store_free_bytes": free,
+    }
+    return {"process": process, "host": host}
+
+
+def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
+    source, now = runtime.source, time.monotonic()
+    log, block = source.stream.log, source.description.block
+    writes = log.seq - view.applied if view.in_stream else 0
+    waiting = log.bytes_between(view.applied, log.seq) if view.in_stream else 0
+    dirty = view.bitmap.count()
+    return {
+        "name": view.name,
+        "address": source.description.node(view.name).address,
+        "mode": view.mode,
+        "on_full": view.on_full,
+        "state": view.state,
+        "reason": view.reason,
+        "paused": view.state == "Paused",
+        "window": {
+            "writes": writes,
+            "writes_limit": view.limit,
+            "bytes": waiting,
+            "bytes_limit": view.window,
+        },
+        "lag_seconds": _lag_seconds(view, writes, dirty, now),
+        "lag_bytes": waiting if view.state == "InSync" else min(dirty * block, source.description.size),
+        "dirty_blocks": dirty,
+        "dirty_bytes": min(dirty * block, source.description.size),
+        "resync": _resync(view.resync, block, now) if view.resync else None,
+        "last_resync": view.last_resync,
+        "resent_bytes": view.resent_bytes,
+    }
+
+
+def _lag_seconds(view: TargetView, writes: int, dirty: int, now: float) -> float | None:
+    """Seconds since the target last had everything; None if that is not known (not since this start)."""
+    if view.in_stream:
+        return round(now - view.applied_at, 3) if writes else 0.0
+    if not dirty:
+        return 0.0
+    return round(now - view.dropped_at, 3) if view.dropped_at is not None else None
+
+
+def _resync(resync: Resync, block: int, now: float) -> dict[str, Any]:
+    eta = resync.eta(now)
+    return _progress(resync.kind, resync.percent(), resync.done * block, resync.total * block, resync.rate(now), eta)
+
+
+def _progress(kind: str, percent: float, done: int, total: int, rate: float, eta: float | None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "percent": round(percent, 2),
+        "done_bytes": done,
+        "total_bytes": total,
+        "rate_bytes_per_second": round(rate),
+        "eta_seconds": None if eta is None else round(eta, 1),
+    }

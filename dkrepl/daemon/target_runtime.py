@@ -1,0 +1,326 @@
+"""A node as target: applies the stream to the store, in order, and confirms what is applied and what is durable.
+
+A flush in the stream is a barrier here too (rule R3): nothing after it is applied until everything before it is on
+stable storage. Without flushes the store is flushed all the same, every so often, so that the source's bitmap clears.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from xxhash import xxh3_128_hexdigest
+
+from dkrepl import __version__
+from dkrepl.core import actions as act
+from dkrepl.core import frames, messages
+from dkrepl.core.description import Description, Node
+from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.source import SLOTS
+from dkrepl.core.target import Target
+from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.workers import Workers
+from dkrepl.io import metadata_file
+from dkrepl.io.paths import Paths
+from dkrepl.io.store import BackingStore
+from dkrepl.io.transport import TargetSockets
+
+_MESSAGES_A_ROUND = 64
+_FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
+_FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
+
+RunState = Literal["Starting", "Serving", "Stopping"]
+
+
+class TargetRuntime:
+    """Runs until ``stop`` has ended; then ``reactor.stopping`` is set."""
+
+    role: Literal["target"] = "target"
+
+    def __init__(
+        self,
+        paths: Paths,
+        description: Description,
+        node: Node,
+        metadata: NodeMetadata,
+        store: BackingStore,
+        reactor: Reactor,
+        events: EventLog,
+    ) -> None:
+        if store.size < description.size:
+            raise StoreError(
+                f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
+            )
+        self.description = description
+        self.node = node
+        self.store = store
+        self.reactor = reactor
+        self.events = events
+        self.state: RunState = "Starting"
+        self.error: DkreplError | None = None
+        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
+        self.target = Target(description, node.name, metadata, __version__)
+        self.sockets = TargetSockets(description, node)
+        self.frames_refused = 0
+        self.applied_bytes = 0
+        self.resync_bytes = 0
+        self._state_dir = paths.state_dir(description.name)
+        self._workers = Workers(reactor)
+        self._stream_fds: list[int] = []
+        self._flushing = False
+        self._barrier = False  # a flush of the stream is on its way
+        self._joined = 0  # the joining that the following belongs to
+        self._durable = (0, 0)  # (seq, resync seq) on stable storage
+        self._confirmed = (0, 0, 0, 0)
+        self._unflushed = 0  # bytes
+        self._flushed_at = 0.0
+        self._bad_frame_told = 0.0
+
+    def start(self, ready: threading.Event) -> None:
+        """Begin to look for the source."""
+        for fd in self.sockets.fds:
+            self.reactor.watch(fd, lambda: None)
+        self.state = "Serving"
+        ready.set()
+
+    # --- one round of the loop -----------------------------------------------------------------------
+
+    def step(self) -> None:
+        """What every round does after the descriptors: control frames, the stream, flushes, confirmations."""
+        target = self.target
+        for peer in self.sockets.control:
+            while (frame := self.sockets.receive(peer)) is not None:
+                self._take_frame(peer, frame)
+        if self.sockets.broken():
+            target.bad_frame("the connection of the stream was lost", time.monotonic())
+        more = self._take_messages()
+        if target.joined:
+            self._confirm()
+            self._flush_if_due()
+        if target.actions:
+            self._perform()
+        self.reactor.busy = more
+
+    def tick(self) -> None:
+        """Let time pass."""
+        self.target.tick(time.monotonic())
+        self._perform()
+
+    @property
+    def durable_seq(self) -> int:
+        """The newest seq that is on stable storage here."""
+        return self._durable[0]
+
+    @property
+    def _blocked(self) -> bool:
+        return self._barrier or self.target.barrier
+
+    def _take_messages(self) -> bool:
+        """Apply what has arrived; returns whether there may be more to take at once."""
+        for _ in range(_MESSAGES_A_ROUND):
+            if self._blocked:
+                return False
+            received = self.sockets.next_message()
+            if received is None:
+                return False
+            try:
+                message = frames.parse_stream(*received, self.description.size)
+            except ProtocolError as error:
+                self._refused(str(error))
+                continue
+            self._take(message)
+            if self.target.actions:
+                self._perform()
+        return True
+
+    def _take(self, message: frames.StreamMessage) -> None:
+        target = self.target
+        verdict = target.admit(message, time.monotonic())
+        if target.joined and self._joined != target.join:
+            self._joined, self._durable = target.join, (target.applied, 0)
+        if verdict != "apply":
+            return
+        if message.kind == frames.MARK:
+            self._digest(message)
+            return
+        try:
+            self._apply(message)
+        except StoreError as error:
+            target.store_failed(str(error), time.monotonic())
+            return
+        if target.did_apply(message) and not target.barrier:
+            self._barrier = True
+            if not self._flushing:
+                self._flush()
+
+    def _apply(self, message: frames.StreamMessage) -> None:
+        store, data, at = self.store, message.data, 0
+        for op, length, offset in message.records:
+            if op == frames.WRITE:
+                store.write(offset, data[at : at + length])
+                at += length
+            elif op == frames.DISCARD:
+                store.discard(offset, length)
+            elif op == frames.ZERO:
+                store.zero(offset, length)
+        self._unflushed += at
+        self.applied_bytes += at
+        if message.kind == frames.RESYNC:
+            self.resync_bytes += at
+
+    def _digest(self, message: frames.StreamMessage) -> None:
+        """Answer with the checksum of a range as it is at this place of the stream (verify)."""
+        _, length, offset = message.records[0]
+        try:
+            value = xxh3_128_hexdigest(self.store.read(offset, length))
+        except StoreError as error:
+            self.target.store_failed(str(error), time.monotonic())
+            return
+        answer = messages.Digest(message.join, message.first, value)
+        if self.target.source:
+            self.sockets.send(self.target.source, messages.encode(answer))
+
+    def _confirm(self) -> None:
+        """Tell the source what is applied and durable, if that has changed. One frame for a whole round."""
+        target = self.target
+        state = (target.applied, self._durable[0], target.resync_applied, self._durable[1])
+        if state != self._confirmed and target.source and not target.barrier:
+            self._confirmed = state
+            applied, durable, resync_applied, resync_durable = state
+            ack = frames.Ack(target.join, target.session, applied, durable, resync_applied, resync_durable)
+            self.sockets.send(target.source, frames.pack_ack(ack))
+
+    # --- flushes -------------------------------------------------------------------------------------
+
+    def _flush_if_due(self) -> None:
+        if self._flushing or self._blocked or self._durable == (self.target.applied, self.target.resync_applied):
+            return
+        if self._unflushed >= _FLUSH_BYTES or time.monotonic() - self._flushed_at >= _FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flushing = True
+        target = self.target
+        join, position = target.join, (target.applied, target.resync_applied)
+        barrier = self._barrier
+        self._unflushed = 0
+
+        def done(_: object, error: DkreplError | None) -> None:
+            self._flushing = False
+            self._flushed_at = time.monotonic()
+            same = target.joined and target.join == join
+            if same and error is not None:
+                target.store_failed(str(error), time.monotonic())
+                self._perform()
+                return
+            if same:
+                self._durable = position
+            if self._barrier and not (same and barrier):
+                self._flush()  # the barrier came while this flush was running
+            else:
+                self._barrier = False
+
+        self._workers.run("flush", self.store.sync, done)
+
+    # --- control frames and actions ------------------------------------------------------------------
+
+    def _take_frame(self, peer: str, frame: bytes) -> None:
+        try:
+            message = messages.decode(frame)
+        except ProtocolError as error:
+            self._refused(str(error), peer)
+            return
+        if not isinstance(message, frames.Ack):
+            self.target.on_message(peer, message, time.monotonic())
+            self._perform()
+
+    def _refused(self, reason: str, peer: str | None = None) -> None:
+        self.frames_refused += 1
+        now = time.monotonic()
+        if now - self._bad_frame_told > 1.0:
+            self._bad_frame_told = now
+            self.events.tell("frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused})
+        if peer is None:
+            self.target.bad_frame(reason, now)
+
+    def _perform(self) -> None:
+        todo = self.target.actions
+        while todo:
+            action = todo.pop(0)
+            if isinstance(action, act.Send):
+                self.sockets.send(action.peer, messages.encode(action.message))
+            elif isinstance(action, act.Connect):
+                self._connect(action)
+            elif isinstance(action, act.Disconnect):
+                self._disconnect()
+            elif isinstance(action, act.Commit):
+                self._commit(action)
+            elif isinstance(action, act.Event):
+                self.events.tell(action.name, action.level, action.fields)
+
+    def _connect(self, action: act.Connect) -> None:
+        self._disconnect()
+        self._confirmed = (0, 0, 0, 0)
+        self._stream_fds = self.sockets.subscribe(action.peer, frames.topics_of(action.group, action.slot, SLOTS))
+        for fd in self._stream_fds:
+            self.reactor.watch(fd, lambda: None)
+
+    def _disconnect(self) -> None:
+        for fd in self._stream_fds:
+            self.reactor.ignore(fd)
+        self._stream_fds = []
+        self._barrier = False
+        self.sockets.unsubscribe()
+
+    def _commit(self, commit: act.Commit) -> None:
+        target = self.target
+        join, position = target.join, (target.applied, target.resync_applied)
+
+        def work() -> None:
+            if commit.sync_store:
+                self.store.sync()
+            if commit.metadata is not None:
+                metadata_file.write(self._state_dir, commit.metadata)
+
+        def done(_: object, error: DkreplError | None) -> None:
+            now = time.monotonic()
+            if error is not None:
+                target.commit_failed(commit.number, str(error), now)
+            else:
+                if commit.sync_store and target.joined and target.join == join:
+                    self._durable = position
+                target.committed(commit.number, now)
+            self._perform()
+
+        self._workers.run("commit", work, done)
+
+    # --- the end -------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin a clean stop: flush, say goodbye."""
+        self.state = "Stopping"
+
+        def synced(_: object, error: DkreplError | None) -> None:
+            if error is not None:
+                self.events.tell("store_failed", "error", {"reason": str(error)})
+            elif self.target.joined and not self._blocked:
+                self._durable = (self.target.applied, self.target.resync_applied)
+                self._confirm()
+            if self.target.source:
+                self.sockets.send(self.target.source, messages.encode(messages.Bye(self.node.name)))
+            self.reactor.stopping = True
+
+        self._disconnect()  # nothing more is applied, so the flush covers it all
+        self._workers.run("flush", self.store.sync, synced)
+
+    def close(self) -> None:
+        """Give everything back."""
+        for fd in self.sockets.fds:
+            self.reactor.ignore(fd)
+        self._disconnect()
+        self._workers.close()
+        self.sockets.close()

@@ -1,0 +1,42 @@
+"""Tells systemd that the daemon is ready, and then that it is alive: only while the loop moves."""
+
+from __future__ import annotations
+
+import threading
+
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.io.notify import notify, watchdog_seconds
+
+
+class Watchdog:
+    """A thread that looks at the reactor's count of rounds; a loop that stands still is not vouched for."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._ready = threading.Event()
+
+    def start(self, ready: threading.Event) -> None:
+        """Say READY=1 once ``ready`` is set, and WATCHDOG=1 a few times in each of systemd's intervals."""
+        self._ready = ready
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ready.wait(0.05):
+            if self._stop.is_set():
+                return
+        notify("READY=1")
+        interval = watchdog_seconds()
+        if interval is None:
+            return
+        moved = -1
+        while not self._stop.wait(interval / 4):
+            if self._reactor.moved != moved:
+                moved = self._reactor.moved
+                notify("WATCHDOG=1")

@@ -1,0 +1,47 @@
+"""Threads for what may block: flushes, commits, and reads of blocks that are not in memory.
+
+Each kind of work has threads of its own, so that a long flush of the store does not keep a new extent, and with
+it the writes that wait for it, from being recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from dkrepl.core.errors import DkreplError
+from dkrepl.daemon.reactor import Reactor
+
+Result = TypeVar("Result")
+Done = Callable[[Result | None, DkreplError | None], None]
+
+
+class Workers:
+    """Runs blocking calls in threads; results come back in the reactor."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+        self._pools = {
+            "flush": ThreadPoolExecutor(1, "flush"),
+            "commit": ThreadPoolExecutor(1, "commit"),
+            "read": ThreadPoolExecutor(2, "read"),
+        }
+
+    def run(self, kind: str, work: Callable[[], Result], done: Done[Result]) -> None:
+        """Call ``work`` in a thread of ``kind``, then ``done(result, error)`` in the reactor."""
+
+        def finished(future: Future[Result]) -> None:
+            error = future.exception()
+            if error is None:
+                self._reactor.post(lambda: done(future.result(), None))
+                return
+            known = error if isinstance(error, DkreplError) else DkreplError(f"unexpected: {error!r}")
+            self._reactor.post(lambda: done(None, known))
+
+        self._pools[kind].submit(work).add_done_callback(finished)
+
+    def close(self) -> None:
+        """Wait for what is running; drop what has not begun."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=True, cancel_futures=True)

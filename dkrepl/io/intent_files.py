@@ -1,0 +1,141 @@
+"""The files of the intent log: a memory-mapped bitmap for each target, and the record of active extents.
+
+A bitmap file is a page that says what it is, then the bits, then the seals, each padded to pages:
+
+    page 0   mark 8 B, format 4 B, block 4 B, extent 4 B, size 8 B, mirror id 32 B, target 64 B, checksum 8 B
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+from xxhash import xxh3_64_intdigest as checksum
+
+from dkrepl.core import active_record
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.errors import MetadataError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.io import durable_file
+
+_PAGE = mmap.PAGESIZE
+_MARK = b"dkbitmp1"
+_HEADER = struct.Struct("<8sIIIQ32s64s")
+_FORMAT = 1
+
+
+class BitmapFile:
+    """An open bitmap file; ``created`` if it was not there before, ``damage`` says what is wrong with it, or ""."""
+
+    def __init__(self, path: Path, metadata: NodeMetadata, target: str) -> None:
+        """Open or create the bitmap of ``target``. A file that cannot be trusted is replaced by a new one.
+
+        Raises ``MetadataError`` if the file system fails.
+        """
+        self.path = path
+        self.damage = ""
+        self.created = False
+        per = metadata.extent // metadata.block
+        blocks = -(-metadata.size // metadata.block)
+        bits = _pages(IntentBitmap.bits_bytes(blocks, per))
+        seals = _pages(IntentBitmap.seals_bytes(blocks, per))
+        length = _PAGE + bits + seals
+        header = _HEADER.pack(
+            _MARK,
+            _FORMAT,
+            metadata.block,
+            metadata.extent,
+            metadata.size,
+            metadata.mirror_id.encode(),
+            target.encode(),
+        )
+        header += checksum(header).to_bytes(8, "little")
+        try:
+            if not path.exists():
+                self.created = True
+            elif path.stat().st_size != length or path.read_bytes()[: len(header)] != header:
+                self.damage = f"{path} is not the bitmap of {target} in this mirror, or its first page is damaged"
+            if self.created or self.damage:
+                self._create(header, length)
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._map = mmap.mmap(fd, length)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise MetadataError(f"cannot use the bitmap {path} ({error.strerror}); check its file system") from error
+        view = memoryview(self._map)
+        self._views = [view, view[_PAGE : _PAGE + bits], view[_PAGE + bits :]]
+        self.bitmap = IntentBitmap(self._views[1], self._views[2], blocks, per)
+        if self.created or self.damage:
+            self.bitmap.fill(1 if self.damage else 0)
+
+    def sync(self) -> None:
+        """Put the changed pages on stable storage: msync(2). Raises ``MetadataError``."""
+        try:
+            self._map.flush()
+        except OSError as error:
+            raise MetadataError(f"cannot flush the bitmap {self.path} ({error.strerror})") from error
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self.bitmap.close()
+        for view in reversed(self._views):
+            view.release()
+        self._map.close()
+
+    def _create(self, header: bytes, length: int) -> None:
+        fresh = self.path.with_name(f".{self.path.name}.new")
+        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            # Allocated, not sparse: a full disk must show now, and not as SIGBUS in the middle of a write.
+            os.posix_fallocate(fd, 0, length)
+            os.pwrite(fd, header, 0)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        fresh.replace(self.path)
+        durable_file.sync_directory(self.path.parent)
+
+
+class ActiveFile:
+    """The record of active extents on stable storage."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the record. ``damage`` says what is wrong with it, or "". Raises ``MetadataError``."""
+        self.path = path
+        self.damage = ""
+        try:
+            self.created = not path.exists()
+            if self.created:
+                durable_file.replace(path, active_record.empty_file())
+            content = path.read_bytes()
+            try:
+                self.record = active_record.parse(content)
+            except MetadataError as error:
+                self.damage = f"{path}: {error}"
+                durable_file.replace(path, active_record.empty_file())
+                self.record = active_record.parse(active_record.empty_file())
+            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise MetadataError(f"cannot use {path} ({error.strerror}); check its file system") from error
+
+    def write(self, serial: int, extents: Iterable[int]) -> None:
+        """Commit ``extents`` as active, durably (R1). Raises ``MetadataError``."""
+        offset, content = active_record.pack(serial, tuple(extents))
+        try:
+            os.pwrite(self._fd, content, offset)
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise MetadataError(f"cannot write {self.path} ({error.strerror}); check its file system") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def _pages(length: int) -> int:
+    return -(-length // _PAGE) * _PAGE
