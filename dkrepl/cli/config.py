@@ -42,7 +42,7 @@ def check(
     subject: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MIRROR|FILE]", help="A mirror, or a file; all mirrors here without.", show_default=False
+            metavar="MIRROR|FILE", help="A mirror, or a file; all mirrors here without.", show_default=False
         ),
     ] = None,
     as_name: Annotated[
@@ -71,7 +71,6 @@ def check(
       dkrepl config check ./r0.toml
       dkrepl config check --as r0 /tmp/upload.tmp
 
-    \b
     Exit codes: 0 right, 3 wrong, 6 no such mirror, file or node.
     """
     from dkrepl.io.description_file import list_mirrors, load_file, which_node

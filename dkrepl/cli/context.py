@@ -51,7 +51,7 @@ def _mirrors_for_completion(incomplete: str) -> list[str]:
 MirrorArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MIRROR]",
+        metavar="MIRROR",
         help="The mirror; may be left out where only one is described.",
         autocompletion=_mirrors_for_completion,
         show_default=False,
@@ -59,7 +59,7 @@ MirrorArgument = Annotated[
 ]
 TargetsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TARGET]...", help="The targets that are meant; all without.", show_default=False),
+    typer.Argument(metavar="TARGET", help="The targets that are meant; all without.", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 NodeOption = Annotated[

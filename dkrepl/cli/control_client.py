@@ -6,6 +6,7 @@ long it sends progress, or ``{"progress": null}`` to say no more than that it li
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import time
@@ -59,23 +60,16 @@ def ask(
     """
     limit = SILENCE if silence is None else silence
     with _connect(paths, mirror) as connection:
-        try:
+        with contextlib.suppress(ConnectionError, TimeoutError):  # the answer may be there all the same
             connection.sendall(msgspec.json.encode({"command": command, **(arguments or {})}) + b"\n")
-            for line in _lines(connection, mirror, None if endless else limit):
-                reply = _read(line, mirror)
-                if isinstance(reply.error, _Failure):
-                    raise _as_raised(reply.error)
-                if reply.ok is not msgspec.UNSET:
-                    return reply.ok
-                if on_progress is not None and reply.progress:
-                    on_progress(reply.progress)
-        except TimeoutError:
-            raise TimedOut(
-                f"the daemon of mirror {mirror} did not answer for {limit:g} s: "
-                f"look at `journalctl -u dkrepl@{mirror}`, then `systemctl restart dkrepl@{mirror}`"
-            ) from None
-        except (ConnectionError, BrokenPipeError):
-            pass
+        for line in _lines(connection, mirror, None if endless else limit):
+            reply = _read(line, mirror)
+            if isinstance(reply.error, _Failure):
+                raise _as_raised(reply.error)
+            if reply.ok is not msgspec.UNSET:
+                return reply.ok
+            if on_progress is not None and reply.progress:
+                on_progress(reply.progress)
     raise DaemonNotRunning(
         f"the daemon of mirror {mirror} went away before it answered: look at `journalctl -u dkrepl@{mirror}`"
     )
@@ -113,7 +107,7 @@ def _not_connected(paths: Paths, mirror: str, path: Path, error: OSError) -> Dkr
 
 
 def _lines(connection: socket.socket, mirror: str, silence: float | None) -> Iterator[bytes]:
-    """Yield the lines of the answer until the daemon closes; raises TimeoutError when it is silent."""
+    """Yield the lines of the answer until the daemon closes; raises TimedOut when it is silent."""
     pending = bytearray()
     searched = 0
     deadline = _deadline(silence)
@@ -130,10 +124,18 @@ def _lines(connection: socket.socket, mirror: str, silence: float | None) -> Ite
         if searched > LONGEST_LINE:
             raise not_understood(mirror, f"a line beyond {LONGEST_LINE} bytes")
         left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimeoutError
-        connection.settimeout(left)
-        chunk = connection.recv(1 << 16)
+        try:
+            if left is not None and left <= 0:
+                raise TimeoutError
+            connection.settimeout(left)
+            chunk = connection.recv(1 << 16)
+        except TimeoutError:
+            raise TimedOut(
+                f"the daemon of mirror {mirror} did not answer for {silence:g} s: "
+                f"look at `journalctl -u dkrepl@{mirror}`, then `systemctl restart dkrepl@{mirror}`"
+            ) from None
+        except ConnectionError:
+            return
         if not chunk:
             return
         pending += chunk

@@ -20,7 +20,6 @@ def command(context: typer.Context, mirror: MirrorArgument = None, as_json: Json
       umount /srv/data && dkrepl demote r0       # here
       dkrepl promote r0                          # on the other node
 
-    \b
     Exit codes: 0 this node is a target, 4 the daemon is not running, 5 refused (the device is in use),
     6 no such mirror.
     """

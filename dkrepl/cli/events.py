@@ -48,7 +48,6 @@ def command(
       dkrepl events r0 --since 2026-03-01T08:00 --json
       dkrepl events r0 --follow
 
-    \b
     Exit codes: 0 shown, 2 --since is no time, 4 the daemon is not running, 6 no such mirror.
     """
     paths = paths_of(context)

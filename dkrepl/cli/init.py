@@ -17,28 +17,27 @@ def command(
     node: NodeOption = None,
     keep_data: Annotated[
         bool,
-        typer.Option("--keep-data", help="The store holds data that is wanted: take it as this node's copy."),
+        typer.Option("--keep-data", help="On the source: what the store holds becomes the mirror's data."),
     ] = False,
     overwrite_data: Annotated[
-        bool, typer.Option("--overwrite-data", help="The store holds data that is not wanted: give it up.")
+        bool, typer.Option("--overwrite-data", help="On a target: what the store holds may be overwritten.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make this node's backing store and metadata for a mirror.
 
     Needed once on every node, before the daemon starts first. A store that is a file is created, sparse; one
-    that exists must be large enough. A store that holds something is refused with what was found, unless
-    --keep-data or --overwrite-data says what to do with it: on the source of existing data, --keep-data; on
-    its targets, --overwrite-data. Metadata that exists is never overwritten.
+    that exists must be large enough. A store that holds something is refused with what was found, unless an
+    option says what is to become of it: --keep-data on the source, --overwrite-data on a target. A node that
+    is initialised already is refused.
 
     \b
     Examples:
       dkrepl init r0
       dkrepl init r0 --keep-data         # /dev/vg/data holds a file system: replicate it
 
-    \b
-    Exit codes: 0 made, 3 the description is wrong, 6 no such mirror or node, 9 the store holds something
-    or cannot be used, 10 there is metadata already.
+    Exit codes: 0 made, 3 the description is wrong, 5 refused (the store holds something, or the node is
+    initialised already), 6 no such mirror or node, 9 the store and 10 the metadata cannot be made.
     """
     from dkrepl.io.description_file import load, which_node
 
@@ -50,4 +49,11 @@ def command(
     from dkrepl.daemon.initialise import initialise
 
     answer = initialise(paths, name, here.name, keep_data, overwrite_data)
-    print_done(answer, as_json, f"{name}: {here.name} is ready ({here.store}): `systemctl start dkrepl@{name}`")
+    made = "created" if answer.get("created") else "taken as it is"
+    role = answer.get("role", "node")
+    print_done(
+        answer,
+        as_json,
+        f"{name}: {here.name} is ready as {role}, store {here.store} {made}; "
+        f"next: systemctl enable --now dkrepl@{name}",
+    )

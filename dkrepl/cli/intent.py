@@ -25,10 +25,10 @@ class Intent(msgspec.Struct):
     """The intent log of one target."""
 
     name: str
-    block: int = 0
-    blocks: int = 0
-    dirty_blocks: int = 0
-    dirty_bytes: int = 0
+    block: int
+    blocks: int
+    dirty_blocks: int
+    dirty_bytes: int
     ranges: list[Range] = msgspec.field(default_factory=list)
     active_extents: int = 0
 
@@ -44,7 +44,7 @@ def show(
     mirror: MirrorArgument = None,
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[TARGET]", help="The target that is meant; all without.", show_default=False),
+        typer.Argument(metavar="TARGET", help="The target that is meant; all without.", show_default=False),
     ] = None,
     all_ranges: Annotated[bool, typer.Option("--all", help=f"List more than {_FEW} ranges.")] = False,
     as_json: JsonOption = False,
@@ -59,7 +59,6 @@ def show(
       dkrepl intent show r0
       dkrepl intent show r0 gamma --json | jq '.targets[0].dirty_bytes'
 
-    \b
     Exit codes: 0 shown, 4 the daemon is not running, 5 this node is not the source, 6 no such mirror or
     target.
     """

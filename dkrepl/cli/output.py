@@ -36,9 +36,15 @@ def console(file: IO[str] | None = None) -> Console:
     """Return a rich console: colours and the terminal's width on a terminal, plain and wide without one."""
     from rich.console import Console
 
+    class QuietConsole(Console):
+        """Leaves a reader that went away to the caller; rich's own would end the process."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     out = file or sys.stdout
     terminal = out.isatty()
-    return Console(
+    return QuietConsole(
         file=out,
         width=None if terminal else PLAIN_WIDTH,
         force_terminal=None if terminal else False,

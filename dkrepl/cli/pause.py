@@ -26,7 +26,6 @@ def command(
       dkrepl pause r0 gamma
       dkrepl pause r0          # all targets
 
-    \b
     Exit codes: 0 paused (or was already), 4 the daemon is not running, 5 this node is not the source,
     6 no such mirror or target.
     """

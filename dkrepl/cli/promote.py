@@ -32,7 +32,6 @@ def command(
       dkrepl promote r0
       dkrepl promote r0 --force
 
-    \b
     Exit codes: 0 this node is the source, 4 the daemon is not running, 5 refused, 6 no such mirror.
     """
     paths = paths_of(context)

@@ -25,7 +25,6 @@ def command(
       dkrepl resume r0 gamma && dkrepl wait insync r0 gamma
       dkrepl resume r0          # all targets
 
-    \b
     Exit codes: 0 resumed (or was not paused), 4 the daemon is not running, 5 this node is not the source,
     6 no such mirror or target.
     """

@@ -28,7 +28,6 @@ def command(
     Examples:
       dkrepl resync r0 --full gamma && dkrepl wait insync r0 --timeout 2h gamma
 
-    \b
     Exit codes: 0 begun, 4 the daemon is not running, 5 this node is not the source or the target is not
     connected, 6 no such mirror or target.
     """

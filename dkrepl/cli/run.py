@@ -17,7 +17,6 @@ def command(context: typer.Context, mirror: MirrorArgument = None, node: NodeOpt
     Example:
       dkrepl run r0
 
-    \b
     Exit codes: 0 ended as asked, 3 the description is wrong, 6 no such mirror or node, 9 the store and
     10 the metadata cannot be used (`dkrepl init` comes first), 12 the host lacks something (root, /dev/fuse,
     a free port).

@@ -38,7 +38,6 @@ def command(
       dkrepl status r0 --watch
       dkrepl status r0 --json | jq -r '.targets[] | [.name, .state] | @tsv'
 
-    \b
     Exit codes: 0 shown, 4 the daemon is not running, 6 no such mirror, 7 the daemon does not answer,
     11 its answer makes no sense; of several mirrors, that of the first which could not be shown.
     """

@@ -52,7 +52,6 @@ def command(
       dkrepl verify r0
       dkrepl verify r0 --json gamma | jq '.targets[].ranges'
 
-    \b
     Exit codes: 0 equal, 8 they differ (the ranges are listed), 4 the daemon is not running, 5 a target is
     not InSync, 6 no such mirror or target. `dkrepl resync --full` mends a copy that differs.
     """

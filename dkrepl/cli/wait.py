@@ -44,7 +44,6 @@ def insync(
       dkrepl wait insync r0
       dkrepl wait insync r0 --timeout 10m gamma
 
-    \b
     Exit codes: 0 they are InSync, 7 not within the timeout (the sentence says who is in what state, and why),
     6 no such mirror or target.
     """
