@@ -88,6 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--mountpoint", type=Path, required=True)
+    parser.add_argument("--until-signal", action="store_true", help="do not end with standard input")
     arguments = parser.parse_args()
     # Signals reach the main thread only, which waits for the end; the other one serves.
     stop = threading.Event()
@@ -110,7 +111,8 @@ def main() -> int:
         try:
             _say(device=str(device.path), pid=os.getpid(), size=store.size)
             standard_input = select.poll()
-            standard_input.register(sys.stdin.fileno(), select.POLLIN)
+            if not arguments.until_signal:
+                standard_input.register(sys.stdin.fileno(), select.POLLIN)
             while not stop.is_set() and not standard_input.poll(200):
                 pass
         finally:
