@@ -87,12 +87,6 @@ class IntentBitmap:
         """Yield (first, end) of each run of dirty blocks, at most ``limit`` of them."""
         yield from runs_of(self.bits, limit)
 
-    def close(self) -> None:
-        """Let go of the memory, so that its map can be closed."""
-        self.bits = bitarray()
-        self._seals.release()
-        self._memory.release()
-
     def _crc(self, extent: int) -> int:
         width = self.extent_blocks // 8
         # The extent's number is the CRC's start value, so that zeroed or shifted memory does not pass.

@@ -68,8 +68,7 @@ class BitmapFile:
         except OSError as error:
             raise MetadataError(f"cannot use the bitmap {path} ({error.strerror}); check its file system") from error
         view = memoryview(self._map)
-        self._views = [view, view[_PAGE : _PAGE + bits], view[_PAGE + bits :]]
-        self.bitmap = IntentBitmap(self._views[1], self._views[2], blocks, per)
+        self.bitmap = IntentBitmap(view[_PAGE : _PAGE + bits], view[_PAGE + bits :], blocks, per)
         if self.created or self.damage:
             self.bitmap.fill(1 if self.damage else 0)
 
@@ -81,11 +80,8 @@ class BitmapFile:
             raise MetadataError(f"cannot flush the bitmap {self.path} ({error.strerror})") from error
 
     def close(self) -> None:
-        """Unmap the file."""
-        self.bitmap.close()
-        for view in reversed(self._views):
-            view.release()
-        self._map.close()
+        """Flush the file; it is unmapped when nobody looks at its bits any more. Raises ``MetadataError``."""
+        self.sync()
 
     def _create(self, header: bytes, length: int) -> None:
         fresh = self.path.with_name(f".{self.path.name}.new")
