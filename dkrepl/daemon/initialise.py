@@ -43,7 +43,7 @@ def initialise(
     path = Path(node.store)
     created = not path.exists()
     if created:
-        if path.is_relative_to("/dev"):
+        if path.is_relative_to("/dev") and not path.is_relative_to("/dev/shm"):
             raise StoreError(f"the block device {path} does not exist; check the store of {node.name}")
         create_sparse(path, description.size)
     store = BackingStore(path)
