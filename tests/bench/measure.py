@@ -14,6 +14,7 @@ import psutil
 from tests.bench import jobs
 from tests.bench.contender import Contender
 from tests.bench.jobs import JOBS, Job, Result
+from tests.bench.processes import check
 
 
 @dataclass
@@ -64,12 +65,13 @@ def _sample(job: Job, device: Path, pid: int | None, seconds: float) -> Sample:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """An empty directory on tmpfs where there is one: the disk is not what is measured."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(
-        prefix="dkbench-", dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True
-    ) as name:
-        yield Path(name)
+    """An empty directory that is a tmpfs of its own: the disk is not what is measured."""
+    with tempfile.TemporaryDirectory(prefix="dkrepl-bench-") as name:
+        check(["mount", "-t", "tmpfs", "-o", "size=90%,mode=0700", "dkrepl-bench", name])
+        try:
+            yield Path(name)
+        finally:
+            check(["umount", "--lazy", name])
 
 
 def measure(
