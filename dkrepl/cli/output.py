@@ -77,9 +77,15 @@ def clean(text: object) -> str:
 
 
 def print_done(answer: Any, as_json: bool, sentence: str) -> None:
-    """Print what a command did: the daemon's own message if it sent one, else ``sentence``."""
+    """Print what a command did: the daemon's message or ``sentence``, and the states it left the targets in."""
     if as_json:
         print_json(answer)
         return
-    message = answer.get("message") if isinstance(answer, dict) else None
-    print_text(clean(message) if isinstance(message, str) and message else sentence)
+    known = answer if isinstance(answer, dict) else {}
+    if isinstance(known.get("message"), str):
+        sentence = clean(known["message"])
+    targets = known.get("targets")
+    if isinstance(targets, list):
+        states = [f"{t['name']} {t['state']}" for t in targets if isinstance(t, dict) and {"name", "state"} <= t.keys()]
+        sentence += f" (now: {clean(', '.join(states))})" if states else ""
+    print_text(sentence)

@@ -9,6 +9,7 @@ import typer
 from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
 from dkrepl.cli.control_client import ask
 from dkrepl.cli.output import print_done
+from dkrepl.cli.role_change import wait_for_role
 
 
 def command(
@@ -32,9 +33,11 @@ def command(
       dkrepl promote r0
       dkrepl promote r0 --force
 
-    Exit codes: 0 this node is the source, 4 the daemon is not running, 5 refused, 6 no such mirror.
+    Exit codes: 0 this node is the source, 4 the daemon is not running, 5 refused, 6 no such mirror,
+    7 told so, but not the source after 30 s.
     """
     paths = paths_of(context)
     name = resolve_mirror(paths, mirror)
     answer = ask(paths, name, "promote", {"force": force})
-    print_done(answer, as_json, f"{name}: this node is the source, the device is {paths.device(name)}")
+    device = wait_for_role(paths, name, "source").device or paths.device(name)
+    print_done(answer, as_json, f"{name}: this node is the source, the device is {device}")

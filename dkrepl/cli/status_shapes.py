@@ -80,12 +80,14 @@ class Host(msgspec.Struct):
 class Counters(msgspec.Struct):
     """What went through the device or came from the source, since the daemon started."""
 
-    writes: int = 0
+    writes: int | None = None
     written_bytes: int = 0
-    reads: int = 0
+    reads: int | None = None
     read_bytes: int = 0
-    flushes: int = 0
-    discards: int = 0
+    flushes: int | None = None
+    discards: int | None = None
+    applied_bytes: int | None = None
+    resync_bytes: int | None = None
     frames_refused: int = 0
 
 

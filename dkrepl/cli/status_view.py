@@ -11,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from dkrepl.cli.output import clean
-from dkrepl.cli.status_shapes import Resync, Status, Target
+from dkrepl.cli.status_shapes import Counters, Resync, Status, Target
 from dkrepl.core.units import format_duration, format_rate, format_size
 
-ROOM_FOR_TABLE = 100
+ROOM_FOR_TABLE = 110
 """Columns from which on the targets are a table."""
+ROOM_FOR_BAR = 125
+"""Columns from which on the table has a bar for a resync."""
 _BAR = 10
+_INDENT = (0, 0, 0, 2)
 _STYLES = {
     "InSync": "green",
     "Serving": "green",
@@ -34,16 +37,18 @@ _STYLES = {
 def draw(status: Status, console: Console) -> RenderableType:
     """Return the status of one mirror as something that the console prints."""
     parts: list[RenderableType] = [_heading(status)]
-    parts += [Padding(Text(f"warning: {clean(warning)}", "yellow"), (0, 0, 0, 2)) for warning in status.warnings]
+    parts += [
+        Padding(Text(f"warning: {clean(warning)}", "yellow"), _INDENT, expand=False) for warning in status.warnings
+    ]
     if status.role == "source":
         draw_targets = _table if console.width >= ROOM_FOR_TABLE else _list
-        parts.append(Padding(draw_targets(status.targets, console), (0, 0, 0, 2)))
+        parts.append(Padding(draw_targets(status.targets, console), _INDENT, expand=False))
         for target in status.targets:
             if target.reason:
-                parts.append(Padding(Text(f"{clean(target.name)}: {clean(target.reason)}"), (0, 0, 0, 2)))
+                parts.append(Padding(Text(f"{clean(target.name)}: {clean(target.reason)}"), _INDENT, expand=False))
     else:
-        parts += [Padding(line, (0, 0, 0, 2)) for line in _as_target(status)]
-    parts += [Padding(Text(line, "dim"), (0, 0, 0, 2)) for line in _footing(status)]
+        parts += [Padding(line, _INDENT, expand=False) for line in _as_target(status)]
+    parts += [Padding(Text(line, "dim"), _INDENT, expand=False) for line in _footing(status)]
     return Group(*parts)
 
 
@@ -52,13 +57,12 @@ def state_text(state: str) -> Text:
     return Text(clean(state), _STYLES.get(state, ""))
 
 
-def resync_words(resync: Resync) -> str:
+def resync_words(resync: Resync, with_bytes: bool = True) -> str:
     """Return a resync under way in words: "partial 42.0 %, 10 MiB of 24 MiB, 5 MiB/s, 3 s left"."""
-    words = [
-        f"{clean(resync.kind)} {percent(resync.percent):.1f} %",
-        f"{format_size(max(0, resync.done_bytes))} of {format_size(max(0, resync.total_bytes))}",
-        format_rate(max(0.0, resync.rate_bytes_per_second)),
-    ]
+    words = [f"{clean(resync.kind)} {percent(resync.percent):.1f} %"]
+    if with_bytes:
+        words.append(f"{format_size(max(0, resync.done_bytes))} of {format_size(max(0, resync.total_bytes))}")
+    words.append(format_rate(max(0.0, resync.rate_bytes_per_second)))
     if resync.eta_seconds is not None:
         words.append(f"{format_duration(max(0.0, resync.eta_seconds))} left")
     return ", ".join(words)
@@ -82,7 +86,7 @@ def _heading(status: Status) -> Text:
     return text
 
 
-def _cells(target: Target, bar: bool) -> tuple[str, str, str, str]:
+def _cells(target: Target, bar: bool, with_bytes: bool) -> tuple[str, str, str, str]:
     """Return window, lag, dirty and resync of a target in words."""
     window = target.window
     limit = f"/{window.writes_limit}" if window.writes_limit else ""
@@ -92,7 +96,7 @@ def _cells(target: Target, bar: bool) -> tuple[str, str, str, str]:
     else:
         lag = f"{format_duration(target.lag_seconds)}, {format_size(target.lag_bytes)}"
     if target.resync is not None:
-        resync = (_bar(target.resync.percent) + " " if bar else "") + resync_words(target.resync)
+        resync = (_bar(target.resync.percent) + " " if bar else "") + resync_words(target.resync, with_bytes)
     elif target.last_resync is not None:
         last = target.last_resync
         took = format_duration(last.seconds)
@@ -110,9 +114,10 @@ def _bar(value: float) -> str:
 def _table(targets: list[Target], console: Console) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for title in ("TARGET", "STATE", "MODE", "WINDOW", "LAG", "DIRTY", "RESYNC"):
-        table.add_column(title, no_wrap=title in ("TARGET", "STATE", "MODE"), overflow="fold")
+        table.add_column(title, no_wrap=title != "RESYNC", overflow="fold")
     for target in targets:
-        words = _cells(target, bar=console.is_terminal)
+        bar = console.is_terminal and console.width >= ROOM_FOR_BAR
+        words = _cells(target, bar, with_bytes=not console.is_terminal)
         table.add_row(clean(target.name), state_text(target.state), clean(target.mode), *words)
     return table
 
@@ -123,8 +128,9 @@ def _list(targets: list[Target], console: Console) -> Group:
         head = Text.assemble((clean(target.name), "bold"), "  ")
         head.append_text(state_text(target.state)).append(f"  {clean(target.mode)}")
         lines.append(head)
-        for title, words in zip(("window", "lag", "dirty", "resync"), _cells(target, console.is_terminal), strict=True):
-            lines.append(Padding(Text(f"{title:<7}{words}"), (0, 0, 0, 2)))
+        cells = _cells(target, bar=False, with_bytes=True)
+        for title, words in zip(("window", "lag", "dirty", "resync"), cells, strict=True):
+            lines.append(Padding(Text(f"{title:<7}{words}"), _INDENT, expand=False))
     return Group(*lines)
 
 
@@ -150,14 +156,7 @@ def _footing(status: Status) -> Iterator[str]:
     if identity:
         yield ", ".join(identity)
     if status.counters is not None:
-        count = status.counters
-        words = [f"{count.writes} writes ({format_size(count.written_bytes)})"]
-        if status.role == "source":
-            words.append(f"{count.reads} reads ({format_size(count.read_bytes)})")
-        words += [f"{count.flushes} flushes", f"{count.discards} discards"]
-        if count.frames_refused:
-            words.append(f"{count.frames_refused} frames refused")
-        yield ", ".join(words)
+        yield ", ".join(_counted(status.counters))
     figures = []
     if status.process is not None:
         process = status.process
@@ -175,3 +174,20 @@ def _footing(status: Status) -> Iterator[str]:
         figures.append("host: " + ", ".join(words))
     if figures:
         yield "; ".join(figures)
+
+
+def _counted(counters: Counters) -> Iterator[str]:
+    """Yield what a daemon of either role counts, in words."""
+    if counters.writes is not None:
+        yield f"{counters.writes} writes ({format_size(counters.written_bytes)})"
+    if counters.reads is not None:
+        yield f"{counters.reads} reads ({format_size(counters.read_bytes)})"
+    if counters.flushes is not None:
+        yield f"{counters.flushes} flushes"
+    if counters.discards is not None:
+        yield f"{counters.discards} discards"
+    if counters.applied_bytes is not None:
+        yield f"{format_size(counters.applied_bytes)} of writes applied"
+    if counters.resync_bytes is not None:
+        yield f"{format_size(counters.resync_bytes)} of resync applied"
+    yield f"{counters.frames_refused} frames refused"

@@ -16,6 +16,8 @@ from dkrepl.cli.output import clean, console, error_as_dict, print_json, print_t
 from dkrepl.core.errors import CopiesDiffer
 from dkrepl.core.units import format_size
 
+SILENCE = 45.0
+"""Seconds without progress; the daemon itself gives a target 30 for a range, and then names it."""
 _FEW = 10
 """Ranges that are listed for people; --json has them all."""
 
@@ -58,7 +60,7 @@ def command(
     paths = paths_of(context)
     name = resolve_mirror(paths, mirror)
     with _shown_progress(as_json) as show:
-        answer = ask(paths, name, "verify", {"targets": targets or []}, show)
+        answer = ask(paths, name, "verify", {"targets": targets or []}, show, silence=SILENCE)
     try:
         results = msgspec.convert(answer["targets"], list[Verified])
     except (msgspec.ValidationError, KeyError, TypeError) as error:

@@ -151,7 +151,7 @@ def source_status(**changes: Any) -> dict[str, Any]:
 
 def target_status(**changes: Any) -> dict[str, Any]:
     """Return a status as the daemon of a target gives it, in sync."""
-    kept = ("mirror", "size", "block", "generation", "session", "warnings", "process", "host", "counters")
+    kept = ("mirror", "size", "block", "generation", "session", "warnings", "process", "host")
     source = source_status()
     return {
         **{key: source[key] for key in kept},
@@ -164,6 +164,7 @@ def target_status(**changes: Any) -> dict[str, Any]:
         "applied_seq": 4711,
         "durable_seq": 4700,
         "resync": None,
+        "counters": {"applied_bytes": 1 << 24, "resync_bytes": 4096, "frames_refused": 2},
         **changes,
     }
 

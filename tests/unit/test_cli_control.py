@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from typing import Any
 
 import pytest
-from fake_daemon import Cli, cli, source_status
+from fake_daemon import Cli, cli, source_status, target_status
 
-from dkrepl.cli import control_client
+from dkrepl.cli import control_client, role_change
 from dkrepl.core.errors import DkreplError
 
 __all__ = ["cli"]
@@ -16,21 +17,46 @@ __all__ = ["cli"]
 
 def test_a_request_is_one_json_line_with_its_arguments(cli: Cli) -> None:
     fake = cli.daemon({"ok": {}})
-    for arguments in (
-        ["pause", "r0", "beta"],
-        ["resume", "r0"],
-        ["resync", "r0", "--full", "beta", "gamma"],
-        ["promote", "r0", "--force"],
-        ["demote", "r0"],
-    ):
+    for arguments in ["pause", "r0", "beta"], ["resume", "r0"], ["resync", "r0", "--full", "beta", "gamma"]:
         assert cli.run(*arguments)[0] == 0
     assert fake.requests == [
         {"command": "pause", "targets": ["beta"]},
         {"command": "resume", "targets": []},
         {"command": "resync", "full": True, "targets": ["beta", "gamma"]},
-        {"command": "promote", "force": True},
-        {"command": "demote"},
     ]
+
+
+def test_the_states_that_targets_are_left_in_are_shown(cli: Cli) -> None:
+    cli.daemon({"ok": {"targets": [{"name": "beta", "state": "Paused"}, {"name": "gamma", "state": "Paused"}]}})
+    assert cli.run("pause", "r0")[1] == "r0: paused all targets (now: beta Paused, gamma Paused)\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "before", "after", "said"),
+    [
+        ("promote", {"force": False}, target_status(), source_status(), "r0: this node is the source, the device is"),
+        ("demote", {}, source_status(), target_status(), "r0: this node is a target"),
+    ],
+)
+def test_a_change_of_role_is_waited_for(
+    cli: Cli, command: str, arguments: dict[str, Any], before: dict[str, Any], after: dict[str, Any], said: str
+) -> None:
+    answers = [{}, before, {**after, "state": "Starting"} if command == "promote" else before, after]
+    fake = cli.daemon(lambda _: [{"ok": answers[len(fake.requests) - 1]}])
+    code, out, _ = cli.run(command, "r0")
+    assert code == 0
+    assert out.startswith(said)
+    assert fake.requests == [{"command": command, **arguments}, *[{"command": "status"}] * 3]
+
+
+def test_a_role_that_is_not_taken_in_time_is_said_with_what_it_is_instead(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(role_change, "PATIENCE", 0.0)
+    cli.daemon(lambda request: [{"ok": target_status() if request["command"] == "status" else {}}])
+    code, _, err = cli.run("promote", "r0", "--force")
+    assert code == 7
+    assert "has not become source of mirror r0 within 0 s (it is target, InSync)" in err
 
 
 def test_what_was_done_is_said_in_the_daemons_words_if_it_has_some(cli: Cli) -> None:
@@ -84,7 +110,7 @@ def test_an_answer_that_trickles_in_without_a_line_has_the_same_deadline(
 
 def test_signs_of_life_hold_the_deadline_off_and_are_not_shown(cli: Cli) -> None:
     cli.daemon(*[{"progress": None}] * 3, {"progress": {}}, {"ok": {}})
-    assert cli.run("demote", "r0") == (0, "r0: this node is a target\n", "")
+    assert cli.run("events", "r0") == (0, "", "")
 
 
 @pytest.mark.parametrize(

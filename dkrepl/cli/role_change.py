@@ -1,0 +1,35 @@
+"""Waits until a node has the role that it was told to take: the daemon answers before it has changed over."""
+
+from __future__ import annotations
+
+import time
+
+from dkrepl.cli.control_client import ask
+from dkrepl.cli.status_shapes import Status, read_status
+from dkrepl.core.errors import DaemonNotRunning, TimedOut
+from dkrepl.io.paths import Paths
+
+PATIENCE = 30.0
+"""Seconds that a change of role may take: flush, detach, start again in the new role."""
+INTERVAL = 0.1
+"""Seconds between two looks."""
+
+
+def wait_for_role(paths: Paths, mirror: str, role: str) -> Status:
+    """Return the status once the node has the role (a source: once it serves); raises TimedOut after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            status = read_status(ask(paths, mirror, "status"), mirror)
+        except (DaemonNotRunning, TimedOut) as error:
+            seen = str(error)
+        else:
+            if status.role == role and (role != "source" or status.state == "Serving"):
+                return status
+            seen = f"it is {status.role}, {status.state}"
+        if time.monotonic() >= deadline:
+            raise TimedOut(
+                f"this node has not become {role} of mirror {mirror} within {PATIENCE:g} s ({seen}): "
+                f"look at `journalctl -u dkrepl@{mirror}`"
+            )
+        time.sleep(INTERVAL)
