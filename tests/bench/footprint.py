@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -16,21 +17,26 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Footprint:
-    """Resident memory of the source in MiB: with everything in sync, and after ``seconds`` of each job."""
+    """Resident memory of the source in MiB: with everything in sync, and the most there was in any job."""
 
     idle_mib: float
-    after_mib: float
+    peak_mib: float
+
+
+def _peak(pid: int) -> float:
+    """The most that was resident at any time, MiB: proc(5), VmHWM."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"the kernel does not tell the peak memory of process {pid}")
 
 
 def footprint(seconds: float) -> Footprint:
     """Run a mirror of 1 TiB with two async targets and a sync one; write to all of it at random."""
     with scratch() as directory, mirror(directory, SIZE, ["async", "async", "sync"]) as running:
         assert running.pid is not None
-        source = psutil.Process(running.pid)
-        idle = source.memory_info().rss
-        most = idle
+        idle = psutil.Process(running.pid).memory_info().rss / _MIB
         for job in jobs.JOBS:
             jobs.run(job, running.device, seconds)
-            most = max(most, source.memory_info().rss)
             running.settle()
-        return Footprint(idle / _MIB, most / _MIB)
+        return Footprint(idle, _peak(running.pid))

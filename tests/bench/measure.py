@@ -83,7 +83,7 @@ def measure(
     """
     measured = Measured()
     for number in range(rounds):
-        turn = number % len(contenders)
+        turn = number % max(1, len(contenders))
         for contender in [*contenders[turn:], *contenders[:turn]]:
             try:
                 _one_round(contender, seconds, size, measured, say, f"round {number + 1} of {rounds}")
