@@ -97,7 +97,7 @@ class SourceRuntime:
 
     def start(self, ready: threading.Event) -> None:
         """Begin to serve; ``ready`` is set once the device is there (or ``error`` is set)."""
-        self.reactor.watch(self.sockets.fd, lambda: None)
+        self.reactor.watch(self.sockets.fd, self._frames_came)
         self._watch_fuse()
 
         def attached(error: DkreplError | None) -> None:
@@ -116,7 +116,7 @@ class SourceRuntime:
     def step(self) -> None:
         """What every round does after the descriptors: control frames, resync, commits, actions."""
         sockets, source = self.sockets, self.source
-        if sockets.readable():
+        if sockets.unasked and sockets.readable():
             for _ in range(_FRAMES_A_ROUND):
                 self._take_frame()
                 if not sockets.readable():
@@ -132,14 +132,16 @@ class SourceRuntime:
             self._perform()
         if self.requests.full == self._fuse_watched:
             self._watch_fuse()
-        # The sending of the above may have made frames readable without a new signal.
-        self.reactor.busy = more or sockets.readable()
+        self.reactor.busy = more or (sockets.unasked and sockets.readable())
 
     def tick(self) -> None:
         """Let time pass."""
         self.source.tick(time.monotonic())
         self._perform()
         self.requests.answer()
+
+    def _frames_came(self) -> None:
+        self.sockets.unasked = True
 
     def _watch_fuse(self) -> None:
         fd = self.device.session.fd

@@ -32,6 +32,8 @@ from dkrepl.io.transport import TargetSockets
 _MESSAGES_A_ROUND = 64
 _FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
 _FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
+_WINDOW_PART = 8  # an async target confirms at the latest when this part of its window is unconfirmed
+_CONFIRM_SECONDS = 0.02  # or after this time, at the next round of the loop
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
@@ -73,17 +75,20 @@ class TargetRuntime:
         self._stream_fds: list[int] = []
         self._flushing = False
         self._barrier = False  # a flush of the stream is on its way
+        self._control_came = True
         self._joined = 0  # the joining that the following belongs to
         self._durable = (0, 0)  # (seq, resync seq) on stable storage
         self._confirmed = (0, 0, 0, 0)
         self._unflushed = 0  # bytes
+        self._unconfirmed = 0  # bytes
+        self._confirmed_at = 0.0
         self._flushed_at = 0.0
         self._bad_frame_told = 0.0
 
     def start(self, ready: threading.Event) -> None:
         """Begin to look for the source."""
         for fd in self.sockets.fds:
-            self.reactor.watch(fd, lambda: None)
+            self.reactor.watch(fd, self._control_signalled)
         self.state = "Serving"
         ready.set()
 
@@ -92,11 +97,13 @@ class TargetRuntime:
     def step(self) -> None:
         """What every round does after the descriptors: control frames, the stream, flushes, confirmations."""
         target = self.target
-        for peer in self.sockets.control:
-            while (frame := self.sockets.receive(peer)) is not None:
-                self._take_frame(peer, frame)
-        if self.sockets.broken():
-            target.bad_frame("the connection of the stream was lost", time.monotonic())
+        if self._control_came:
+            self._control_came = False
+            for peer in self.sockets.control:
+                while (frame := self.sockets.receive(peer)) is not None:
+                    self._take_frame(peer, frame)
+            if self.sockets.broken():
+                target.bad_frame("the connection of the stream was lost", time.monotonic())
         more = self._take_messages()
         if target.joined:
             self._confirm()
@@ -105,8 +112,13 @@ class TargetRuntime:
             self._perform()
         self.reactor.busy = more
 
+    def _control_signalled(self) -> None:
+        self._control_came = True
+
     def tick(self) -> None:
         """Let time pass."""
+        # Sending a confirmation may use up the signal of a frame that came; it is not looked for until now.
+        self._control_came = True
         self.target.tick(time.monotonic())
         self._perform()
 
@@ -168,6 +180,7 @@ class TargetRuntime:
             elif op == frames.ZERO:
                 store.zero(offset, length)
         self._unflushed += at
+        self._unconfirmed += at
         self.applied_bytes += at
         if message.kind == frames.RESYNC:
             self.resync_bytes += at
@@ -189,10 +202,24 @@ class TargetRuntime:
         target = self.target
         state = (target.applied, self._durable[0], target.resync_applied, self._durable[1])
         if state != self._confirmed and target.source and not target.barrier:
+            if state[1:] == self._confirmed[1:] and self._may_wait(state[0]):
+                return
             self._confirmed = state
+            self._confirmed_at = time.monotonic()
+            self._unconfirmed = 0
             applied, durable, resync_applied, resync_durable = state
             ack = frames.Ack(target.join, target.session, applied, durable, resync_applied, resync_durable)
             self.sockets.send(target.source, frames.pack_ack(ack))
+
+    def _may_wait(self, applied: int) -> bool:
+        """Whether a confirmation of live writes can wait for more of them: nobody waits for an async target's
+        while its window is far from full, and each one wakes the source."""
+        return (
+            self.node.mode == "async"
+            and applied - self._confirmed[0] < self.node.async_limit // _WINDOW_PART
+            and self._unconfirmed < self.description.window // _WINDOW_PART
+            and time.monotonic() - self._confirmed_at < _CONFIRM_SECONDS
+        )
 
     # --- flushes -------------------------------------------------------------------------------------
 
@@ -266,8 +293,9 @@ class TargetRuntime:
         self._disconnect()
         self._confirmed = (0, 0, 0, 0)
         self._stream_fds = self.sockets.subscribe(action.peer, frames.topics_of(action.group, action.slot, SLOTS))
-        for fd in self._stream_fds:
-            self.reactor.watch(fd, lambda: None)
+        stream, monitor = self._stream_fds
+        self.reactor.watch(stream, lambda: None)
+        self.reactor.watch(monitor, self._control_signalled)
 
     def _disconnect(self) -> None:
         for fd in self._stream_fds:

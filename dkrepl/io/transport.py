@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import zmq
+from zmq.backend import Socket as BackendSocket
 from zmq.utils.monitor import recv_monitor_message
 
 from dkrepl.core import frames
@@ -27,6 +28,10 @@ from dkrepl.core.errors import HostError
 COPY_BELOW = 64 << 10  # bytes; from here on ZeroMQ sends from our memory instead of copying
 _EXTRA_MESSAGES = 2048  # high-water mark above the largest window: requests on their way, resync, marks
 _CONTROL_MESSAGES = 1000
+# Plain integers: on the data path pyzmq's enumerations cost more than the calls that they are given to.
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+_NOWAIT, _NOWAIT_MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
+_RCVMORE = int(zmq.RCVMORE)
 _LINGER = 500  # ms that a socket may take to send its last messages when it is closed
 
 
@@ -57,7 +62,8 @@ def _common(sock: zmq.Socket[bytes], largest: int) -> None:
 
 def _readable(sock: zmq.Socket[bytes]) -> bool:
     # Asking also lets ZeroMQ take notice of what its descriptor signalled: zmq_getsockopt(3), ZMQ_EVENTS.
-    return bool(cast(int, sock.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    # The backend's get, for the frontend's makes an enumeration of each answer.
+    return bool(cast(int, BackendSocket.get(sock, _EVENTS)) & _POLLIN)
 
 
 def _fd(sock: zmq.Socket[bytes]) -> int:
@@ -88,6 +94,8 @@ class SourceSockets:
             self.close()
             raise
         self.fd = _fd(self.control)
+        self.unasked = True
+        """Whether frames may wait of which ``fd`` says nothing any more: its signal is used up by any call."""
 
     @staticmethod
     def _bind(sock: zmq.Socket[bytes], address: str, port: int, key: str) -> None:
@@ -99,18 +107,20 @@ class SourceSockets:
             raise HostError(f"cannot listen at {address} port {port} ({error}); check the node's address") from error
 
     def readable(self) -> bool:
-        """Whether a control frame waits."""
-        return _readable(self.control)
+        """Whether a control frame waits. To be asked when ``fd`` was readable, and again while it is true."""
+        self.unasked = _readable(self.control)
+        return self.unasked
 
     def receive(self) -> tuple[bytes, bytes] | None:
         """Return (identity, frame) of the next control frame; None if it has too many parts."""
-        parts = self.control.recv_multipart(zmq.DONTWAIT)
+        parts = self.control.recv_multipart(_NOWAIT)
         return (parts[0], parts[1]) if len(parts) == 2 else None
 
     def send(self, identity: bytes, frame: bytes) -> bool:
         """Send a control frame; returns whether the peer is still connected. A full queue drops the frame."""
+        self.unasked = True
         try:
-            self.control.send_multipart((identity, frame), zmq.DONTWAIT)
+            self.control.send_multipart((identity, frame), _NOWAIT)
         except zmq.Again:
             return True
         except zmq.ZMQError as error:
@@ -122,10 +132,10 @@ class SourceSockets:
     def publish(self, head: bytes, data: bytes | memoryview) -> None:
         """Publish a stream message; data of ``COPY_BELOW`` bytes and more is sent from where it lies."""
         if len(data) < COPY_BELOW:
-            self.stream.send(head + data if data else head, zmq.DONTWAIT)
+            self.stream.send(head + data if data else head, _NOWAIT)
         else:
-            self.stream.send(head, zmq.DONTWAIT | zmq.SNDMORE)
-            self.stream.send(data, zmq.DONTWAIT, copy=False)
+            self.stream.send(head, _NOWAIT_MORE)
+            self.stream.send(data, _NOWAIT, copy=False)
 
     def close(self) -> None:
         """Close both sockets; what is unsent after the linger time is dropped."""
@@ -159,14 +169,14 @@ class TargetSockets:
     def send(self, peer: str, frame: bytes) -> None:
         """Send a control frame; without a connection it is dropped: whoever waits for an answer asks again."""
         with contextlib.suppress(zmq.Again):
-            self.control[peer].send(frame, zmq.DONTWAIT)
+            self.control[peer].send(frame, _NOWAIT)
 
     def receive(self, peer: str) -> bytes | None:
         """Return the next control frame from ``peer``, or None if none waits or it has too many parts."""
         sock = self.control[peer]
         if not _readable(sock):
             return None
-        parts = sock.recv_multipart(zmq.DONTWAIT)
+        parts = sock.recv_multipart(_NOWAIT)
         return parts[0] if len(parts) == 1 else b""
 
     def subscribe(self, peer: str, topics: Iterable[bytes]) -> list[int]:
@@ -205,10 +215,10 @@ class TargetSockets:
         sock = self.stream
         if sock is None or not _readable(sock):
             return None
-        head = sock.recv(zmq.DONTWAIT)
+        head = sock.recv(_NOWAIT)
         data: memoryview | None = None
-        while sock.getsockopt(zmq.RCVMORE):
-            part = sock.recv(zmq.DONTWAIT, copy=False)
+        while BackendSocket.get(sock, _RCVMORE):
+            part = sock.recv(_NOWAIT, copy=False)
             data = part.buffer if data is None else memoryview(b"")  # a third part: fails its checks
         return head, data
 
