@@ -1,0 +1,185 @@
+"""One node: its directories, its daemon's process, its log, and what can be asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.waiting import LONG, wait_for
+
+from dkrepl.cli.control_client import ask
+from dkrepl.cli.main import exit_code
+from dkrepl.core import metadata
+from dkrepl.core.errors import DaemonNotRunning, NotFound, TimedOut
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.daemon.initialise import initialise
+from dkrepl.io import loop
+from dkrepl.io.fuse import mount
+from dkrepl.io.paths import Paths
+
+MIRROR = "r0"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Node:
+    """A node whose things all lie under ``directory``; the daemon is a process of its own."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self.directory = directory
+        self.paths = Paths(directory / "etc", directory / "state", directory / "run", directory / "dev")
+        self.paths.etc.mkdir(parents=True)
+        self.store = directory / "store.img"
+        self.log = directory / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    # --- the daemon ----------------------------------------------------------------------------------
+
+    def initialise(self, **options: bool) -> None:
+        """Do what ``dkrepl init`` does."""
+        initialise(self.paths, MIRROR, self.name, **options)
+
+    def start(self, ready: bool = True, **environment: str) -> None:
+        """Start the daemon; with ``ready``, wait until it answers (and serves its device)."""
+        assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
+        paths = self.paths
+        where = {"ETC": paths.etc, "STATE": paths.state, "RUN": paths.run, "DEV": paths.dev}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
+                cwd=ROOT,
+                env=os.environ | {f"DKREPL_{key}": str(path) for key, path in where.items()} | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        if ready:
+            self.wait_until(lambda status: status is not None and status.get("state") != "Starting", "it serves")
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        assert self.process is not None, f"{self.name} was never started"
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the daemon."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill the daemon as the kernel would: it has no time for anything."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(LONG)
+
+    def stop(self, seconds: float = LONG) -> int:
+        """Stop the daemon cleanly; return its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def freeze(self) -> None:
+        """Let the daemon stand still, with its connections open."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+
+    def exit_code(self, seconds: float = LONG) -> int:
+        """Wait for the daemon to end by itself; return its exit code."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+    def clean(self) -> None:
+        """Take away whatever is left: the process, the loop devices on our mount, the mount, the store."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.thaw()
+            self.process.kill()
+            self.process.wait(LONG)
+        for device in loop.find(self.paths.mountpoint(MIRROR)):
+            device.detach(1.0)
+        mount.unmount_all(self.paths.mountpoint(MIRROR))
+        self.store.unlink(missing_ok=True)
+
+    # --- what it says --------------------------------------------------------------------------------
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """Return the daemon's answer to a control command. Raises its error."""
+        return ask(self.paths, MIRROR, command, arguments)
+
+    def status(self) -> dict[str, Any] | None:
+        """Return the daemon's status, None if it does not answer."""
+        try:
+            found: dict[str, Any] = ask(self.paths, MIRROR, "status", silence=20.0)
+        except (DaemonNotRunning, TimedOut, NotFound):
+            if self.process is not None and (code := self.process.poll()) is not None:
+                return {"ended": code}
+            return None
+        return found
+
+    def wait_until(self, wanted: Any, what: str, seconds: float = LONG) -> dict[str, Any]:
+        """Wait until ``wanted(status)``; return that status. A daemon that ended fails at once."""
+
+        def look(status: dict[str, Any] | None) -> bool:
+            assert status is None or "ended" not in status, f"{self.name} ended while waiting until {what}: {status}"
+            return bool(wanted(status))
+
+        status = wait_for(self.status, look, f"{self.name}: {what}", seconds)
+        assert status is not None
+        return status
+
+    def cli(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a command of ``dkrepl`` for this node; return (exit code, stdout, stderr)."""
+        paths = self.paths
+        where = ["--etc", str(paths.etc), "--state", str(paths.state), "--run", str(paths.run)]
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = exit_code([*where, *arguments])
+        return code, out.getvalue(), err.getvalue()
+
+    def logged(self, event: str | None = None) -> list[dict[str, Any]]:
+        """Return the events that the daemon (and those before it) wrote to its log, oldest first."""
+        found = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            if line.startswith("{"):
+                entry = json.loads(line)
+                if event is None or entry["event"] == event:
+                    found.append(entry)
+        return found
+
+    def wait_for_event(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Wait until an event with these fields is in the log; return it."""
+
+        def look() -> list[dict[str, Any]]:
+            found = self.logged(event)
+            return [entry for entry in found if all(entry.get(key) == value for key, value in fields.items())]
+
+        return wait_for(look, bool, f"{self.name} tells {event} {fields or ''}")[-1]
+
+    # --- what it holds -------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Path:
+        """The device that applications open (of a source)."""
+        return self.paths.device(MIRROR)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the daemon keeps its metadata and intent log."""
+        return self.paths.state_dir(MIRROR)
+
+    def metadata(self) -> NodeMetadata:
+        """Return the node's record."""
+        return metadata.parse((self.state_dir / "node").read_bytes(), "node")
+
+    def set_metadata(self, record: NodeMetadata) -> None:
+        """Replace the node's record, while its daemon does not run."""
+        (self.state_dir / "node").write_bytes(metadata.pack(record))
