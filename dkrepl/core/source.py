@@ -407,17 +407,19 @@ class Source:
             if view.state == "Connecting":
                 self._welcome(view, now)
 
-    def commit_failed(self, number: int, why: str, now: float) -> None:
-        """A commit could not be made durable; whatever waited for it has not happened."""
+    def commit_failed(self, number: int, why: str, now: float) -> bool:
+        """A commit could not be made durable; return whether writes were waiting for it, which must fail now."""
         self.commit_error = why
         self._commit_retry_at = now + 1.0
         self._event("commit_failed", "error", reason=why)
         if number == self._intent_commit:
             self._intent_commit = 0
             self.intent.failed()
-        elif number == self._minting:
+            return True
+        if number == self._minting:
             self._minting = 0
-        elif (peer := self._joining.pop(number, None)) is not None:
+            return True
+        if (peer := self._joining.pop(number, None)) is not None:
             self._detach(
                 self.views[peer],
                 "Behind",
@@ -425,6 +427,7 @@ class Source:
                 f"the source cannot record the joining: {why}",
                 now,
             )
+        return False
 
     def _mint(self) -> None:
         """Begin a new generation; it counts once it is durable."""

@@ -116,6 +116,15 @@ class Stream:
             out.append(self._flushes.popleft()[1])
         return out
 
+    def fail_held(self) -> list[Token]:
+        """The generation that held answers cannot be recorded: return the tokens of all of them, to be failed."""
+        out: list[Token] = []
+        if self.hold:
+            out = [token for _, token in (*self._writes, *self._flushes)]
+            self._writes.clear()
+            self._flushes.clear()
+        return out
+
     def overfull(self) -> list[TargetView]:
         """Members under ``on_full = "bitmap"`` whose window is full: they leave the stream (R5)."""
         seq, log = self.log.seq, self.log

@@ -137,6 +137,9 @@ class Requests:
             if request.op == WRITE:
                 self._unanswered -= request.length
             self._session.reply_error(request.unique, _EIO)
+        for unique, length in self._stream.fail_held():
+            self._unanswered -= max(length, 0)
+            self._session.reply_error(unique, _EIO)
 
     # --- one kind of request each --------------------------------------------------------------------
 

@@ -243,8 +243,7 @@ class SourceRuntime:
             now = time.monotonic()
             if error is None:
                 self.source.committed(commit.number, now)
-            else:
-                self.source.commit_failed(commit.number, str(error), now)
+            elif self.source.commit_failed(commit.number, str(error), now):
                 self.requests.fail_waiting(str(error))
             self._perform()
             self.requests.retry_waiting()
