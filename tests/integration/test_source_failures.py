@@ -1,0 +1,164 @@
+"""The source dies; when it returns only what its intent log names is sent again, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from conftest import Clusters
+from harness.applications import Writer, run
+from harness.cluster import MIB, Cluster
+
+from dkrepl.io import loop
+
+pytestmark = pytest.mark.root
+
+BLOCK = 64 << 10
+
+
+def _crash_under_load(cluster: Cluster, **options: int) -> Writer:
+    """Fill the device, settle, write to 8 MiB of it, and kill the source in the middle of that."""
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
+    cluster.settle()
+    writer = Writer(cluster.device, 16 * MIB, 24 * MIB, **options)
+    cluster.source.wait_until(lambda status: status and writer.count > 200, "the writer is under way")
+    cluster.source.kill()
+    writer.join()
+    assert writer.error is not None, "the application must be told"
+    return writer
+
+
+@pytest.mark.parametrize("flush_every", [0, 5])
+def test_a_source_killed_under_load_sends_again_only_what_its_intent_log_names(
+    cluster: Cluster, flush_every: int
+) -> None:
+    writer = _crash_under_load(cluster, flush_every=flush_every)
+    # R4: the sync target has every acknowledged write, though the source is gone.
+    writer.assert_all_in(cluster.nodes["beta"].store)
+
+    cluster.source.start()
+    cluster.settle()
+    dirty = cluster.source.logged("intent_log_recovered")[-1]["dirty_blocks"]
+    touched = writer.blocks(BLOCK)
+    for name in ("beta", "gamma"):
+        seen = cluster.seen(name)
+        assert dirty[name] <= len(touched)
+        assert seen["resent_bytes"] <= dirty[name] * BLOCK
+    assert not cluster.source.logged("bitmap_damaged")
+    cluster.assert_equal()
+    for node in cluster.nodes.values():
+        writer.assert_all_in(node.store)
+    writer.assert_all_in(cluster.device)
+
+
+def test_a_source_killed_again_and_again_ends_equal(cluster: Cluster) -> None:
+    for seed in range(1, 5):
+        writer = Writer(cluster.device, 0, 32 * MIB, seed=seed)
+        cluster.source.wait_until(lambda status, w=writer: status and w.count > 50, "the writer is under way")
+        cluster.source.kill()
+        writer.join()
+        cluster.source.start()
+        writer.assert_all_in(cluster.device)
+        if seed % 2:
+            cluster.wait_in_sync()
+    cluster.settle()
+    cluster.assert_equal()
+
+
+def test_after_a_power_loss_of_the_source_only_active_extents_are_sent_again(cluster: Cluster) -> None:
+    writer = _crash_under_load(cluster)
+    record = cluster.source.metadata()
+    cluster.source.set_metadata(msgspec.structs.replace(record, boot="another boot of the kernel"))
+
+    cluster.source.start()
+    cluster.settle()
+    event = cluster.source.logged("intent_log_recovered")[-1]
+    extent = 4 * MIB
+    assert event["power_lost"] is True
+    touched = writer.blocks(extent)
+    # The prefill's extents are active still, for they age out lazily; nothing beyond them is.
+    assert len(touched) <= event["active_extents"] <= cluster.size // extent
+    for name in ("beta", "gamma"):
+        seen = cluster.seen(name)
+        assert seen["last_resync"]["kind"] in ("partial", "full")
+        assert 0 < seen["resent_bytes"] <= event["active_extents"] * extent
+    cluster.assert_equal()
+    writer.assert_all_in(cluster.device)
+
+
+def test_idle_extents_are_not_sent_again_after_a_power_loss(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=[("beta", "sync")])
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
+    cluster.settle()
+    assert cluster.source.stop() == 0  # a clean stop leaves no extent active
+    cluster.source.start()
+    cluster.settle()
+    writer = Writer(cluster.device, 16 * MIB, 18 * MIB)
+    cluster.source.wait_until(lambda status: status and writer.count > 50, "the writer is under way")
+    cluster.source.kill()
+    writer.join()
+    cluster.source.set_metadata(msgspec.structs.replace(cluster.source.metadata(), boot="another"))
+    cluster.source.start()
+    cluster.settle()
+    event = cluster.source.logged("intent_log_recovered")[-1]
+    assert 1 <= event["active_extents"] <= 1 + 4, "one was written, four at most are made active ahead"
+    assert cluster.seen("beta")["resent_bytes"] <= event["active_extents"] * 4 * MIB
+    assert cluster.seen("beta")["last_resync"]["kind"] == "partial"
+    cluster.assert_equal()
+
+
+def test_a_source_killed_while_idle_sends_nothing_again(cluster: Cluster) -> None:
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--size=8m", "--direct=1")
+    cluster.settle()
+    cluster.source.kill()
+    cluster.source.start()
+    cluster.settle()
+    assert [cluster.seen(name)["resent_bytes"] for name in ("beta", "gamma")] == [0, 0]
+    cluster.assert_equal()
+
+
+def test_all_nodes_killed_at_once_return_equal(cluster: Cluster) -> None:
+    writer = Writer(cluster.device, 0, 16 * MIB)
+    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    for node in cluster.nodes.values():
+        node.process.kill()  # type: ignore[union-attr]
+    for node in cluster.nodes.values():
+        node.kill()
+    writer.join()
+    for node in cluster.nodes.values():
+        node.start(ready=False)
+    cluster.settle()
+    cluster.assert_equal()
+    for node in cluster.nodes.values():
+        writer.assert_all_in(node.store)
+
+
+def test_a_source_killed_while_a_target_is_away_still_knows_what_that_target_lacks(cluster: Cluster) -> None:
+    gamma = cluster.nodes["gamma"]
+    gamma.kill()
+    cluster.wait_state("gamma", "Disconnected")
+    writer = Writer(cluster.device, 8 * MIB, 12 * MIB)
+    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    cluster.source.kill()
+    writer.join()
+    cluster.source.start()
+    cluster.settle("beta")
+    assert cluster.seen("gamma")["dirty_blocks"] > 0
+    gamma.start()
+    cluster.settle()
+    seen = cluster.seen("gamma")
+    assert seen["last_resync"]["kind"] == "partial"
+    assert seen["resent_bytes"] <= len(writer.blocks(BLOCK)) * BLOCK
+    cluster.assert_equal()
+    writer.assert_all_in(gamma.store)
+
+
+def test_a_killed_source_leaves_nothing_behind_when_it_returns(cluster: Cluster) -> None:
+    mountpoint = cluster.source.paths.mountpoint("r0")
+    for _ in range(2):
+        cluster.source.kill()
+        cluster.source.start()
+        assert len(loop.find(mountpoint)) == 1
+        assert Path("/proc/self/mountinfo").read_text().count(str(mountpoint)) == 1
+    cluster.settle()
