@@ -229,9 +229,7 @@ class BackingStore:
         if error.errno == errno.EISDIR:
             return StoreError(f"the store {self.path} is a directory, not a file or a block device")
         if error.errno in (errno.EBUSY, errno.EWOULDBLOCK):
-            return StoreError(
-                f"the store {self.path} is in use: stop the daemon, or unmount what has it open"
-            )
+            return StoreError(f"the store {self.path} is in use: stop the daemon, or unmount what has it open")
         return StoreError(f"cannot open the store {self.path} ({error.strerror})")
 
     def _failed(self, verb: str, offset: int, length: int, error: OSError) -> StoreFailed:
