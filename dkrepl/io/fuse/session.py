@@ -34,7 +34,13 @@ _INIT_DEADLINE_SECONDS: Final = 10.0
 _FSYNC: Final = messages.FSYNC
 _FUSE_READ: Final = messages.READ
 _FUSE_WRITE: Final = messages.WRITE
-_TRANSFER: Final = messages.TRANSFER
+# Bound once: they are called for every request.
+_unpack_transfer: Final = messages.TRANSFER.unpack_from
+_pack_written: Final = messages.WRITTEN.pack
+_pack_header: Final = messages.OUT_HEADER.pack
+_readv: Final = os.readv
+_write: Final = os.write
+_writev: Final = os.writev
 _HEADER_SIZE: Final = messages.TRANSFER_HEADER_SIZE
 _SECTOR_MASK: Final = messages.SECTOR - 1
 _DISCARD_MODE: Final = messages.FALLOC_FL_PUNCH_HOLE | messages.FALLOC_FL_KEEP_SIZE
@@ -128,14 +134,14 @@ class FuseSession:
         """
         while True:
             try:
-                got = os.readv(self.fd, self._parts)
+                got = _readv(self.fd, self._parts)
             except BlockingIOError:
                 return None
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.EINTR):
                     continue  # the request was taken back while it was being read
                 raise self._broken(error) from error
-            length, opcode, unique, offset, size = _TRANSFER.unpack_from(self._header)
+            length, opcode, unique, offset, size = _unpack_transfer(self._header)
             if opcode == _FUSE_WRITE and length == got == _HEADER_SIZE + size:
                 if offset + size > self.size:
                     self.reply_error(unique, errno.ENOSPC)
@@ -174,28 +180,28 @@ class FuseSession:
     def reply_written(self, unique: int, size: int) -> None:
         """Tell that ``size`` bytes of a WRITE were written."""
         try:
-            os.write(self.fd, messages.WRITTEN.pack(24, 0, unique, size, 0))
+            _write(self.fd, _pack_written(24, 0, unique, size, 0))
         except OSError as error:
             self._not_taken(error)
 
     def reply_data(self, unique: int, data: bytes | bytearray | memoryview) -> None:
         """Answer a READ with ``data``; less than asked for means that the file ends there."""
         try:
-            os.writev(self.fd, (messages.OUT_HEADER.pack(16 + len(data), 0, unique), data))
+            _writev(self.fd, (_pack_header(16 + len(data), 0, unique), data))
         except OSError as error:
             self._not_taken(error)
 
     def reply_ok(self, unique: int) -> None:
         """Tell that a SYNC, DISCARD or ZERO is done."""
         try:
-            os.write(self.fd, messages.OUT_HEADER.pack(16, 0, unique))
+            _write(self.fd, _pack_header(16, 0, unique))
         except OSError as error:
             self._not_taken(error)
 
     def reply_error(self, unique: int, code: int) -> None:
         """Fail a request with the errno ``code`` (positive)."""
         try:
-            os.write(self.fd, messages.OUT_HEADER.pack(16, -code, unique))
+            _write(self.fd, _pack_header(16, -code, unique))
         except OSError as error:
             self._not_taken(error)
 
@@ -273,7 +279,7 @@ class FuseSession:
 
     def _ask_again(self) -> None:
         try:
-            os.write(self.fd, messages.OUT_HEADER.pack(16, messages.NOTIFY_RESEND, 0))
+            _write(self.fd, _pack_header(16, messages.NOTIFY_RESEND, 0))
         except OSError as error:
             raise HostError(
                 f"the kernel does not send unanswered FUSE requests again ({error.strerror}): "
