@@ -1,0 +1,161 @@
+"""Files of the state directory are damaged: said, never used, and answered with the resync that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Clusters
+from harness.applications import Writer, run
+from harness.cluster import MIB, Cluster
+from harness.node import Node
+
+from dkrepl.core.errors import MetadataError
+
+pytestmark = pytest.mark.root
+
+Damage = Callable[[Path], None]
+
+
+@pytest.fixture
+def crashed(clusters: Clusters) -> Cluster:
+    """A mirror whose source was killed with one extent active, and an idle target at a stand-still."""
+    cluster = clusters.make(targets=[("gamma", "async")])
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
+    cluster.settle()
+    assert cluster.source.stop() == 0
+    cluster.source.start()
+    cluster.settle()
+    run("fio", "--name=one", f"--filename={cluster.device}", "--rw=randwrite", "--bs=4k", "--size=1m", "--direct=1")
+    cluster.source.kill()
+    return cluster
+
+
+def _flip(offset: int) -> Damage:
+    def flip(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[offset] ^= 0x10
+        path.write_bytes(content)
+
+    return flip
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4096])
+
+
+def _zero_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[8192:12288] = bytes(4096)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        pytest.param("gamma.bitmap", _flip(4096 + 8 * 15), id="a-bit-of-an-idle-extent"),
+        pytest.param("gamma.bitmap", _flip(20), id="the-header"),
+        pytest.param("gamma.bitmap", _flip(8192 + 4 * 15), id="a-seal"),
+        pytest.param("gamma.bitmap", _truncate, id="truncated"),
+        pytest.param("gamma.bitmap", _zero_page, id="a-page-of-zeros"),
+        pytest.param("gamma.bitmap", Path.unlink, id="missing"),
+        pytest.param("gamma.bitmap", lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param("active", _flip(100), id="the-active-record"),
+        pytest.param("active", _flip(8192 + 100), id="the-other-slot-of-the-active-record"),
+        pytest.param("active", Path.unlink, id="the-active-record-is-missing"),
+        pytest.param("active", lambda path: path.write_bytes(b"\0" * 16384), id="the-active-record-is-zeros"),
+    ],
+)
+def test_a_damaged_intent_log_is_told_and_means_a_full_resync(crashed: Cluster, file: str, damage: Damage) -> None:
+    damage(crashed.source.state_dir / "intent" / file)
+    crashed.source.start()
+    crashed.settle()
+    event = crashed.source.logged("bitmap_damaged")[-1]
+    assert (event["target"], event["level"]) == ("gamma", "error")
+    assert crashed.seen("gamma")["last_resync"]["kind"] == "full"
+    assert crashed.seen("gamma")["resent_bytes"] == 64 * MIB
+    crashed.assert_equal()
+
+
+def test_an_undamaged_intent_log_is_not_called_damaged(crashed: Cluster) -> None:
+    crashed.source.start()
+    crashed.settle()
+    assert not crashed.source.logged("bitmap_damaged")
+    assert crashed.seen("gamma")["resent_bytes"] < 2 * MIB
+
+
+@pytest.mark.parametrize("of", ["alpha", "gamma"])
+def test_a_damaged_metadata_record_stops_the_daemon_before_it_touches_anything(clusters: Clusters, of: str) -> None:
+    cluster = clusters.make(targets=[("gamma", "async")])
+    node = cluster.nodes[of]
+    node.kill()
+    path = node.state_dir / "node"
+    good = path.read_bytes()
+    for bad in (good[:-10], good.replace(b'"size"', b'"sizo"'), b"", bytes(len(good)), good[:40] + b"\xff" + good[41:]):
+        path.write_bytes(bad)
+        before = _state(node)
+        node.start(ready=False)
+        assert node.exit_code() == MetadataError.exit_code
+        assert _state(node) == before
+        assert _last_words(node).startswith("dkrepl: ")
+        assert str(path) in _last_words(node)
+    path.write_bytes(good)
+    node.start()
+    cluster.settle()
+
+
+def test_metadata_of_a_newer_version_is_refused(clusters: Clusters) -> None:
+    cluster = clusters.make(start=False, targets=[("gamma", "async")])
+    record = cluster.source.metadata()
+    import msgspec
+
+    cluster.source.set_metadata(msgspec.structs.replace(record, format=99))
+    cluster.source.start(ready=False)
+    assert cluster.source.exit_code() == MetadataError.exit_code
+    assert "upgrade this node" in _last_words(cluster.source)
+
+
+def test_a_target_with_metadata_from_a_backup_is_copied_in_full(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=[("gamma", "async")])
+    gamma = cluster.nodes["gamma"]
+    old = (gamma.state_dir / "node").read_bytes()
+    writer = Writer(cluster.device, 0, 16 * MIB)
+    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    gamma.kill()
+    cluster.wait_state("gamma", "Disconnected")
+    gamma.start()
+    cluster.wait_in_sync()
+    gamma.kill()
+    writer.stop()
+    (gamma.state_dir / "node").write_bytes(old)
+    gamma.start()
+    cluster.settle()
+    assert cluster.seen("gamma")["last_resync"]["kind"] == "full"
+    cluster.assert_equal()
+
+
+def test_a_target_with_a_store_from_nowhere_is_copied_in_full(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=[("gamma", "async")])
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--size=16m", "--direct=1")
+    gamma = cluster.nodes["gamma"]
+    gamma.kill()
+    cluster.wait_state("gamma", "Disconnected")
+    (gamma.state_dir / "node").unlink()
+    gamma.store.write_bytes(b"something else" * 1000)
+    with gamma.store.open("r+b") as store:
+        store.truncate(cluster.size)
+    gamma.initialise(overwrite_data=True)
+    gamma.start()
+    cluster.settle()
+    assert cluster.seen("gamma")["last_resync"]["kind"] == "full"
+    cluster.assert_equal()
+
+
+def _state(node: Node) -> dict[str, bytes]:
+    files = {str(path): path.read_bytes() for path in node.state_dir.rglob("*") if path.is_file()}
+    return files | {"store": node.store.read_bytes()}
+
+
+def _last_words(node: Node) -> str:
+    return node.log.read_text().splitlines()[-1]

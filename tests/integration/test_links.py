@@ -1,0 +1,145 @@
+"""Links between nodes are cut, frozen, flapping, slow, or damage what they carry: the copies end equal all the same."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from conftest import Clusters
+from harness.applications import Writer, run
+from harness.cluster import MIB, Cluster
+
+pytestmark = pytest.mark.root
+
+BLOCK = 64 << 10
+
+
+@pytest.fixture
+def linked(clusters: Clusters) -> Cluster:
+    return clusters.make(linked=True)
+
+
+def _writing(cluster: Cluster) -> Writer:
+    writer = Writer(cluster.device, 0, 16 * MIB)
+    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    return writer
+
+
+def _goes_on(cluster: Cluster, writer: Writer) -> None:
+    before = writer.count
+    cluster.source.wait_until(lambda status: status and writer.count > before + 50, "the application goes on")
+
+
+@pytest.mark.parametrize("name", ["beta", "gamma"])
+def test_a_cut_link_costs_the_blocks_written_meanwhile(linked: Cluster, name: str) -> None:
+    writer = _writing(linked)
+    linked.links[name].cut()
+    linked.wait_state(name, "Disconnected", "Behind")
+    _goes_on(linked, writer)
+    other = "gamma" if name == "beta" else "beta"
+    assert linked.seen(other)["state"] == "InSync"
+    linked.links[name].mend()
+    linked.wait_in_sync(name)
+    writer.stop()
+    assert writer.error is None
+    linked.settle()
+    assert linked.seen(name)["resent_bytes"] <= len(writer.blocks(BLOCK)) * BLOCK
+    linked.assert_equal()
+
+
+@pytest.mark.parametrize("name", ["beta", "gamma"])
+def test_a_half_open_link_is_noticed_at_both_ends(linked: Cluster, name: str) -> None:
+    writer = _writing(linked)
+    linked.links[name].freeze()
+    linked.wait_state(name, "Disconnected", "Behind")
+    linked.nodes[name].wait_until(lambda status: status and status["state"] == "Disconnected", "it notices")
+    _goes_on(linked, writer)
+    linked.links[name].mend()
+    linked.wait_in_sync(name)
+    writer.stop()
+    assert writer.error is None
+    linked.settle()
+    linked.assert_equal()
+
+
+def test_a_flapping_link_ends_equal(linked: Cluster) -> None:
+    writer = _writing(linked)
+    for _ in range(15):
+        for link in linked.links.values():
+            link.flap()
+        _goes_on(linked, writer)
+    writer.stop()
+    assert writer.error is None
+    linked.settle()
+    linked.assert_equal()
+
+
+@pytest.mark.parametrize("kind", ["flipped", "lost", "doubled"])
+def test_damaged_frames_are_refused_and_never_applied(linked: Cluster, kind: str) -> None:
+    dice = random.Random(4)
+    chunks = itertools.count(1)
+
+    def damage(data: bytes) -> bytes:
+        if next(chunks) % 20:
+            return data
+        at = dice.randrange(len(data))
+        if kind == "flipped":
+            return data[:at] + bytes((data[at] ^ 1 << dice.randrange(8),)) + data[at + 1 :]
+        if kind == "lost":
+            return data[:at] + data[at + 3 :]
+        return data[:at] + data[max(0, at - 9) :]
+
+    writer = _writing(linked)
+    for link in linked.links.values():
+        link.damage = damage
+    for link in linked.links.values():
+        linked.source.wait_until(lambda _, one=link: one.damaged >= 5, "frames are damaged")
+        _goes_on(linked, writer)
+    for link in linked.links.values():
+        link.mend()
+    writer.stop()
+    assert writer.error is None
+    linked.settle()
+    linked.assert_equal()
+    if kind == "flipped":
+        refused = [status["counters"]["frames_refused"] for node in linked.targets if (status := node.status())]
+        assert sum(refused) > 0
+        assert any(node.logged("frame_refused") for node in linked.targets)
+
+
+def test_in_sync_is_never_shown_of_a_copy_that_differs(linked: Cluster) -> None:
+    """Whenever the application rests and InSync is shown with nothing on its way, the copies are equal (R10)."""
+    dice = random.Random(9)
+    for seed in range(8):
+        writer = Writer(linked.device, 0, 8 * MIB, seed=seed + 1)
+        link = linked.links[dice.choice(["beta", "gamma"])]
+        _goes_on(linked, writer)
+        dice.choice([link.cut, link.flap, link.flap])()
+        _goes_on(linked, writer)
+        writer.stop()
+        assert writer.error is None
+        link.mend()
+        for target in linked.targets:
+            if linked.seen(target.name)["state"] == "InSync":
+                linked.settle(target.name)
+                linked.assert_equal(target)
+    linked.settle()
+    linked.assert_equal()
+
+
+def test_a_full_resync_over_a_link_that_breaks_ends(clusters: Clusters) -> None:
+    cluster = clusters.make(linked=True, targets=[("gamma", "async")], resync_rate="48MiB/s")
+    link = cluster.links["gamma"]
+    link.cut()
+    cluster.wait_state("gamma", "Disconnected", "Behind")
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
+    link.mend()
+    for part in (0.2, 0.5, 0.8):
+        most = (1 - part) * 64 * MIB
+        cluster.wait_target("gamma", lambda one, most=most: one["dirty_bytes"] <= most, f"is copied to {part:.0%}")
+        link.flap()
+    cluster.settle()
+    cluster.assert_equal()
+    window = 8 * MIB + 256 * 1024
+    assert cluster.seen("gamma")["resent_bytes"] <= 64 * MIB + 3 * window, "only what was on its way is sent twice"
