@@ -18,7 +18,7 @@ from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
 from dkrepl.daemon.watchdog import Watchdog
-from dkrepl.io import description_file, metadata_file
+from dkrepl.io import description_file, memory, metadata_file
 from dkrepl.io.notify import notify
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
@@ -32,6 +32,8 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     node = description_file.which_node(description, node_name)
     set_up_logging()
     events = EventLog(mirror, node.name)
+    memory.keep_freed_memory()
+    memory.serve_io()
     again = True
     while again:
         again = _run(paths, description, node, events)
