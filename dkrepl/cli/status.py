@@ -30,7 +30,7 @@ def command(
     On the source it shows every target: its state, mode, window (writes sent and not yet confirmed), lag in
     seconds and bytes, dirty bytes (those that the intent log names) and the resync under way. On a target it
     shows that target. Without MIRROR all mirrors described here are shown. InSync means: connected, and no
-    dirty block but those in the window.
+    block dirty but those of writes that the target has not yet confirmed as durable.
 
     \b
     Examples:
