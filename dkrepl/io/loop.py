@@ -42,19 +42,28 @@ SECTOR = 512
 
 
 def label(path: Path) -> str:
-    """Return the name that the kernel keeps for a device attached to ``path``: at most 63 bytes."""
-    name = str(path)
-    if len(os.fsencode(name)) <= 63:
-        return name
-    return "dkrepl:" + hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+    """Return the name that the kernel keeps for a device attached to ``path``: at most 63 bytes.
+
+    A path alone would not do: every container has its /run/dkrepl/r0.device, and all share the loop devices. The
+    directory of the file is one inode of one file system, whoever looks at it. (Not the file itself: FUSE is
+    mounted over it.) Raises HostError if there is no such directory.
+    """
+    try:
+        directory = os.stat(path.parent)
+    except OSError as error:
+        raise HostError(f"cannot look at the directory {path.parent} ({error.strerror})") from error
+    name = os.fsencode(path.name)
+    short = path.name if len(name) <= 24 else hashlib.blake2b(name, digest_size=12).hexdigest()
+    return f"dkrepl:{directory.st_dev:x}:{directory.st_ino:x}:{short}"
 
 
 @dataclass(frozen=True)
 class LoopDevice:
-    """A loop device that is attached to ``backing``."""
+    """A loop device that is attached to ``backing``; ``label`` is what the kernel knows it by."""
 
     number: int
     backing: Path
+    label: str
 
     @property
     def path(self) -> Path:
@@ -68,7 +77,7 @@ class LoopDevice:
 
     def is_ours(self) -> bool:
         """Tell whether the device is attached, and to ``backing``."""
-        return _label_of(self.number) == label(self.backing)
+        return _label_of(self.number) == self.label
 
     def detach(self, timeout: float = 10.0) -> bool:
         """Detach the device if it is attached to ``backing``; return whether it is free within ``timeout`` s.
@@ -106,6 +115,7 @@ def attach(path: Path, size: int | None = None, timeout: float = 10.0) -> LoopDe
     the next is tried, 64 times and ``timeout`` seconds at most. Raises HostError.
     """
     deadline = time.monotonic() + timeout
+    name = label(path)
     try:
         backing = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
     except OSError as error:
@@ -113,8 +123,8 @@ def attach(path: Path, size: int | None = None, timeout: float = 10.0) -> LoopDe
     try:
         for _ in range(_ATTACH_TRIES):
             number = _free_number()
-            if _configure(number, backing, path, size or 0):
-                return LoopDevice(number, path)
+            if _configure(number, backing, path, name, size or 0):
+                return LoopDevice(number, path, name)
             if time.monotonic() > deadline:
                 break
             time.sleep(0.005)
@@ -129,13 +139,15 @@ def find(path: Path) -> list[LoopDevice]:
     They are recognised by the label given at attachment, because the kernel no longer knows the path of a
     file whose mount namespace is gone. Does not wait for the FUSE session, which need not be served.
     """
+    if not path.parent.is_dir():
+        return []
     wanted = label(path)
     numbers = (
         int(entry.name.removeprefix("loop"))
         for entry in Path("/sys/block").glob("loop*")
         if (entry / "loop" / "backing_file").exists()
     )
-    return [LoopDevice(number, path) for number in sorted(numbers) if _label_of(number) == wanted]
+    return [LoopDevice(number, path, wanted) for number in sorted(numbers) if _label_of(number) == wanted]
 
 
 def set_link(link: Path, device: Path) -> None:
@@ -196,10 +208,9 @@ def _node(number: int) -> Path:
     return path
 
 
-def _configure(number: int, backing: int, path: Path, size: int) -> bool:
+def _configure(number: int, backing: int, path: Path, name: str, size: int) -> bool:
     """Attach the device; return False if somebody else was quicker."""
-    name = label(path).encode(errors="surrogateescape")
-    info = _INFO.pack(0, 0, 0, 0, size, number, 0, 0, _LO_FLAGS_DIRECT_IO, name, b"", b"", 0, 0)
+    info = _INFO.pack(0, 0, 0, 0, size, number, 0, 0, _LO_FLAGS_DIRECT_IO, os.fsencode(name), b"", b"", 0, 0)
     config = (_CONFIG_HEAD.pack(backing, SECTOR) + info).ljust(_CONFIG_SIZE, b"\0")
     try:
         fd = os.open(_node(number), os.O_RDWR | os.O_CLOEXEC)

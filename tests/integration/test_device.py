@@ -185,8 +185,35 @@ def test_a_killed_server_leaves_a_device_that_the_next_one_finds(served: Served)
 
 def test_only_its_own_device_is_detached(served: Served, tmp_path: Path) -> None:
     number = int(served.device.name.removeprefix("loop"))
-    assert loop.LoopDevice(number, tmp_path / "something else").detach() is True
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / served.mountpoint.name
+    assert loop.LoopDevice(number, other, loop.label(other)).detach() is True
     assert len(loop.find(served.mountpoint)) == 1
+
+
+def test_the_same_path_in_another_container_is_another_device(served: Served) -> None:
+    """Two containers, one path, one kernel: a file system of its own over the directory stands for the other."""
+    script = f"""
+import sys
+from pathlib import Path
+from dkrepl.io import loop
+path = Path({str(served.mountpoint)!r})
+for device in loop.find(path):
+    device.detach()
+sys.exit(len(loop.find(path)))
+"""
+    inside = f'mount -t tmpfs other {served.mountpoint.parent} && exec {sys.executable} -c "$SCRIPT"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", inside], cwd=ROOT, env={**os.environ, "SCRIPT": script}, timeout=60
+    )
+    assert done.returncode == 0
+    assert len(loop.find(served.mountpoint)) == 1
+
+
+def test_a_long_name_is_found_again(tmp_path: Path) -> None:
+    name = tmp_path / ("m" * 200)
+    assert len(os.fsencode(loop.label(name))) <= 63
+    assert loop.label(name) != loop.label(tmp_path / ("m" * 201))
 
 
 def test_a_device_in_use_says_by_whom(served: Served, tmp_path: Path) -> None:
