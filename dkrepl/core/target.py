@@ -58,6 +58,7 @@ class Target:
         self.applied = 0  # seq of the newest live write applied
         self.resync_applied = 0
         self.actions: list[Action] = []
+        self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
         self.progress: Alive | None = None  # what the source last said of the resync
         self.commit_error: str | None = None
         self._software = software
@@ -296,6 +297,10 @@ class Target:
         if self._subscribed and self.source:
             self.actions.append(Disconnect(self.source))
         self._subscribed = self._started = False
+        if state != "Disconnected":
+            self.in_sync_when_lost = False
+        elif self.state != "Disconnected":
+            self.in_sync_when_lost = self.state == "InSync"
         self.session = self.join = 0
         self.progress = None
         if state == "Disconnected":

@@ -165,8 +165,16 @@ class Commands:
                     f"the copy on {runtime.node.name} is in the middle of a resync and holds parts of two states; "
                     "promote another node, or give --force to use it as it is"
                 )
-            if not target.metadata.mirror_id and not force:
-                raise Refused(f"{runtime.node.name} has never been in sync; promote another node, or give --force")
+            if not target.in_sync_when_lost and not force:
+                raise Refused(
+                    f"{runtime.node.name} was not InSync when it last heard of a source, so writes that the source has "
+                    "answered may be missing here; promote a node that was, or give --force to go on without them"
+                )
+            if runtime.node.mode == "async" and not force:
+                raise Refused(
+                    f"{runtime.node.name} is asynchronous, so the last writes that the source has answered may be "
+                    "missing here; promote a sync node, or give --force to go on without them"
+                )
 
         def become(metadata: NodeMetadata) -> NodeMetadata:
             mirror_id = metadata.mirror_id or uuid.uuid4().hex
