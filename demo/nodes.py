@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,10 @@ from demo.labs import LABS, Lab
 from demo.shell import Trouble, run, succeeds
 
 BOOT_SECONDS = 60
+# linux/loop.h: the request, the size of struct loop_info64, and where in it lo_file_name is.
+LOOP_GET_STATUS64 = 0x4C05
+LOOP_INFO64_SIZE = 232
+LOOP_FILE_NAME = slice(56, 120)
 READY = ("running", "degraded")
 
 
@@ -58,19 +63,19 @@ def wait_booted(lab: Lab, node: str) -> None:
     )
 
 
-def loop_devices(lab: Lab) -> list[str]:
-    """Return the loop devices that daemons in this lab attached.
+def loop_labels(lab: Lab, running: list[str]) -> list[str]:
+    """Return how the labels begin that daemons in this lab give to their loop devices.
 
-    Loop devices belong to the whole kernel: one that a container left attached would outlive it. Each container has a
-    /dev of its own, so its links name its own devices and nobody else's.
+    Loop devices belong to the whole kernel: one that a container left attached would outlive it. dkrepl labels each
+    with the identity of its run directory, which no other container has.
     """
     found = []
     for node in lab.nodes:
-        links = run(
-            "podman", "exec", lab.container(node), "sh", "-c",
-            "for l in /dev/dkrepl/*; do readlink -f $l; done", check=False,
-        )  # fmt: skip
-        found += [line for line in links.splitlines() if line.startswith("/dev/loop")]
+        if lab.container(node) in running:
+            where = run("podman", "exec", lab.container(node), "stat", "-c", "%d %i", "/run/dkrepl", check=False)
+            if where:
+                device, inode = where.split()
+                found.append(f"dkrepl:{int(device):x}:{int(inode):x}:")
     return found
 
 
@@ -87,16 +92,14 @@ def release_device(lab: Lab, node: str) -> None:
 def down(lab: Lab, with_image: bool) -> None:
     """Remove the containers, volumes, network and loop devices of a lab; its image, too, if asked."""
     running = run("podman", "ps", "--filter", f"label={lab.label}", "--format", "{{.Names}}").split()
-    devices: list[str] = []
-    if running:
-        devices = loop_devices(lab)
-        for node in lab.nodes:
-            if lab.container(node) in running:
-                release_device(lab, node)
+    labels = loop_labels(lab, running)
+    for node in lab.nodes:
+        if lab.container(node) in running:
+            release_device(lab, node)
     made = run("podman", "ps", "--all", "--filter", f"label={lab.label}", "--format", "{{.Names}}").split()
     if made:
         run("podman", "rm", "--force", "--volumes", "--time", "15", *made, seconds=120)
-    detach_leftovers(devices)
+    detach_leftovers(labels)
     if succeeds("podman", "network", "exists", lab.network):
         run("podman", "network", "rm", "--force", lab.network)
     if with_image:
@@ -106,12 +109,23 @@ def down(lab: Lab, with_image: bool) -> None:
                 run("podman", "rmi", tag)
 
 
-def detach_leftovers(devices: list[str]) -> None:
-    """Detach those of the given loop devices that still serve a mirror of dkrepl."""
-    for device in devices:
-        backing = Path("/sys/block") / Path(device).name / "loop/backing_file"
-        if backing.exists() and "dkrepl" in backing.read_text():
-            run("losetup", "--detach", device, check=False)
+def detach_leftovers(labels: list[str]) -> None:
+    """Detach the loop devices whose label begins as one of those given."""
+    for entry in Path("/sys/block").glob("loop*/loop"):
+        device = Path("/dev") / entry.parent.name
+        if labels and device.exists() and loop_label(device).startswith(tuple(labels)):
+            run("losetup", "--detach", str(device), check=False)
+
+
+def loop_label(device: Path) -> str:
+    """Return the name that whoever attached a loop device gave it, or nothing if it is free. See loop(4)."""
+    status = bytearray(LOOP_INFO64_SIZE)
+    try:
+        with open(device, "rb") as opened:
+            fcntl.ioctl(opened, LOOP_GET_STATUS64, status)
+    except OSError:
+        return ""
+    return status[LOOP_FILE_NAME].partition(b"\0")[0].decode(errors="replace")
 
 
 def keep_logs(lab: Lab, directory: Path) -> None:

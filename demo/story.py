@@ -26,7 +26,9 @@ DEPLOY_SECONDS = 600
 COPY_SECONDS = 180
 RESYNC_SECONDS = 120
 
-console = Console(highlight=False)
+PLAIN_WIDTH = 140
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def on(node: str, command: str, seconds: float = 60) -> str:

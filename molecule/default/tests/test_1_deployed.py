@@ -23,7 +23,7 @@ def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
             *arguments,
         ],
         cwd=PROJECT,
-        env=dict(os.environ, ANSIBLE_CONFIG=str(PROJECT / "ansible.cfg")),
+        env=dict(os.environ, ANSIBLE_CONFIG=str(PROJECT / "ansible.cfg"), ANSIBLE_NOCOLOR="1"),
         capture_output=True,
         text=True,
         timeout=300,
