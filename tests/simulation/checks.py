@@ -1,0 +1,222 @@
+"""The rules R1 to R10, looked at after every step of every node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dkrepl.core import active_record, frames
+from dkrepl.core.errors import MetadataError
+from tests.simulation.copies import unnamed
+from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
+from tests.simulation.truth import GARBAGE, Point, Session
+from tests.simulation.world import RuleBroken
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+    from tests.simulation.device import Asked
+    from tests.simulation.machine import Machine
+    from tests.simulation.process import Process
+
+_BARRIERS = (frames.FLUSH, frames.GENERATION, GARBAGE)
+
+
+class Checks:
+    """Raises ``RuleBroken``; changes nothing."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self._bits_before: dict[str, tuple[str, dict[str, bytes], set[int]]] = {}
+
+    # --- after each round ----------------------------------------------------------------------------
+
+    def after_round(self, process: Process) -> None:
+        if process.is_source:
+            self._source(process)
+        else:
+            self._target(process)
+
+    def _source(self, process: Process) -> None:
+        source = process.runtime.source
+        stream, log = source.stream, source.stream.log
+        slack = 6 * self._cluster.settings.depth + 12
+        for view in stream.members:
+            outstanding = log.seq - view.applied
+            if outstanding > view.limit + slack:
+                raise RuleBroken("R5", f"{outstanding} writes are on the way to {view.name}, {view.limit} may be")
+            resync = view.resync
+            if resync is not None and (resync.bytes_on_way > 600 or len(resync.on_way) > 5):
+                raise RuleBroken("R5", f"{resync.bytes_on_way} bytes of resync are on the way to {view.name}")
+            if self._world.now - view.heard > PEER_TIMEOUT + 0.6 * process.machine.slow and not process.machine.late:
+                raise RuleBroken("R10", f"{view.name} is {view.state} but was not heard for {self._world.now - view.heard:.2f} s")
+            if view.state == "InSync" and self._world.chance(0.2):
+                self._in_sync(view, self._cluster.sessions[source.session])
+        if self._world.chance(0.15):
+            self.copies(process, "R2")
+
+    def _in_sync(self, view: Any, session: Session) -> None:
+        """R10: no dirty block but those in the window."""
+        window: set[int] = set()
+        for _, length, offset, _ in session.ops[view.durable :]:
+            if length:
+                window.update(range(offset // BLOCK, (offset + length - 1) // BLOCK + 1))
+        for first, end in view.bitmap.runs():
+            outside = set(range(first, end)) - window
+            if outside:
+                raise RuleBroken("R10", f"{view.name} is InSync but its blocks {sorted(outside)} are dirty")
+
+    def copies(self, process: Process, rule: str) -> None:
+        """R1 and R2: where a copy differs, or would after a power loss of the target, the bitmap says so."""
+        source, machine = process.runtime.source, process.machine
+        for name, view in source.views.items():
+            found = unnamed(
+                machine.disk.store.cache, view.bitmap, source.metadata, self._cluster.machines[name].disk
+            )
+            if found:
+                raise RuleBroken(rule, f"{name}'s bitmap does not name {found}, at {process.name}")
+
+    def _target(self, process: Process) -> None:
+        target, machine = process.runtime.target, process.machine
+        if not target.joined:
+            return
+        session = self._cluster.sessions[target.session]
+        joined = (target.session, target.join)
+        if machine.joined != joined:
+            self._descends(machine, session)
+            machine.joined = joined
+            machine.synced_at = None
+        applied = machine.reached[session.number] = target.applied
+        machine.point = (session.number, applied)
+        if target.resync_applied and target.state == "Resyncing" and not target.barrier:
+            if machine.disk.durable_metadata().store_state != "Inconsistent":
+                raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
+        if target.state == "InSync" and machine.tainted != joined:
+            if machine.synced_at is None:
+                machine.synced_at = applied
+            self._prefix(machine, session, applied)
+
+    def _prefix(self, machine: Machine, session: Session, applied: int) -> None:
+        expected, content = machine.follower.image(session, applied), machine.disk.store.cache
+        if expected == content:
+            return
+        blocks = [
+            at // BLOCK for at in range(0, len(content), BLOCK) if expected[at : at + BLOCK] != content[at : at + BLOCK]
+        ]
+        raise RuleBroken("R3", f"{machine.name} applied {applied} of {session.node}'s stream; blocks {blocks} are not of then")
+
+    # --- answers -------------------------------------------------------------------------------------
+
+    def answered(self, asked: Asked) -> None:
+        """R4: what was answered is where it must be."""
+        if not asked.seq:
+            return
+        cluster, source = self._cluster, asked.process.runtime.source
+        session = cluster.sessions[source.session]
+        flush = session.ops[asked.seq - 1][0] == frames.FLUSH
+        if flush and (lacks := session.covers(asked.seq, asked.process.machine.disk.store.durable)):
+            raise RuleBroken("R4", f"flush {asked.seq} is answered, and here {lacks}")
+        members = {view.name: view for view in source.stream.members}
+        for name, view in source.views.items():
+            if name not in members:
+                session.unseen[name] = asked.seq
+                continue
+            machine = cluster.machines[name]
+            if view.mode != "sync" or view.state != "InSync" or machine.tainted == machine.joined:
+                continue
+            if machine.reached.get(session.number, -1) < asked.seq:
+                raise RuleBroken("R4", f"write {asked.seq} is answered, and {name} has not applied it")
+            if flush and (lacks := session.covers(asked.seq, machine.disk.store.durable)):
+                raise RuleBroken("R4", f"flush {asked.seq} is answered, and on {name} {lacks}")
+
+    # --- crashes -------------------------------------------------------------------------------------
+
+    def before_crash(self, machine: Machine, kind: str) -> None:
+        """Note what the bitmaps say; and R3: what a flush in the stream separates, a power loss must not mix."""
+        disk = machine.disk
+        self._bits_before[machine.name] = (
+            kind,
+            {name: bytes(image.bits.cache) for name, image in disk.bitmaps.items()},
+            _active(disk.active.cache if disk.active else None) | _active(disk.active.durable if disk.active else None),
+        )
+        if kind == "power":
+            self.barriers(machine)
+
+    def barriers(self, machine: Machine) -> None:
+        """R3: everything before the newest flush after which something was applied is durable."""
+        if machine.synced_at is None or machine.tainted == machine.joined:
+            return
+        session = self._cluster.sessions[machine.joined[0]]
+        applied = machine.reached[session.number]
+        before = machine.synced_at
+        for seq in range(applied - 1, before, -1):
+            if session.ops[seq - 1][0] in _BARRIERS:
+                before = seq
+                break
+        lacks = session.covers(before, machine.disk.store.durable)
+        if lacks:
+            raise RuleBroken("R3", f"{machine.name} applied {applied}, past the flush {before}, and durably {lacks}")
+
+    def source_started(self, process: Process) -> None:
+        """After a restart: R1 (power lost) or R2, and R8: no more bits than the crash can explain."""
+        name, source = process.name, process.runtime.source
+        kind, before, active = self._bits_before.pop(name, ("", {}, set()))
+        self.copies(process, "R1" if kind == "power" else "R2")
+        for target, bits in before.items():
+            if target not in source.views or process.machine.excused:
+                continue
+            for first, end in source.views[target].bitmap.runs():
+                for block in range(first, end):
+                    known = bits[block // 8] >> block % 8 & 1
+                    if not known and (kind != "power" or block // EXTENT_BLOCKS not in active):
+                        raise RuleBroken("R8", f"{target}'s block {block} became dirty by a restart ({kind})")
+
+    # --- joining -------------------------------------------------------------------------------------
+
+    def _descends(self, machine: Machine, session: Session) -> None:
+        """R7: what the target holds is part of the source's past."""
+        point = machine.point
+        if point is None or machine.excused_once:
+            machine.excused_once = False
+            return
+        lost = self._lost(point, session)
+        if lost:
+            raise RuleBroken("R7", f"{machine.name} follows {session.node}, which lacks {lost}")
+
+    def _lost(self, point: Point, session: Session | None) -> str:
+        """Say what of ``point`` is not in the past of ``session``, or ""."""
+        origin, seq = point
+        while session is not None:
+            if session.number == origin:
+                return ""
+            if session.parent is None:
+                break
+            number, upto = session.parent
+            parent = self._cluster.sessions[number]
+            if number == origin:
+                answered = min(seq, parent.unseen.get(session.node, 0))
+                alone = session.node != parent.node and seq > upto and answered > upto
+                return f"writes {upto + 1} to {answered} of {parent.node}" if alone else ""
+            session = parent
+        return f"everything of session {origin:x}"
+
+    def event(self, process: Process, name: str, fields: dict[str, Any]) -> None:
+        """R8: nothing is copied as a whole without a cause."""
+        cluster = self._cluster
+        if name == "bitmap_damaged" and not process.machine.excused:
+            _, before, _ = self._bits_before.get(process.name, ("", {}, set()))
+            bits = int.from_bytes(before.get(fields["target"], b""), "little")
+            if bits.bit_count() == cluster.description.blocks:
+                return  # all of it was to be copied anyway
+            raise RuleBroken("R8", f"{process.name} believes the bitmap of {fields['target']} damaged")
+        if name == "target_joins" and fields["decision"] == "Full" and fields["code"] != "NewTarget":
+            machine = cluster.machines[fields["target"]]
+            if not machine.excused and not process.machine.excused:
+                raise RuleBroken("R8", f"{machine.name} is copied as a whole: {fields['code']}, {fields['reason']}")
+
+
+def _active(content: bytearray | None) -> set[int]:
+    """Extents that any sector of a record names as active."""
+    try:
+        return set(active_record.parse(bytes(content)).extents) if content else set()
+    except MetadataError:
+        return set()

@@ -1,0 +1,143 @@
+"""A mirror: machines, the network between them, the application, and the checks that watch them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dkrepl.core import metadata
+from dkrepl.core.frames import RECORD_BYTES, _RECORD
+from dkrepl.core.metadata import NodeMetadata
+from tests.simulation.checks import Checks
+from tests.simulation.device import Application
+from tests.simulation.disk import Disk
+from tests.simulation.machine import Machine
+from tests.simulation.network import Switch
+from tests.simulation.process import Process
+from tests.simulation.settings import Settings, draw
+from tests.simulation.truth import Session
+from tests.simulation.world import World
+
+assert RECORD_BYTES == _RECORD.size
+
+
+class Cluster:
+    """Made from a seed, with every store empty or, at the source, holding data."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+        self.settings: Settings = draw(self.world.rng)
+        self.description = self.settings.description
+        self.hwm = self.settings.hwm
+        self.switch = Switch(self.world)
+        self.checks = Checks(self)
+        self.sessions: dict[int, Session] = {}
+        self.application = Application(self)
+        self.being_started: Any = None
+        self.machines = {node.name: Machine(self, node.name, self._disk(node.name)) for node in self.description.nodes}
+
+    @property
+    def source(self) -> Process | None:
+        """The process that serves the device."""
+        for machine in self.machines.values():
+            process = machine.process
+            if process is not None and process.alive and process.runtime is not None and process.is_source:
+                return process
+        return None
+
+    def start(self) -> None:
+        """Start every daemon and the application."""
+        for machine in self.machines.values():
+            self.world.after(self.world.rng.random() * 0.5, machine.start)
+        self.application.start()
+
+    def _disk(self, name: str) -> Disk:
+        rng, description = self.world.rng, self.description
+        role = "source" if name == description.source else "target"
+        full = rng.random() < 0.4
+        state = "Empty" if not full else "Consistent" if role == "source" else "Inconsistent"
+        record = NodeMetadata(
+            format=1,
+            mirror=description.name,
+            mirror_id="m1" if role == "source" else "",
+            node=name,
+            role=role,  # type: ignore[arg-type]
+            size=description.size,
+            block=description.block,
+            extent=description.extent,
+            store_state=state,  # type: ignore[arg-type]
+        )
+        disk = Disk(description.size, record)
+        if full:
+            disk.store.write(0, rng.randbytes(description.size))
+            for unit in disk.store.unsynced():
+                disk.store.clean(unit)
+        return disk
+
+    # --- what processes tell -------------------------------------------------------------------------
+
+    @property
+    def starting(self) -> Process:
+        """The process that opens its things now."""
+        found: Process = self.being_started
+        return found
+
+    @starting.setter
+    def starting(self, process: Process) -> None:
+        self.being_started = process
+
+    def started(self, process: Process) -> None:
+        """A runtime has been made; its session begins."""
+        if not process.is_source:
+            return
+        runtime, machine = process.runtime, process.machine
+        content = machine.disk.store.cache
+        session = Session(runtime.session, process.name, bytes(content), machine.point)
+        session.live = bytearray(content)
+        self.sessions[session.number] = session
+        machine.point = (session.number, 0)
+        self._watch(process, session)
+        self.checks.source_started(process)
+
+    def ended(self, process: Process, quietly: bool) -> None:
+        """A process is gone."""
+        machine = process.machine
+        machine.process = None
+        self.switch.process_ended(process, quietly)
+        self.application.forget(process)
+
+    def after_round(self, process: Process) -> None:
+        """A round of a process's loop is over: its state must keep every rule."""
+        self.checks.after_round(process)
+
+    def _watch(self, process: Process, session: Session) -> None:
+        """Note every record of the stream, and which request it belongs to."""
+        runtime = process.runtime
+        publisher, stream, application = runtime.publisher, runtime.source.stream, self.application
+        add, park, park_flush = publisher.add, stream.park, stream.park_flush
+        content = process.machine.disk.store.cache
+
+        def noted_add(seq: int, record: bytes, data: Any) -> None:
+            op, length, offset = _RECORD.unpack(record)
+            session.add(seq, op, length, offset, b"" if data is None else bytes(data), content)
+            process.machine.point = (session.number, seq)
+            if session.ops[-1][0] == 99:
+                for machine in self.machines.values():
+                    machine.tainted = machine.joined
+            add(seq, record, data)
+
+        def noted_park(seq: int, token: tuple[int, int]) -> None:
+            application.asked[token[0]].seq = seq
+            park(seq, token)
+
+        def noted_park_flush(seq: int, token: tuple[int, int]) -> None:
+            application.asked[token[0]].seq = seq
+            park_flush(seq, token)
+
+        publisher.add, stream.park, stream.park_flush = noted_add, noted_park, noted_park_flush
+
+    def edit(self, name: str, **changes: Any) -> None:
+        """Change the record of a machine whose daemon does not run, durably."""
+        disk = self.machines[name].disk
+        disk.record = disk.record_durable = metadata.pack(msgspec.structs.replace(disk.metadata(), **changes))

@@ -1,0 +1,152 @@
+"""The device of a source and the application that uses it: writes, reads, flushes, discards, all at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dkrepl.core.errors import DkreplError
+from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, ZERO, Request
+from tests.simulation.disk import SECTOR
+from tests.simulation.sockets import Fd
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+    from tests.simulation.process import Process
+
+NAMES = {DISCARD: "discard", READ: "read", SYNC: "flush", WRITE: "write", ZERO: "zero"}
+
+
+class Device:
+    """The FUSE session and the loop device of one source process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.session = self
+        self.fd = Fd("device")
+        self.link = "device"
+        self.taken_over = self.kept = False
+        self.pending: deque[Request] = deque()
+        process.device = self  # type: ignore[attr-defined]
+
+    # --- as Device -----------------------------------------------------------------------------------
+
+    def attach(self, done: Callable[[DkreplError | None], None]) -> None:
+        done(None)
+
+    def users(self) -> list[str]:
+        return []
+
+    def detach(self, done: Callable[[bool], None]) -> None:
+        self._process.cluster.application.device_is_going()
+        done(True)
+
+    def close(self) -> None:
+        return
+
+    # --- as FuseSession ------------------------------------------------------------------------------
+
+    def receive(self) -> Request | None:
+        request = self.pending.popleft() if self.pending else None
+        self.fd.waiting = bool(self.pending)
+        return request
+
+    def reply_written(self, unique: int, size: int) -> None:
+        self._process.cluster.application.answered(unique, 0)
+
+    def reply_ok(self, unique: int) -> None:
+        self._process.cluster.application.answered(unique, 0)
+
+    def reply_error(self, unique: int, code: int) -> None:
+        self._process.cluster.application.answered(unique, code)
+
+    def reply_data(self, unique: int, data: bytes | bytearray | memoryview) -> None:
+        self._process.cluster.application.answered(unique, 0)
+
+    def ask(self, request: Request) -> None:
+        """The application asks for something."""
+        self.pending.append(request)
+        self.fd.waiting = True
+        self._process.ready(self.fd)
+
+
+@dataclass
+class Asked:
+    """A request without an answer yet."""
+
+    op: int
+    at: float
+    process: Process
+    offset: int
+    length: int
+    seq: int = 0
+
+
+class Application:
+    """Uses the device of whoever is source; ``depth`` requests at once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self._unique = 0
+        self.asked: dict[int, Asked] = {}
+        self.running = True
+        self.longest = 0.0
+
+    def start(self) -> None:
+        self._world.after(0.01, self._next)
+
+    def device_is_going(self) -> None:
+        """A clean stop: nothing is asked any more, and nothing is on the way."""
+
+    def forget(self, process: Process) -> None:
+        """A source is gone: its requests are never answered."""
+        self.asked = {unique: asked for unique, asked in self.asked.items() if asked.process is not process}
+
+    def _next(self) -> None:
+        world, settings = self._world, self._cluster.settings
+        if not self.running:
+            return
+        world.after(world.rng.expovariate(1.0 / settings.pace), self._next)
+        process = self._cluster.source
+        if process is None or process.runtime.state != "Serving" or len(self.asked) >= settings.depth:
+            return
+        self._ask(process)
+
+    def _ask(self, process: Process) -> None:
+        rng, size = self._world.rng, self._cluster.description.size
+        op = rng.choices((WRITE, SYNC, DISCARD, ZERO, READ), (70, 10, 4, 3, 2))[0]
+        offset = length = 0
+        data = b""
+        if op != SYNC:
+            sectors = size // SECTOR
+            hot = rng.random() < 0.5
+            first = rng.randrange(min(sectors, 24) if hot else sectors)
+            most = {DISCARD: 200, ZERO: 60}.get(op, 10)
+            count = min(sectors - first, rng.randrange(1, most + 1))
+            offset, length = first * SECTOR, count * SECTOR
+        self._unique += 1
+        if op == WRITE:
+            zeros = rng.random() < 0.05
+            data = b"".join(
+                bytes(SECTOR) if zeros else b"%08x%08x" % (self._unique, offset // SECTOR + n)
+                for n in range(length // SECTOR)
+            )
+        self.asked[self._unique] = Asked(op, self._world.now, process, offset, length)
+        self._world.note("app", f"{NAMES[op]} {offset}+{length} as {self._unique}")
+        self._world.count("requests")
+        process.device.ask(Request(op, self._unique, offset, length, data))  # type: ignore[attr-defined]
+
+    def answered(self, unique: int, code: int) -> None:
+        """A request has its answer."""
+        asked = self.asked.pop(unique, None)
+        if asked is None:
+            return
+        self.longest = max(self.longest, self._world.now - asked.at)
+        self._world.note("app", f"{unique} answered, code {code}, seq {asked.seq}")
+        if code == 0:
+            self._cluster.checks.answered(asked)
+        else:
+            self._world.count("requests failed")

@@ -1,0 +1,207 @@
+"""What goes wrong: chosen at random moments, each undone after a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.simulation.machine import Machine
+from tests.simulation.probe import what_if_power_were_lost
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+
+class Faults:
+    """Faults strike until ``stop``."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self._rng = cluster.world.rng
+        self._striking = True
+        self._kinds: list[tuple[Callable[[], None], int]] = [
+            (self._kill, 4),
+            (self._die_in_an_operation, 6),
+            (self._power, 3),
+            (self._cut, 4),
+            (self._reset, 4),
+            (self._slow_wires, 3),
+            (self._damage, 2),
+            (self._repeat, 2),
+            (self._stick, 3),
+            (self._slow_machine, 2),
+            (self._disk_fails, 4),
+            (self._command, 5),
+            (self._stop_cleanly, 2),
+        ]
+
+    def start(self) -> None:
+        self._world.after(self._rng.random() * 2.0, self._strike)
+        self._world.after(0.05, self._kernel)
+
+    def stop(self) -> None:
+        """No more faults: what is cut heals, who is down starts, who is paused is resumed."""
+        cluster = self._cluster
+        self._striking = False
+        self._world.note("faults", "end")
+        for _, wires in cluster.switch.all_wires():
+            wires.delay, wires.rate, wires.corrupt, wires.repeat = 0.0005, 0.0, 0.0, 0.0
+            wires.heal()
+        for machine in cluster.machines.values():
+            machine.disk_faults.clear()
+            machine.stuck, machine.slow = False, 1.0
+            if machine.process is not None:
+                machine.process.die_never()
+            machine.start()
+        self.resume_all()
+
+    def resume_all(self) -> None:
+        """Resume every target that is paused."""
+        source = self._cluster.source
+        if source is None:
+            self._world.after(0.2, self.resume_all)
+            return
+        for name, view in source.runtime.source.views.items():
+            record = source.runtime.source.metadata.peers.get(name)
+            if view.state == "Paused" or (record is not None and record.paused):
+                source.reactor.post(lambda name=name: source.runtime.source.resume(name, self._world.now))
+
+    # --- when ----------------------------------------------------------------------------------------
+
+    def _strike(self) -> None:
+        if not self._striking:
+            return
+        self._world.after(self._rng.expovariate(1.0 / self._cluster.settings.calm), self._strike)
+        kind = self._rng.choices([kind for kind, _ in self._kinds], [weight for _, weight in self._kinds])[0]
+        kind()
+
+    def _kernel(self) -> None:
+        """The kernel writes dirty pages back; and what if the power went now?"""
+        self._world.after(self._rng.random() * 0.4, self._kernel)
+        machine = self._machine()
+        machine.disk.write_back(self._rng)
+        if self._striking:
+            what_if_power_were_lost(self._cluster)
+
+    def _later(self, longest: float, undo: Callable[[], None]) -> None:
+        def run() -> None:
+            if self._striking:
+                undo()
+
+        self._world.after(self._rng.random() * longest, run)
+
+    def _machine(self) -> Machine:
+        machines = list(self._cluster.machines.values())
+        return machines[0] if self._rng.random() < 0.35 else self._rng.choice(machines)
+
+    # --- processes and machines ----------------------------------------------------------------------
+
+    def _kill(self) -> None:
+        machine = self._machine()
+        machine.crash("kill")
+        self._later(3.0, machine.start)
+
+    def _power(self) -> None:
+        machine = self._machine()
+        machine.crash("power")
+        self._later(4.0, machine.start)
+
+    def _die_in_an_operation(self) -> None:
+        machine = self._machine()
+        if machine.process is not None:
+            machine.process.die_soon(self._rng.randrange(1, 25), self._rng.choice(("kill", "power")))
+        self._later(4.0, machine.start)
+
+    def _stop_cleanly(self) -> None:
+        machine = self._machine()
+        process = machine.process
+        if process is not None and process.runtime is not None and process.runtime.state == "Serving":
+            process.reactor.post(process.runtime.stop)
+        self._later(4.0, machine.start)
+
+    def _stick(self) -> None:
+        machine = self._machine()
+        self._world.note(machine.name, "is stuck")
+        machine.stuck = machine.late = True
+
+        def go_on() -> None:
+            machine.stuck = False
+
+        self._later(5.0, go_on)
+
+    def _slow_machine(self) -> None:
+        machine = self._machine()
+        machine.slow = self._rng.choice((10.0, 50.0, 200.0))
+
+        def go_on() -> None:
+            machine.slow = 1.0
+
+        self._later(5.0, go_on)
+
+    def _disk_fails(self) -> None:
+        machine = self._machine()
+        kinds = ["write", "read", "active", "bitmap", "metadata"]
+        if machine.name != self._cluster.description.source:
+            kinds.append("sync")
+        kind = self._rng.choice(kinds)
+        machine.disk_faults[kind] = self._rng.choice((0.05, 0.5, 1.0))
+        self._world.note(machine.name, f"its disk fails: {kind}")
+        self._later(2.0, lambda: machine.disk_faults.pop(kind, None))
+
+    # --- the network ---------------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        pairs = self._cluster.switch.all_wires()
+        if not pairs:
+            return
+        (one, other), wires = self._rng.choice(pairs)
+        ways = self._rng.choice(([(one, other), (other, one)], [(one, other)], [(other, one)]))
+        wires.cut.update(ways)
+        self._world.note("network", f"cut: {ways}")
+        self._later(6.0, wires.heal)
+
+    def _reset(self) -> None:
+        connections = self._cluster.switch.connections
+        if connections:
+            connection = self._rng.choice(connections)
+            self._world.note("network", f"reset between {connection.client.name} and {connection.server.name}")
+            connection.reset()
+
+    def _slow_wires(self) -> None:
+        pairs = self._cluster.switch.all_wires()
+        if pairs:
+            pair, wires = self._rng.choice(pairs)
+            wires.delay, wires.rate = self._rng.choice((0.005, 0.05, 0.5)), self._rng.choice((0.0, 3000.0))
+            self._world.note("network", f"slow: {pair} {wires.delay} s, {wires.rate} B/s")
+
+            def undo() -> None:
+                wires.delay, wires.rate = 0.0005, 0.0
+
+            self._later(6.0, undo)
+
+    def _damage(self) -> None:
+        for _, wires in self._cluster.switch.all_wires():
+            wires.corrupt = self._rng.choice((0.0, 0.01, 0.1))
+
+    def _repeat(self) -> None:
+        for _, wires in self._cluster.switch.all_wires():
+            wires.repeat = self._rng.choice((0.0, 0.02))
+
+    # --- the administrator ---------------------------------------------------------------------------
+
+    def _command(self) -> None:
+        process = self._cluster.source
+        if process is None:
+            return
+        source, now = process.runtime.source, self._world
+        name = self._rng.choice(sorted(source.views))
+        what = self._rng.choice(("pause", "resume", "resume", "resync", "resync full"))
+        self._world.note("admin", f"{what} {name}")
+        if what == "pause":
+            process.reactor.post(lambda: source.pause(name, now.now))
+            self._later(3.0, self.resume_all)
+        elif what == "resume":
+            process.reactor.post(lambda: source.resume(name, now.now))
+        else:
+            process.reactor.post(lambda: source.resync(name, what == "resync full", now.now))

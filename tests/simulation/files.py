@@ -1,0 +1,207 @@
+"""The files of a simulated machine, in the shape in which the daemon uses the real ones.
+
+Each operation asks the process first (``Process.io``): it may be killed there, before or after the change, and in
+a worker thread other events may come in between.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from dkrepl.core import active_record, metadata
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.errors import MetadataError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.io.store import StoreFailed
+from tests.simulation.disk import SECTOR, BitmapImage, Image
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+
+class Folder:
+    """A path in the state directory of a process's machine."""
+
+    def __init__(self, process: Process, name: str = "") -> None:
+        self.process = process
+        self.name = name
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(self.process, name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def exists(self) -> bool:
+        return True
+
+    def mkdir(self, mode: int = 0) -> None:
+        return
+
+
+class Paths:
+    """Where a process finds its state."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def state_dir(self, mirror: str) -> Folder:
+        return Folder(self._process)
+
+
+class Store:
+    """A backing store."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._image = process.machine.disk.store
+        self.size = len(self._image.cache)
+        self.path = "store"
+
+    def read(self, offset: int, length: int) -> bytes:
+        self._process.io("store read")
+        return bytes(self._image.cache[offset : offset + length])
+
+    def read_nowait(self, offset: int, length: int) -> bytes | None:
+        if self._process.world.chance(self._process.machine.cold):
+            return None
+        self._fail_if("read", offset, length)
+        return bytes(self._image.cache[offset : offset + length])
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        self._process.io("store write")
+        self._fail_if("write", offset, len(data), data)
+        self._image.write(offset, data)
+        self._process.io("store written")
+
+    def discard(self, offset: int, length: int) -> None:
+        self.write(offset, bytes(length))
+
+    def zero(self, offset: int, length: int) -> None:
+        self.write(offset, bytes(length))
+
+    def sync(self) -> None:
+        begun = self._image.unsynced()
+        self._process.io("store sync")
+        if self._process.fails("sync"):
+            raise StoreFailed("cannot flush the simulated store", errno.EIO)
+        for unit in begun:
+            self._image.clean(unit)
+        self._process.io("store synced")
+
+    def data_ranges(self, offset: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+        end = self.size if end is None else end
+        cache, zeros = self._image.cache, bytes(SECTOR)
+        start = None
+        for at in range(offset, end, SECTOR):
+            empty = cache[at : at + SECTOR] == zeros
+            if not empty and start is None:
+                start = at
+            if empty and start is not None:
+                yield start, at - start
+                start = None
+        if start is not None:
+            yield start, end - start
+
+    def close(self) -> None:
+        return
+
+    def _fail_if(self, verb: str, offset: int, length: int, data: bytes | bytearray | memoryview = b"") -> None:
+        if not self._process.fails(verb):
+            return
+        world = self._process.world
+        for at in range(0, len(data), SECTOR):  # what a failed write leaves is anybody's guess
+            if world.chance(0.5):
+                self._image.write(offset + at, data[at : at + SECTOR])
+        world.note(self._process.name, f"store {verb} of {length} at {offset} fails")
+        raise StoreFailed(f"cannot {verb} the simulated store", errno.EIO)
+
+
+class BitmapFile:
+    """A bitmap file, opened or created."""
+
+    def __init__(self, path: Folder, record: NodeMetadata, target: str) -> None:
+        self.path = path
+        self.damage = ""
+        process = self._process = path.process
+        bitmaps = process.machine.disk.bitmaps
+        per = record.extent // record.block
+        blocks = -(-record.size // record.block)
+        self.created = target not in bitmaps
+        if self.created:
+            process.io("bitmap create")
+            bitmaps[target] = BitmapImage(
+                IntentBitmap.bits_bytes(blocks, per), IntentBitmap.seals_bytes(blocks, per)
+            )
+        self._image = image = bitmaps[target]
+        self.bitmap = IntentBitmap(memoryview(image.bits.cache), memoryview(image.seals.cache), blocks, per)
+        if self.created:
+            self.bitmap.fill(0)
+
+    def sync(self) -> None:
+        process = self._process
+        for part in (self._image.bits, self._image.seals):
+            for unit in part.unsynced():
+                process.io("bitmap sync")
+                if process.fails("bitmap"):
+                    raise MetadataError("cannot flush the simulated bitmap")
+                part.clean(unit)
+
+    def close(self) -> None:
+        return
+
+
+class ActiveFile:
+    """The record of active extents."""
+
+    def __init__(self, path: Folder) -> None:
+        self.path = path
+        self.damage = ""
+        process = self._process = path.process
+        disk = process.machine.disk
+        self.created = disk.active is None
+        if self.created:
+            process.io("active create")
+            disk.active = Image(0, active_record.SECTOR, active_record.empty_file())
+        assert disk.active is not None
+        self._image = disk.active
+        self.record = active_record.parse(bytes(self._image.cache))
+
+    def write(self, serial: int, extents: Iterable[int]) -> None:
+        process = self._process
+        offset, content = active_record.pack(serial, tuple(extents))
+        process.io("active write")
+        if process.fails("active") and process.world.chance(0.3):
+            raise MetadataError("cannot write the simulated record")
+        self._image.write(offset, content)
+        process.io("active written")
+        if process.fails("active"):
+            self._image.write_back(process.world.rng)
+            raise MetadataError("cannot flush the simulated record")
+        for unit in self._image.unsynced():
+            self._image.clean(unit)
+        process.io("active synced")
+
+    def close(self) -> None:
+        return
+
+
+class MetadataFile:
+    """Stands for the module ``metadata_file``."""
+
+    @staticmethod
+    def write(folder: Folder, record: NodeMetadata) -> None:
+        process = folder.process
+        disk = process.machine.disk
+        content = metadata.pack(record)
+        process.io("metadata write")
+        if process.fails("metadata") and process.world.chance(0.5):
+            raise MetadataError("cannot write the simulated metadata")
+        disk.record = content
+        process.io("metadata renamed")
+        if process.fails("metadata"):
+            raise MetadataError("cannot flush the simulated directory")
+        disk.record_durable = content
+        process.io("metadata synced")

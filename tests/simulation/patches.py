@@ -1,0 +1,82 @@
+"""What of the daemon is replaced during a simulation: clocks, randomness, threads, files, sockets, the device; and
+limits that are too large to be met in a few seconds. Everything else is the code that ships."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from dkrepl.core import intent_log, metadata, resync, source, target_view, write_log
+from dkrepl.daemon import intent, publisher, requests, resync_pump, source_runtime, target_runtime
+from tests.simulation import files, process, sockets
+from tests.simulation.device import Device
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+CAPACITY = 512  # writes in the log
+
+
+@contextlib.contextmanager
+def simulated(cluster: Cluster) -> Iterator[None]:
+    """Let the daemon run in ``cluster`` for as long as this lasts."""
+    saved: list[tuple[Any, str, Any]] = []
+
+    def put(module: Any, **values: Any) -> None:
+        for name, value in values.items():
+            saved.append((module, name, getattr(module, name)))
+            setattr(module, name, value)
+
+    world = cluster.world
+    clock = SimpleNamespace(monotonic=lambda: world.now)
+
+    def timer(delay: float, call: Callable[[], None]) -> Any:
+        return SimpleNamespace(start=lambda: world.after(delay, call), daemon=True)
+
+    threads = SimpleNamespace(Condition=threading.Condition, Event=threading.Event, Timer=timer)
+    system = SimpleNamespace(urandom=lambda count: world.rng.getrandbits(8 * count).to_bytes(count, "big"))
+    put(
+        source_runtime,
+        SourceSockets=lambda *_: sockets.SourceSockets(cluster.being_started),
+        Device=lambda *_: Device(cluster.being_started),
+        Workers=process.Workers,
+        time=clock,
+        os=system,
+        threading=threads,
+        _LAST_CONFIRMATIONS=1.0,
+    )
+    put(
+        target_runtime,
+        TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
+        Workers=process.Workers,
+        time=clock,
+        metadata_file=files.MetadataFile,
+        _FLUSH_BYTES=400,
+        _MESSAGES_A_ROUND=8,
+    )
+    put(
+        intent,
+        BitmapFile=files.BitmapFile,
+        ActiveFile=files.ActiveFile,
+        durable_file=SimpleNamespace(sync_directory=lambda _: None),
+        metadata_file=SimpleNamespace(
+            write=files.MetadataFile.write, boot_id=lambda: cluster.being_started.machine.disk.boot
+        ),
+    )
+    put(requests, time=clock, _DRAIN=6, _PIECE_EXTENTS=2, _UNANSWERED_BYTES=1000)
+    put(resync_pump, time=clock, RUN_BYTES=128, _IDLE_MESSAGES=3)
+    put(publisher, COPY_BELOW=sockets.COPY_BELOW, _MOST_RECORDS=3)
+    put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)
+    put(resync, WINDOW=300, WINDOW_RUNS=4)
+    put(source, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2, _RETRY_LAST=4.0)
+    put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4)
+    put(target_view, DURABLE_LIMIT=CAPACITY // 2)
+    put(metadata, HISTORY=4)
+    try:
+        yield
+    finally:
+        for module, name, value in reversed(saved):
+            setattr(module, name, value)

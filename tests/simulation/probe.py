@@ -1,0 +1,53 @@
+"""Rule R1 asked at any moment: if the source lost its power now, would its intent log name every difference?"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from dkrepl.daemon.intent import IntentStore
+from tests.simulation.copies import unnamed
+from tests.simulation.files import Paths
+from tests.simulation.process import Died
+from tests.simulation.world import RuleBroken
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+
+def what_if_power_were_lost(cluster: Cluster) -> None:
+    """Cut the power of a copy of the source's disk, open the intent log on it, and compare every target."""
+    process = cluster.source
+    if process is None:
+        return
+    disk = process.machine.disk.copy()
+    disk.lose_power(cluster.world.rng)
+    damaged: list[str] = []
+
+    def tell(name: str, level: str, fields: dict[str, Any]) -> None:
+        bitmap = process.runtime.source.views[fields["target"]].bitmap if name == "bitmap_damaged" else None
+        if bitmap is not None and bitmap.count() < bitmap.blocks:
+            damaged.append(str(fields))
+
+    stand_in: Any = SimpleNamespace(
+        machine=SimpleNamespace(disk=disk), io=lambda what: None, fails=lambda what: False, world=cluster.world
+    )
+    before, cluster.being_started = cluster.being_started, stand_in
+    try:
+        opened = IntentStore(
+            Paths(stand_in).state_dir(""),  # type: ignore[arg-type]
+            disk.metadata(),
+            list(process.runtime.source.views),
+            tell,
+        )
+    except Died:  # pragma: no cover
+        raise
+    finally:
+        cluster.being_started = before
+    if damaged and not process.machine.excused:
+        raise RuleBroken("R8", f"after a power loss at {process.name} now: {damaged}")
+    for name, file in opened.files.items():
+        found = unnamed(disk.store.cache, file.bitmap, opened.metadata, cluster.machines[name].disk)
+        if found:
+            raise RuleBroken("R1", f"after a power loss at {process.name} now, {name}'s bitmap would not name {found}")
+    cluster.world.count("power losses imagined")

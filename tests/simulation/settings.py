@@ -1,0 +1,66 @@
+"""What one seed's cluster is like: few blocks, small windows, so that every limit is met often."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from dkrepl.core.description import Description, Node
+
+BLOCK = 64  # bytes
+EXTENT_BLOCKS = 8
+PEER_TIMEOUT = 2.0  # seconds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Chosen from the seed."""
+
+    description: Description
+    hwm: int
+    cold: float  # probability that a read has to wait for the disk
+    depth: int  # requests that the application has on the way
+    pace: float  # mean seconds between two requests
+    seconds: float  # of faults
+    calm: float  # mean seconds between two faults
+
+
+def draw(rng: random.Random) -> Settings:
+    """Return the settings of a seed."""
+    names = ["alpha", "beta", "gamma", "delta"][: rng.choice((2, 3, 3, 4))]
+    blocks = rng.choice((32, 60, 96))
+    nodes = tuple(
+        Node(
+            name=name,
+            address="127.0.0.1",
+            store="/store",
+            mode=rng.choice(("sync", "async")),
+            control_port=1,
+            data_port=2,
+            on_full=rng.choice(("block", "bitmap")),
+            async_limit=rng.choice((3, 5, 8, 16)),
+        )
+        for name in names
+    )
+    description = Description(
+        name="r0",
+        size=blocks * BLOCK - rng.choice((0, 0, 16)),
+        source="alpha",
+        block=BLOCK,
+        extent=EXTENT_BLOCKS * BLOCK,
+        async_limit=8,
+        window=rng.choice((256, 512, 2048)),
+        on_full="block",
+        resync_rate=rng.choice((0, 0, 0, 4000)),
+        peer_timeout=PEER_TIMEOUT,
+        nodes=nodes,
+    )
+    return Settings(
+        description=description,
+        hwm=rng.choice((10, 40, 200, 200)),
+        cold=rng.choice((0.0, 0.2, 0.6)),
+        depth=rng.choice((1, 2, 4, 8)),
+        pace=rng.choice((0.002, 0.01, 0.05, 0.2)),
+        seconds=rng.choice((2.0, 6.0, 15.0)),
+        calm=rng.choice((0.3, 1.0, 3.0)),
+    )

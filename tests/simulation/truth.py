@@ -1,0 +1,94 @@
+"""What really was written: every session of a source, record by record, to compare copies with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dkrepl.core import frames
+from tests.simulation.disk import SECTOR
+
+_EMPTYING = (frames.DISCARD, frames.ZERO)
+GARBAGE = 99  # what a failed local write left
+
+Point = tuple[int, int]  # (session, seq): the content after that record
+
+
+@dataclass
+class Session:
+    """A source's run: its content was ``base``, and then came ``ops``; ``parent`` is where its content came from."""
+
+    number: int
+    node: str
+    base: bytes
+    parent: Point | None
+    ops: list[tuple[int, int, int, bytes]] = field(default_factory=list)  # (op, length, offset, data), from seq 1
+    live: bytearray = field(default_factory=bytearray)
+    unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
+
+    def add(self, seq: int, op: int, length: int, offset: int, data: bytes, content: bytearray) -> None:
+        """A record is in the source's store, whose content is now ``content``."""
+        assert seq == len(self.ops) + 1, f"record {seq} follows {len(self.ops)}"
+        apply(self.live, op, length, offset, data)
+        if self.live != content:
+            assert op == frames.FLUSH, "the source's store is not what was published"
+            op, data = GARBAGE, bytes(content)
+            self.live[:] = content
+        self.ops.append((op, length, offset, data))
+
+    def image(self, seq: int) -> bytearray:
+        """The content after record ``seq``."""
+        found = bytearray(self.base)
+        for op in self.ops[:seq]:
+            apply(found, *op)
+        return found
+
+    def covers(self, seq: int, content: bytearray) -> str:
+        """Say why ``content`` lacks something of the records up to ``seq``, or "" if every sector has its value of
+        then or a later one."""
+        expected = self.image(seq)
+        if expected == content:
+            return ""
+        for at in range(0, len(expected), SECTOR):
+            have = content[at : at + SECTOR]
+            if expected[at : at + SECTOR] != have and not self._later(seq, at, have):
+                return f"sector {at // SECTOR} is {bytes(have)!r}, not {bytes(expected[at : at + SECTOR])!r} or newer"
+        return ""
+
+    def _later(self, seq: int, at: int, have: bytearray) -> bool:
+        for op, length, offset, data in self.ops[seq:]:
+            if op == GARBAGE:
+                if data[at : at + SECTOR] == have:
+                    return True
+            elif offset <= at < offset + length:
+                value = bytes(SECTOR) if op in _EMPTYING else data[at - offset : at - offset + SECTOR]
+                if value == have:
+                    return True
+        return False
+
+
+def apply(image: bytearray, op: int, length: int, offset: int, data: bytes) -> None:
+    """Change ``image`` as a record says."""
+    if op == frames.WRITE:
+        image[offset : offset + length] = data
+    elif op in _EMPTYING:
+        image[offset : offset + length] = bytes(length)
+    elif op == GARBAGE:
+        image[:] = data
+
+
+class Follower:
+    """The content that a target must have, brought forward as it applies."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self._seq = 0
+        self._image = bytearray()
+
+    def image(self, session: Session, seq: int) -> bytearray:
+        """The content after record ``seq`` of ``session``."""
+        if self._session is not session or seq < self._seq:
+            self._session, self._seq, self._image = session, 0, bytearray(session.base)
+        for op in session.ops[self._seq : seq]:
+            apply(self._image, *op)
+        self._seq = seq
+        return self._image
