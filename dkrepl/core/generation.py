@@ -10,7 +10,8 @@ source's own past contains the target's generation.
     target new                                        -> Full
     target's past contains the source's generation    -> Refuse  (TargetNewer)
     neither knows the other's generation              -> Refuse  (SplitBrain)
-    joining numbers differ (a restored backup), or the source has no bitmap kept since   -> Full
+    its joining is none of those since it was last in the stream (a restored backup), or
+    the source has no bitmap kept since               -> Full
     bitmap names no block and the copy is consistent  -> Nothing
     otherwise                                         -> Partial
 """
@@ -78,13 +79,13 @@ def decide(source: NodeMetadata, hello: Hello, dirty: bool) -> Decision:
             f"{who} (generation {hello.generation}) and this source ({source.generation}) each hold writes that the "
             "other lacks; decide which copy to keep",
         )
-    if record is None or not record.join:
+    if record is None or not record.offered:
         return Decision("Full", "NotTracked", f"no bitmap has been kept for {who} since it was last in sync")
-    if record.join != hello.join:
+    if not record.join <= hello.join <= record.offered:
         return Decision(
             "Full",
             "OldMetadata",
-            f"the metadata of {who} is from another time (joining {hello.join}, not {record.join})",
+            f"the metadata of {who} is from another time (joining {hello.join}, not {record.join} to {record.offered})",
         )
     if dirty or hello.store_state == "Inconsistent":
         return Decision("Partial", "Dirty", "the intent bitmap names what to copy")

@@ -21,10 +21,12 @@ HISTORY = 16  # generations remembered
 class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a source remembers of one target.
 
-    ``join`` is the number of its last joining (0: never); ``generations`` those that it may have recorded since.
+    ``join`` is the number of the last joining that it has recorded, as far as is known, and ``offered`` that of the
+    newest one offered to it (0: never); ``generations`` are those that it may have recorded since.
     """
 
     join: int = 0
+    offered: int = 0
     generations: tuple[str, ...] = ()
     paused: bool = False
 

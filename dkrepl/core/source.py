@@ -100,7 +100,7 @@ class Source:
         self._commits = 0
         self._minting = 0
         self._intent_commit = 0
-        self._joining: dict[int, str] = {}
+        self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
         self._timeout = description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
@@ -161,7 +161,7 @@ class Source:
                 self._send(peer, Detach(message.join, "NotJoined", "the source does not know this joining"))
         elif isinstance(message, Ready):
             if message.join == view.join and view.state == "Connecting":
-                self._on_ready(view, now)
+                self._on_ready(view)
         elif (
             isinstance(message, Trouble)
             and message.join == view.join
@@ -235,15 +235,15 @@ class Source:
         if decision.action == "Full":
             # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
             view.bitmap.fill(1)
-        view.join += 1
         record = self.metadata.peers.get(peer, PeerRecord())
-        view.join = max(view.join, record.join + 1, hello.join + 1)
+        view.join = max(view.join, record.offered, hello.join) + 1
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
-        self._remember(view, join=view.join, generations=(hello.generation, self.metadata.generation))
-        number = self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
-        self._joining = {n: p for n, p in self._joining.items() if p != peer} | {number: peer}
+        self._remember(
+            view, join=hello.join, offered=view.join, generations=(hello.generation, self.metadata.generation)
+        )
+        self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
     def _welcome(self, view: TargetView, now: float) -> None:
@@ -266,9 +266,20 @@ class Source:
         )
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
-    def _on_ready(self, view: TargetView, now: float) -> None:
+    def _on_ready(self, view: TargetView) -> None:
         if not view.probe_wait:
             return
+        view.probe_wait = 0.0
+        # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
+        self._remember(view, join=view.join)
+        self._go_on_after(view, Commit(0, metadata=self.metadata))
+
+    def _go_on_after(self, view: TargetView, commit: Commit) -> None:
+        """Welcome ``view``, or let it into the stream, once ``commit`` is durable."""
+        self._joining = {n: step for n, step in self._joining.items() if step[0] != view.name}
+        self._joining[self._commit(commit)] = (view.name, view.join)
+
+    def _enter(self, view: TargetView, now: float) -> None:
         blocks = view.bitmap.bits[: view.bitmap.blocks]
         self._state(view, "Resyncing", None)
         self.stream.enter(view, now)
@@ -402,10 +413,13 @@ class Source:
         elif number == self._minting:
             self._minting = 0
             self._minted()
-        elif (peer := self._joining.pop(number, None)) is not None:
-            view = self.views[peer]
-            if view.state == "Connecting":
-                self._welcome(view, now)
+        elif (step := self._joining.pop(number, None)) is not None:
+            view = self.views[step[0]]
+            if view.state == "Connecting" and view.join == step[1]:
+                if self.metadata.peers[view.name].join < view.join:
+                    self._welcome(view, now)
+                else:
+                    self._enter(view, now)
 
     def commit_failed(self, number: int, why: str, now: float) -> bool:
         """A commit could not be made durable; return whether writes were waiting for it, which must fail now."""
@@ -419,14 +433,11 @@ class Source:
         if number == self._minting:
             self._minting = 0
             return True
-        if (peer := self._joining.pop(number, None)) is not None:
-            self._detach(
-                self.views[peer],
-                "Behind",
-                "SourceMetadata",
-                f"the source cannot record the joining: {why}",
-                now,
-            )
+        if (step := self._joining.pop(number, None)) is not None:
+            view = self.views[step[0]]
+            if view.state == "Connecting" and view.join == step[1]:
+                text = f"the source cannot record the joining: {why}"
+                self._detach(view, "Behind", "SourceMetadata", text, now)
         return False
 
     def _mint(self) -> None:
@@ -540,12 +551,14 @@ class Source:
         self,
         view: TargetView,
         join: int | None = None,
+        offered: int | None = None,
         generations: tuple[str, ...] | None = None,
         paused: bool | None = None,
     ) -> None:
         record = self.metadata.peers.get(view.name, PeerRecord())
         record = PeerRecord(
             record.join if join is None else join,
+            record.offered if offered is None else offered,
             record.generations if generations is None else tuple(dict.fromkeys(generations)),
             record.paused if paused is None else paused,
         )

@@ -42,7 +42,7 @@ class IntentStore:
         for name, file in self.files.items():
             record = metadata.peers.get(name)
             damage = file.damage or self._active.damage
-            if record is not None and record.join and (file.created or self._active.created):
+            if record is not None and record.offered and (file.created or self._active.created):
                 damage = damage or "a file of the intent log is missing"
             if not damage and (bad := file.bitmap.damaged(active)):
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
