@@ -315,14 +315,23 @@ class Source:
             return view, first, min(end, high * per)
         return None
 
+    def pin(self, first: int, end: int) -> None:
+        """Keep the extents of blocks ``first`` to ``end`` - 1 active, which they are, until ``unpin`` of the same."""
+        per = self.description.extent // self.description.block
+        self.intent.pin(first // per, (end - 1) // per + 1)
+
+    def unpin(self, first: int, end: int) -> None:
+        """Undo one ``pin``."""
+        per = self.description.extent // self.description.block
+        self.intent.unpin(first // per, (end - 1) // per + 1)
+
     def resync_sent(self, view: TargetView, first: int, end: int, data_bytes: int) -> int:
         """Blocks ``first`` to ``end`` - 1 are published to ``view`` at this place of the stream; return the rseq.
 
         Rule R3: the caller has read them after the last write and publishes them before the next.
         """
         assert view.resync is not None
-        per = self.description.extent // self.description.block
-        self.intent.pin(first // per, (end - 1) // per + 1)
+        self.pin(first, end)
         view.rate_limit.spend(data_bytes)
         view.resent_bytes += data_bytes
         return view.resync.sent(first, end, data_bytes)
@@ -357,10 +366,9 @@ class Source:
             self.actions.append(Publish(view.name, frames.SYNCED, resync.rseq, 0, generation))
 
     def _resync_confirmed(self, view: TargetView, resync: Resync, durable: int, now: float) -> None:
-        per = self.description.extent // self.description.block
         freed = view.advance_resync(durable, self.stream.log)
         for first, end in freed:
-            self.intent.unpin(first // per, (end - 1) // per + 1)
+            self.unpin(first, end)
         if freed:
             view.applied_at = view.durable_at = now
         if resync.finishing and durable >= resync.finishing:
@@ -497,10 +505,9 @@ class Source:
 
     def _leave(self, view: TargetView, state: TargetState, reason: str | None, now: float) -> None:
         if view.in_stream:
-            per = self.description.extent // self.description.block
             if view.resync is not None:
                 for run in view.resync.on_way:
-                    self.intent.unpin(run.first // per, (run.end - 1) // per + 1)
+                    self.unpin(run.first, run.end)
             view.resync = None
             view.dropped_at = now
             view.in_sync_at = None

@@ -77,11 +77,13 @@ class ResyncPump:
         stream, resync = self._source.stream, view.resync
         watch = Watch(first, end)
         stream.watches.append(watch)
+        self._source.pin(first, end)  # a commit during the read must not let the extents go
         self._cold.add(view.name)
 
         def done(data: bytes | None, error: DkreplError | None) -> None:
             stream.watches.remove(watch)
             self._cold.discard(view.name)
+            self._source.unpin(first, end)
             if view.resync is not resync or resync is None:
                 return  # it left the stream meanwhile
             if data is None:
