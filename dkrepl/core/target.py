@@ -59,6 +59,7 @@ class Target:
         self.resync_applied = 0
         self.actions: list[Action] = []
         self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
+        self._unanswered_break = False  # whether the stream broke while InSync, and the source has said nothing of it yet
         self.progress: Alive | None = None  # what the source last said of the resync
         self.commit_error: str | None = None
         self._software = software
@@ -176,6 +177,10 @@ class Target:
 
     def on_message(self, peer: str, message: AnyMessage, now: float) -> None:
         """Take a control message of ``peer``."""
+        if peer == self.source and not (
+            isinstance(message, Bye) or (isinstance(message, Alive) and message.state == "InSync")
+        ):
+            self._unanswered_break = False  # it lives, and may answer writes without this target
         if isinstance(message, Welcome):
             self._on_welcome(peer, message, now)
         elif isinstance(message, Refuse):
@@ -291,7 +296,9 @@ class Target:
     def _trouble(self, code: str, text: str, now: float) -> None:
         if self.source and self.join:
             self._send(self.source, Trouble(self.join, code, text[:1000]))
+        unanswered = self.state == "InSync" and code in ("BadFrame", "Gap")
         self._leave("Behind", text, now, 0.5)
+        self._unanswered_break = unanswered
 
     def _leave(self, state: TargetState, reason: str, now: float, retry: float) -> None:
         if self._subscribed and self.source:
@@ -300,7 +307,9 @@ class Target:
         if state != "Disconnected":
             self.in_sync_when_lost = False
         elif self.state != "Disconnected":
-            self.in_sync_when_lost = self.state == "InSync"
+            # The connections of a source that dies break one after the other: the stream's may be first.
+            self.in_sync_when_lost = self.state == "InSync" or self._unanswered_break
+        self._unanswered_break = False
         self.session = self.join = 0
         self.progress = None
         if state == "Disconnected":
