@@ -1,39 +1,78 @@
-"""The device that applications open: FUSE file, loop device, and the link to it; made, and taken away."""
+"""The device that applications open: FUSE file, loop device, and the link to it; made, taken over, and taken away.
+
+The descriptor of the FUSE connection is kept by the service manager, and the loop device stays attached, when the
+daemon dies or is restarted. Its successor takes the connection over, asks the kernel for the unanswered requests
+again, and goes on: applications see a pause. Where the kernel cannot be asked (before Linux 6.9) only a predecessor
+that had answered everything, as before a restart, is taken over from; else the device is made anew and its users get
+errors.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
-from dkrepl.core.errors import DkreplError
-from dkrepl.io import inuse, loop
+from dkrepl.core.errors import DkreplError, HostError
+from dkrepl.io import fd_store, inuse, loop
 from dkrepl.io.fuse import FuseSession, mount
 from dkrepl.io.paths import Paths
 
 DETACH_SECONDS = 10.0
+_SERVED, _DRAINED = "device", "device-drained"  # names of the kept descriptor: with requests on their way, without
 
 
 class Device:
     """A FUSE session of one file and the loop device on it. The session must be served meanwhile."""
 
     def __init__(self, paths: Paths, mirror: str, size: int) -> None:
-        """Mount the file; whatever a dead predecessor left is taken away first. Raises ``HostError``."""
+        """Take over the predecessor's device; if there is none, or it cannot be, make it anew.
+
+        Raises ``HostError``.
+        """
         self._mountpoint = paths.mountpoint(mirror)
         self.link = paths.device(mirror)
         self.loop: loop.LoopDevice | None = None
+        self.taken_over = False
         self._mountpoint.parent.mkdir(parents=True, exist_ok=True)
+        self.session = self._take_over(size) or self._make(size)
+        self.kept = fd_store.keep(_SERVED, self.session.fd)
+        """Whether the service manager holds the connection for a successor."""
+
+    def _take_over(self, size: int) -> FuseSession | None:
+        held = fd_store.take(_SERVED, _DRAINED)
+        if held is None:
+            return None
+        name, fd = held
+        attached = loop.find(self._mountpoint)
+        if attached:
+            try:
+                session = FuseSession.adopt(fd, size, self._mountpoint, resend=name == _SERVED)
+                self.loop, self.taken_over = attached[0], True
+                fd_store.forget(_DRAINED)
+                return session
+            except HostError:
+                pass
+        # Once nobody holds the connection its requests fail, and its loop device can go.
+        fd_store.forget(_SERVED)
+        fd_store.forget(_DRAINED)
+        os.close(fd)
+        return None
+
+    def _make(self, size: int) -> FuseSession:
         for stale in loop.find(self._mountpoint):
             stale.detach(timeout=1.0)
         mount.unmount_all(self._mountpoint)
         self._mountpoint.touch(mode=0o600)
-        self.session = FuseSession.mount(self._mountpoint, size)
+        return FuseSession.mount(self._mountpoint, size)
 
     def attach(self, done: Callable[[DkreplError | None], None]) -> None:
         """Attach the loop device and make the link, in a thread (it asks the session); then ``done(error)``."""
 
         def work() -> None:
             try:
-                self.loop = loop.attach(self._mountpoint)
+                if self.loop is None:
+                    self.loop = loop.attach(self._mountpoint)
                 loop.set_link(self.link, self.loop.path)
             except DkreplError as error:
                 done(error)
@@ -61,7 +100,17 @@ class Device:
 
         threading.Thread(target=work, name="detach", daemon=True).start()
 
+    def leave(self, drained: bool) -> None:
+        """Leave the device to a successor; ``drained``: every request that was taken is answered."""
+        if drained and fd_store.keep(_DRAINED, self.session.fd):
+            fd_store.forget(_SERVED)
+        self.session.mountpoint = None  # so that closing the session does not unmount
+        self.session.close()
+
     def close(self) -> None:
         """End the session: whoever still has the device open gets errors from here on."""
+        if self.session.fd < 0:
+            return
+        fd_store.forget(_SERVED)
         self.session.close()
         self._mountpoint.unlink(missing_ok=True)

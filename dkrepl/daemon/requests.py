@@ -66,11 +66,12 @@ class Requests:
         self._reading = 0
         self.counters = Counters()
         self.store_error: str | None = None
+        self.closed = False  # take no more requests, ever
 
     @property
     def full(self) -> bool:
         """Whether so much waits for its answer that no further request is taken."""
-        return self._unanswered >= _UNANSWERED_BYTES
+        return self.closed or self._unanswered >= _UNANSWERED_BYTES
 
     @property
     def idle(self) -> bool:

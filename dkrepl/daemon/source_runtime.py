@@ -29,11 +29,13 @@ from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.requests import Requests
 from dkrepl.daemon.resync_pump import ResyncPump
 from dkrepl.daemon.workers import Workers
+from dkrepl.io import unit_job
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 from dkrepl.io.transport import SourceSockets
 
 _FRAMES_A_ROUND = 256
+_LAST_ANSWERS = 10.0  # seconds that a restart waits for what has been asked of the device to be answered
 _LAST_CONFIRMATIONS = 5.0  # seconds that a clean stop waits for the targets
 
 RunState = Literal["Starting", "Serving", "Stopping"]
@@ -106,7 +108,8 @@ class SourceRuntime:
                 self.reactor.stopping = True
             else:
                 self.state = "Serving"
-                self.events.tell("device_ready", fields={"device": str(self.device.link)})
+                fields: dict[str, object] = {"device": str(self.device.link), "taken_over": self.device.taken_over}
+                self.events.tell("device_ready", fields=fields)
             ready.set()
 
         self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
@@ -260,12 +263,31 @@ class SourceRuntime:
     # --- the end -------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Begin a clean stop; may be called once."""
+        """Begin a clean stop; may be called once. For a restart the device is left to the successor."""
         self.state = "Stopping"
+        if self.becomes is None and self.device.kept and unit_job.is_restart():
+            self.requests.closed = True
+            self._drain_for_successor(time.monotonic() + _LAST_ANSWERS)
+            return
         users = self.device.users()
         if users:
             self.events.tell("device_in_use", "warning", {"users": users, "outcome": "stopping all the same"})
         self.device.detach(lambda free: self.reactor.post(lambda: self._detached(free)))
+
+    def _drain_for_successor(self, deadline: float) -> None:
+        """When the requests that were taken are answered, or it takes too long, leave the device to the successor."""
+        if not self.requests.idle and time.monotonic() < deadline:
+            self._later(lambda: self._drain_for_successor(deadline))
+            return
+        self.reactor.ignore(self.device.session.fd)
+        self.device.leave(drained=self.requests.idle)
+        self.events.tell("device_handed_over", fields={"device": str(self.device.link)})
+        self.reactor.stopping = True
+
+    def _later(self, work: Callable[[], None]) -> None:
+        timer = threading.Timer(0.02, lambda: self.reactor.post(work))
+        timer.daemon = True
+        timer.start()
 
     def _detached(self, free: bool) -> None:
         if not free:
@@ -287,9 +309,7 @@ class SourceRuntime:
             if all(view.durable >= seq for view in stream.members) or time.monotonic() > deadline:
                 self._say_goodbye()
             else:
-                timer = threading.Timer(0.02, lambda: self.reactor.post(wait))
-                timer.daemon = True
-                timer.start()
+                self._later(wait)
 
         self._workers.run("flush", self.store.sync, synced)
 
@@ -302,6 +322,8 @@ class SourceRuntime:
         self._workers.run("commit", lambda: None, lambda _, __: self._end())
 
     def _end(self) -> None:
+        self.reactor.ignore(self.device.session.fd)
+        self.device.close()
         self.reactor.stopping = True
 
     def next_digest(self) -> int:
@@ -309,9 +331,11 @@ class SourceRuntime:
         return next(self._digest_numbers)
 
     def close(self) -> None:
-        """Give everything back. The device ends here if its users did not let go of it."""
+        """Give everything back. A device that is still there is left to a successor, if the manager keeps it."""
         self.reactor.ignore(self.device.session.fd)
         self.reactor.ignore(self.sockets.fd)
+        if self.device.kept and self.device.session.fd >= 0:
+            self.device.leave(drained=False)
         self.device.close()
         self._workers.close()
         self.sockets.close()

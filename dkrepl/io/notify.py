@@ -7,13 +7,17 @@ import os
 import socket
 
 
+def manager_address() -> str | None:
+    """Return the address of the service manager's socket, or None if there is no manager."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    return "\0" + address[1:] if address and address.startswith("@") else address or None
+
+
 def notify(state: str) -> None:
     """Send ``state`` (such as "READY=1") to the service manager, if there is one."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
+    address = manager_address()
+    if address is None:
         return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         sock.sendto(state.encode(), address)
 

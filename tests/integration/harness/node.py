@@ -9,10 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from harness.waiting import LONG, wait_for
 
 from dkrepl.cli.control_client import ask
 from dkrepl.cli.main import exit_code
@@ -23,6 +22,7 @@ from dkrepl.daemon.initialise import initialise
 from dkrepl.io import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.paths import Paths
+from harness.waiting import LONG, wait_for
 
 MIRROR = "r0"
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,15 +46,25 @@ class Node:
         """Do what ``dkrepl init`` does."""
         initialise(self.paths, MIRROR, self.name, **options)
 
-    def start(self, ready: bool = True, **environment: str) -> None:
-        """Start the daemon; with ``ready``, wait until it answers (and serves its device)."""
+    def start(
+        self,
+        ready: bool = True,
+        launch: Sequence[str] = (sys.executable,),
+        pass_fds: Sequence[int] = (),
+        **environment: str,
+    ) -> None:
+        """Start the daemon; with ``ready``, wait until it answers (and serves its device).
+
+        ``launch`` starts the interpreter, and may be given ``pass_fds``.
+        """
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
         paths = self.paths
         where = {"ETC": paths.etc, "STATE": paths.state, "RUN": paths.run, "DEV": paths.dev}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
+                [*launch, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
                 cwd=ROOT,
+                pass_fds=pass_fds,
                 env=os.environ | {f"DKREPL_{key}": str(path) for key, path in where.items()} | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,100 @@
+"""The source's daemon dies, or is restarted, under a device in use: its successor goes on, and applications see a pause."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness.cluster import Cluster
+from harness.service_manager import ServiceManager, path_with_systemctl
+from harness.waiting import LONG
+
+pytestmark = pytest.mark.root
+
+KILLS = 8
+
+
+@pytest.fixture
+def manager(clusters: object) -> Iterator[ServiceManager]:
+    cluster: Cluster = clusters.make(start=False)  # type: ignore[attr-defined]
+    manager = ServiceManager(cluster.source)
+    manager.cluster = cluster  # type: ignore[attr-defined]
+    for node in cluster.targets:
+        node.start(ready=False)
+    manager.start()
+    cluster.wait_in_sync()
+    try:
+        yield manager
+    finally:
+        cluster.source.clean()
+        manager.close()
+
+
+def _fio(cluster: Cluster, seconds: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["fio", "--name=v", f"--filename={cluster.device}", "--rw=randrw", "--bsrange=4k-64k", "--size=48m", "--direct=1",
+         "--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--verify_backlog=512", "--time_based",
+         f"--runtime={seconds}", "--output-format=json"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cluster.source.directory,
+    )  # fmt: skip
+
+
+def test_a_daemon_killed_under_load_is_replaced_and_no_application_gets_an_error(manager: ServiceManager) -> None:
+    cluster: Cluster = manager.cluster  # type: ignore[attr-defined]
+    loop = cluster.source.status()["loop"]  # type: ignore[index]
+    fio = _fio(cluster, 20)
+    try:
+        for _ in range(KILLS):
+            before = cluster.source.status()["counters"]["writes"]  # type: ignore[index]
+            cluster.source.wait_until(
+                lambda status, n=before: status and status["counters"]["writes"] > n + 300, "writes go on"
+            )
+            cluster.source.kill()
+            manager.start()
+            assert fio.poll() is None, f"the load ended early: {fio.communicate()[0]}"
+        output, _ = fio.communicate(timeout=LONG)
+    finally:
+        fio.kill()
+    assert fio.returncode == 0, output
+    assert cluster.source.status()["loop"] == loop  # type: ignore[index]
+    taken = [event["taken_over"] for event in cluster.source.logged("device_ready")]
+    assert taken == [False] + [True] * KILLS
+    cluster.settle()
+    cluster.assert_equal()
+
+
+def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
+    manager: ServiceManager, tmp_path: Path
+) -> None:
+    cluster: Cluster = manager.cluster  # type: ignore[attr-defined]
+    restarting = {
+        "PATH": path_with_systemctl(tmp_path / "bin", "7 dkrepl@r0.service restart running"),
+        "DKREPL_UNIT": "dkrepl@r0.service",
+    }
+    cluster.source.stop()
+    manager.start(**restarting)
+    cluster.wait_in_sync()
+    fio = _fio(cluster, 10)
+    try:
+        for _ in range(3):
+            before = cluster.source.status()["counters"]["writes"]  # type: ignore[index]
+            cluster.source.wait_until(
+                lambda status, n=before: status and status["counters"]["writes"] > n + 300, "writes go on"
+            )
+            assert cluster.source.stop() == 0
+            assert manager.held
+            manager.start(**restarting)
+        output, _ = fio.communicate(timeout=LONG)
+    finally:
+        fio.kill()
+    assert fio.returncode == 0, output
+    cluster.settle()
+    cluster.assert_equal()
+    cluster.source.kill()
+    manager.start()  # no restart job any more
+    cluster.wait_in_sync()
+    assert cluster.source.stop() == 0
+    assert not manager.held
+    assert not cluster.device.exists()
