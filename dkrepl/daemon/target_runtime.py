@@ -245,13 +245,17 @@ class TargetRuntime:
                 self._perform()
                 return
             if same:
-                self._durable = position
+                self._is_durable(position)
             if self._barrier and not (same and barrier):
                 self._flush()  # the barrier came while this flush was running
             else:
                 self._barrier = False
 
         self._workers.run("flush", self.store.sync, done)
+
+    def _is_durable(self, position: tuple[int, int]) -> None:
+        """A flush that began at ``position`` has ended; one that began later may have ended before it."""
+        self._durable = (max(self._durable[0], position[0]), max(self._durable[1], position[1]))
 
     # --- control frames and actions ------------------------------------------------------------------
 
@@ -320,7 +324,7 @@ class TargetRuntime:
                 target.commit_failed(commit.number, str(error), now)
             else:
                 if commit.sync_store and target.joined and target.join == join:
-                    self._durable = position
+                    self._is_durable(position)
                 target.committed(commit.number, now)
             self._perform()
 
