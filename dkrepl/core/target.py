@@ -59,7 +59,7 @@ class Target:
         self.resync_applied = 0
         self.actions: list[Action] = []
         self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
-        self._unanswered_break = False  # whether the stream broke while InSync, and the source has said nothing of it yet
+        self._unanswered_break = False  # the stream broke while InSync, and the source is silent since
         self.progress: Alive | None = None  # what the source last said of the resync
         self.commit_error: str | None = None
         self._software = software
