@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.cluster import Cluster
+
+_live: list[Cluster] = []
 
 
 class Clusters:
@@ -22,20 +24,21 @@ class Clusters:
         """Return a new cluster, by default with every daemon started and every target in sync."""
         cluster = Cluster(self._directory / f"c{len(self._made)}", **options)
         self._made.append(cluster)
+        _live.append(cluster)
         if start:
             cluster.start()
         return cluster
 
     def close(self) -> None:
         for cluster in self._made:
+            _live.remove(cluster)
             cluster.close()
 
 
-@pytest.fixture
-def clusters(tmp_path: Path) -> Iterator[Clusters]:
+def _clusters(directory: Path) -> Iterator[Clusters]:
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         pytest.skip("needs root, /dev/fuse and loop devices")
-    made = Clusters(tmp_path)
+    made = Clusters(directory)
     try:
         yield made
     finally:
@@ -43,6 +46,31 @@ def clusters(tmp_path: Path) -> Iterator[Clusters]:
 
 
 @pytest.fixture
+def clusters(tmp_path: Path) -> Iterator[Clusters]:
+    yield from _clusters(tmp_path)
+
+
+@pytest.fixture
 def cluster(clusters: Clusters) -> Cluster:
     """A source, a synchronous target beta and an asynchronous target gamma, in sync."""
     return clusters.make()
+
+
+@pytest.fixture(scope="module")
+def module_clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    yield from _clusters(tmp_path_factory.mktemp("m"))
+
+
+@pytest.fixture(scope="module")
+def shared(module_clusters: Clusters) -> Cluster:
+    """As ``cluster``, but one for all tests of a file, which leave it running and in sync."""
+    return module_clusters.make()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for cluster in _live:
+            report.sections += cluster.logs()
+    return report

@@ -1,4 +1,4 @@
-"""A target dies, stands still or falls behind; the application goes on, and the target comes back by a bounded resync."""
+"""A target dies, stands still or falls behind: the application goes on, and it comes back by a bounded resync."""
 
 from __future__ import annotations
 

@@ -126,15 +126,27 @@ class Cluster:
             )
 
     def assert_equal(self, *nodes: Node) -> None:
-        """Fail unless the copies are equal to the source's, byte by byte."""
-        for node in nodes or self.targets:
-            if not filecmp.cmp(self.source.store, node.store, shallow=False):
-                raise AssertionError(f"the copy on {node.name} differs at {first_differences(self.source, node)}")
+        """Fail unless the copies (all, if no node is given) are equal to that of alpha, byte by byte."""
+        self.assert_equal_to(self.source, *(nodes or self.targets))
+
+    def assert_equal_to(self, first: Node, *others: Node) -> None:
+        """Fail unless the copies of ``others`` are equal to that of ``first``, byte by byte."""
+        for node in others:
+            if not filecmp.cmp(first.store, node.store, shallow=False):
+                raise AssertionError(f"{node.name} and {first.name} differ at {first_differences(first, node)}")
+
+    def logs(self) -> list[tuple[str, str]]:
+        """Return (title, newest lines) of each node's log."""
+        return [
+            (f"log of {name}", "\n".join(node.log.read_text(errors="replace").splitlines()[-_SHOWN:]))
+            for name, node in self.nodes.items()
+            if node.log.exists()
+        ]
 
     # --- the end -------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End everything, show the logs (pytest shows them if the test failed), look for what must not be there."""
+        """End everything; fails if a log holds what no log may."""
         for node in self.nodes.values():
             node.clean()
         for link in self.links.values():
@@ -142,8 +154,6 @@ class Cluster:
         found = []
         for node in self.nodes.values():
             text = node.log.read_text(errors="replace") if node.log.exists() else ""
-            print(f"--- {node.log}")
-            print("\n".join(text.splitlines()[-_SHOWN:]))
             found += [f"{node.name}: {word}" for word in _FORBIDDEN if word in text]
         assert not found, f"in the logs: {', '.join(found)}"
 

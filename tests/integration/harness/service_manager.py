@@ -23,7 +23,8 @@ kept = [int(fd) for fd in os.environ.pop("TEST_FDS").split(",") if fd]
 for place, fd in enumerate(kept, 3):
     os.dup2(fd, place)
 if kept:
-    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(kept)), LISTEN_FDNAMES=os.environ.pop("TEST_NAMES"))
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(kept)))
+    os.environ["LISTEN_FDNAMES"] = os.environ.pop("TEST_NAMES")
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 

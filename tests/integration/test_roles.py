@@ -1,0 +1,130 @@
+"""Promotion and demotion: what is refused, and that the data goes along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Clusters
+from harness.applications import Writer, run
+from harness.cluster import MIB, Cluster
+from harness.node import Node
+
+from dkrepl.core.errors import Refused
+
+pytestmark = pytest.mark.root
+
+
+def _promote(node: Node, *options: str) -> None:
+    code, _, err = node.cli("promote", "r0", *options)
+    assert code == 0, err
+    node.wait_until(lambda status: status and status.get("state") == "Serving", "it serves the device")
+
+
+def test_a_promotion_is_refused_while_the_source_lives(cluster: Cluster) -> None:
+    for force in ([], ["--force"]):
+        code, _, err = cluster.nodes["beta"].cli("promote", "r0", *force)
+        assert code == Refused.exit_code
+        assert "alpha is alive" in err
+    assert cluster.source.cli("promote", "r0")[0] == Refused.exit_code
+    cluster.settle()
+
+
+def test_after_the_death_of_the_source_a_target_carries_on(cluster: Cluster) -> None:
+    alpha, beta, gamma = cluster.nodes.values()
+    writer = Writer(cluster.device, 0, 16 * MIB)
+    alpha.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    alpha.kill()
+    writer.join()
+    beta.wait_until(lambda status: status["state"] == "Disconnected", "it notices")
+    _promote(beta)
+    # R4: all that was acknowledged is there.
+    writer.assert_all_in(beta.device)
+
+    second = Writer(beta.device, 0, 16 * MIB, seed=2)
+    beta.wait_until(lambda status: status and second.count > 100, "an application goes on there")
+    gamma.wait_until(lambda status: status["source"] == "beta" and status["state"] == "InSync", "it follows beta")
+    second.stop()
+    assert second.error is None
+    _settled(beta, "gamma")
+    cluster.assert_equal_to(beta, gamma)
+    second.assert_all_in(gamma.store)
+
+    # R7: the old source returns, and nobody takes its older data.
+    alpha.start()
+    gamma.kill()
+    gamma.start()
+    gamma.wait_until(lambda status: status["source"] == "beta" and status["state"] == "InSync", "it follows beta")
+    # Made a target, the old source becomes what beta is.
+    assert alpha.cli("demote", "r0")[0] == 0
+    alpha.wait_until(lambda status: status and status["role"] == "target", "it is a target")
+    alpha.wait_until(lambda status: status and status["state"] == "InSync", "it is in sync")
+    _settled(beta, "alpha", "gamma")
+    cluster.assert_equal_to(beta, alpha, gamma)
+
+
+def test_source_and_target_change_places_and_back(cluster: Cluster) -> None:
+    alpha, beta, gamma = cluster.nodes.values()
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=256k", "--size=8m", "--direct=1")
+    cluster.settle()
+    for old, new in ((alpha, beta), (beta, alpha)):
+        assert old.cli("demote", "r0")[0] == 0
+        old.wait_until(lambda status: status and status.get("role") == "target", "it is a target")
+        assert not old.device.exists()
+        new.wait_until(lambda status: status["state"] == "Disconnected", "it has no source")
+        _promote(new)
+        writer = Writer(new.device, 4 * MIB, 12 * MIB, seed=ord(new.name[0]))
+        new.wait_until(lambda status, w=writer: status and w.count > 50, "an application writes")
+        for node in (old, gamma):
+            node.wait_until(
+                lambda status, n=new: status and status.get("source") == n.name and status["state"] == "InSync",
+                f"it follows {new.name}",
+            )
+        writer.stop()
+        assert writer.error is None
+        _settled(new, old.name, "gamma")
+        cluster.assert_equal_to(new, old, gamma)
+        writer.assert_all_in(old.store)
+
+
+def test_a_demotion_is_refused_while_the_device_is_used(cluster: Cluster, tmp_path: Path) -> None:
+    point = tmp_path / "mnt"
+    point.mkdir()
+    run("mkfs.ext4", "-q", cluster.device)
+    run("mount", cluster.device, point)
+    try:
+        code, _, err = cluster.source.cli("demote", "r0")
+        assert code == Refused.exit_code
+        assert f"mounted on {point}" in err
+        (point / "file").write_text("still a source")
+    finally:
+        run("umount", point)
+    assert cluster.source.cli("demote", "r0")[0] == 0
+    cluster.source.wait_until(lambda status: status and status.get("role") == "target", "it is a target")
+
+
+def test_a_copy_in_the_middle_of_a_resync_is_promoted_only_by_force(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=[("gamma", "async")], resync_rate="8MiB/s")
+    gamma = cluster.nodes["gamma"]
+    gamma.kill()
+    cluster.wait_state("gamma", "Disconnected")
+    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--size=32m", "--direct=1")
+    gamma.start()
+    cluster.wait_target("gamma", lambda one: one["resync"] and one["resync"]["done_bytes"] > MIB, "is being copied")
+    cluster.source.kill()
+    gamma.wait_until(lambda status: status["state"] == "Disconnected", "it notices")
+    code, _, err = gamma.cli("promote", "r0")
+    assert code == Refused.exit_code
+    assert "in the middle of a resync" in err
+    _promote(gamma, "--force")
+
+
+def _settled(source: Node, *targets: str) -> None:
+    def look(status: dict[str, object]) -> bool:
+        found = {one["name"]: one for one in status["targets"]}  # type: ignore[union-attr, attr-defined, index]
+        return all(
+            found[name]["state"] == "InSync" and not found[name]["dirty_blocks"] and not found[name]["window"]["writes"]
+            for name in targets
+        )
+
+    source.wait_until(look, f"{', '.join(targets)} have settled")
