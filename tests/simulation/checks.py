@@ -202,12 +202,16 @@ class Checks:
     def event(self, process: Process, name: str, fields: dict[str, Any]) -> None:
         """R8: nothing is copied as a whole without a cause."""
         cluster = self._cluster
+        if "frames repeated" in self._world.counters:
+            return  # a repeated Hello or confirmation costs more copying; no real connection repeats one
         if name == "bitmap_damaged" and not process.machine.excused:
             _, before, _ = self._bits_before.get(process.name, ("", {}, set()))
             bits = int.from_bytes(before.get(fields["target"], b""), "little")
             if bits.bit_count() == cluster.description.blocks:
                 return  # all of it was to be copied anyway
             raise RuleBroken("R8", f"{process.name} believes the bitmap of {fields['target']} damaged")
+        if name == "target_trouble" and fields["code"] == "BadAck":
+            raise RuleBroken("R8", f"{fields['target']} is thrown out for a confirmation that was true")
         if name == "target_joins" and fields["decision"] == "Full" and fields["code"] != "NewTarget":
             machine = cluster.machines[fields["target"]]
             if not machine.excused and not process.machine.excused:

@@ -53,6 +53,11 @@ class Faults:
             machine.stuck, machine.slow = False, 1.0
             if machine.process is not None:
                 machine.process.die_never()
+        for moment in (0.0, 1.0, 3.0):
+            self._world.after(moment, self._revive)
+
+    def _revive(self) -> None:
+        for machine in self._cluster.machines.values():
             machine.start()
         self.resume_all()
 

@@ -28,6 +28,7 @@ class Wires:
         self.corrupt = 0.0  # probability for each frame
         self.repeat = 0.0  # probability that an old frame comes again
         self.stalled: list[Pipe] = []
+        self.old: dict[tuple[str, str], list[Frame]] = {}  # of connections that are gone
 
     def heal(self) -> None:
         """Nothing is cut any more."""
@@ -48,7 +49,7 @@ class Pipe:
         self._free_at = 0.0
         self._moving = False
         self.open = True
-        self.old: list[Frame] = []
+        self._seen: list[Frame] = []
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -63,6 +64,9 @@ class Pipe:
         """What is on the way is lost."""
         self.open = False
         self._queue.clear()
+        if self._seen:
+            self._wires.old.setdefault(self._ends, []).extend(self._seen)
+            self._seen = []
 
     def go_on(self) -> None:
         """Deliver what waits, as fast as the wires allow."""
@@ -91,15 +95,16 @@ class Pipe:
             return
         frame = self._queue.popleft()
         world = wires.world
-        if wires.repeat and world.chance(wires.repeat) and self.old:
+        old = wires.old.get(self._ends)
+        if wires.repeat and old and world.chance(wires.repeat):
             world.count("frames repeated")
-            self._deliver(world.rng.choice(self.old), False)
+            self._deliver(world.rng.choice(old), False)
         if wires.corrupt and world.chance(wires.corrupt):
             world.count("frames corrupted")
             self._deliver(_damaged(world, frame), True)
         else:
-            if wires.repeat and len(self.old) < 200:
-                self.old.append(frame)
+            if len(self._seen) < 50:
+                self._seen.append(frame)
             self._deliver(frame, False)
         self.go_on()
 

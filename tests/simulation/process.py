@@ -123,7 +123,11 @@ class Process:
 
     def start(self) -> None:
         """Open everything and begin to serve; it may die on the way."""
-        self.guarded(self._start)
+        try:
+            self.guarded(self._start)
+        except DkreplError as error:
+            self.end(f"cannot start: {error}")
+            self.world.after(0.5, self.machine.start)
 
     def _start(self) -> None:
         machine = self.machine
