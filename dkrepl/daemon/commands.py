@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dkrepl.core.errors import NotFound, Refused, TimedOut, UsageError
+from dkrepl.core.errors import MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon import status, verify
 from dkrepl.daemon.events import EventLog
@@ -204,14 +204,24 @@ class Commands:
     def _each(self, arguments: dict[str, Any], act: Callable[[SourceRuntime, str, float], None]) -> Answer:
         runtime = self._source("do that")
         names = self._names(runtime, arguments)
+        recorded = threading.Event()
 
         def work() -> list[dict[str, Any]]:
             now = time.monotonic()
             for name in names:
                 act(runtime, name, now)
+            runtime.when_recorded(recorded.set)
             return [{"name": name, "state": runtime.source.views[name].state} for name in names]
 
-        yield "ok", {"targets": self.in_loop(work)}
+        done = self.in_loop(work)
+        if not recorded.wait(_LOOP_SECONDS):
+            raise TimedOut(
+                f"it is done, but not recorded on stable storage within {_LOOP_SECONDS:g} s, so a restart may undo it; "
+                "look at the file system of the state directory"
+            )
+        if runtime.source.commit_error:
+            raise MetadataError(f"it is done, but could not be recorded: {runtime.source.commit_error}")
+        yield "ok", {"targets": done}
 
     def _source(self, what: str) -> SourceRuntime:
         runtime = self._runtime

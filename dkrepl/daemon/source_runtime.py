@@ -255,6 +255,11 @@ class SourceRuntime:
 
         self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
 
+    def when_recorded(self, then: Callable[[], None]) -> None:
+        """Call ``then`` in the loop once every commit that was begun so far has been carried out."""
+        self._perform()
+        self._workers.run("commit", lambda: None, lambda _, __: then())
+
     def _resync_failed(self, view: TargetView, error: DkreplError) -> None:
         self.requests.store_error = str(error)
         self.events.tell("store_failed", "error", {"reason": str(error), "target": view.name})
@@ -317,9 +322,8 @@ class SourceRuntime:
         self.source.plan(time.monotonic(), everything=True)
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
-        self._perform()
         # Commits are carried out one after the other: when this one is done, all are.
-        self._workers.run("commit", lambda: None, lambda _, __: self._end())
+        self.when_recorded(self._end)
 
     def _end(self) -> None:
         self.reactor.ignore(self.device.session.fd)
