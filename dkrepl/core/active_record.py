@@ -30,7 +30,11 @@ _SECTOR = struct.Struct(f"<QQII{_PER_SECTOR}IQ")
 
 
 class ActiveRecord(NamedTuple):
-    """The extents active at a commit; ``serial`` counts commits and picks the slot."""
+    """The extents active at a commit.
+
+    ``serial`` counts commits, and its parity is the slot's. The next commit is ``serial`` + 1: a number that no commit
+    had before, not even a torn one, for the sectors of two commits of one number could not be told apart.
+    """
 
     serial: int
     extents: frozenset[int]
@@ -59,14 +63,22 @@ def parse(content: bytes) -> ActiveRecord:
     """Return the newest finished commit. Raises ``MetadataError`` if the record is damaged."""
     if len(content) != FILE_BYTES:
         raise MetadataError("the record of active extents has the wrong length; a full resync is needed")
-    whole = [found for slot in (0, 1) if (found := _slot(content, slot)) is not None]
+    slots = [_slot(content, slot) for slot in (0, 1)]
+    whole = [slot for slot in slots if slot.extents is not None]
     if not whole:
         raise MetadataError("both slots of the record of active extents are torn; a full resync is needed")
-    return max(whole, key=lambda record: record.serial)
+    newest = max(whole, key=lambda slot: slot.serial)
+    other = slots[1 - slots.index(newest)]
+    return ActiveRecord(max(newest.serial, other.serial + 1), newest.extents or frozenset())
 
 
-def _slot(content: bytes, slot: int) -> ActiveRecord | None:
-    """Return a slot's record, or None if its last write was torn. Raises ``MetadataError``."""
+class _Slot(NamedTuple):
+    serial: int  # the highest of any sector
+    extents: frozenset[int] | None  # None: its last write was torn
+
+
+def _slot(content: bytes, slot: int) -> _Slot:
+    """Return what a slot holds. Raises ``MetadataError``."""
     serials = set()
     counts = set()
     extents: list[int] = []
@@ -80,5 +92,7 @@ def _slot(content: bytes, slot: int) -> ActiveRecord | None:
         counts.add(count)
         extents += numbers
     if len(serials) > 1:
-        return None
-    return ActiveRecord(serials.pop(), frozenset(extents[: counts.pop()]))
+        return _Slot(max(serials), None)
+    if len(counts) > 1 or max(counts) > CAPACITY:
+        raise MetadataError("the record of active extents contradicts itself; a full resync is needed")
+    return _Slot(serials.pop(), frozenset(extents[: counts.pop()]))

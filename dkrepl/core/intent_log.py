@@ -28,6 +28,8 @@ class IntentLog:
         self.wanted: set[int] = set()
         self._pinned: Counter[int] = Counter()
         self._committing: frozenset[int] | None = None
+        self._leaving: frozenset[int] = frozenset()  # extents that the commit on its way leaves out
+        self._doubtful: set[int] = set()  # extents that a failed commit left out: they stay in the record
         self._idle: dict[int, tuple[int, float]] = {}
 
     @property
@@ -68,16 +70,17 @@ class IntentLog:
         """
         if self.committing:
             return None
-        leaving = self._leaving(confirmed, now, everything)
-        room = LIMIT - (len(self.active) - len(leaving))
-        arriving = sorted(e for e in self.wanted if e not in self.active)[: max(room, 0)]
+        leaving = self._choose_leaving(confirmed, now, everything)
+        room = LIMIT - (len(self.active) - len(leaving)) - len(self._doubtful)
+        arriving = sorted(self.wanted.difference(self.active, self._doubtful))[: max(room, 0)]
+        arriving += self._doubtful
         if not leaving and not arriving:
             self.wanted.difference_update(self.active)
             return None
         for extent in leaving:
             del self.active[extent]
             self._idle.pop(extent, None)
-        self._committing = frozenset(arriving)
+        self._committing, self._leaving = frozenset(arriving), frozenset(leaving)
         self.wanted.clear()
         self.serial += 1
         return frozenset(self.active) | self._committing, frozenset(leaving)
@@ -88,14 +91,22 @@ class IntentLog:
         for extent in self._committing:
             self.active[extent] = seq
         self._committing = None
+        self._doubtful.clear()
 
     def failed(self) -> None:
-        """The planned record could not be written; its extents are not active."""
-        self._committing = None
+        """The planned record, or what must precede it, could not be written: its new extents are not active.
 
-    def _leaving(self, confirmed: int, now: float, everything: bool) -> list[int]:
+        Nor are those that it left out, for it may be on the disk all the same; but their data and bits may not be
+        durable, so the next record names them again (R1). It is written over the failed one, not over the last
+        good one, and under another number, so that parts of both are not taken for one.
+        """
+        self._doubtful |= self._leaving
+        self._committing = None
+        self.serial += 1
+
+    def _choose_leaving(self, confirmed: int, now: float, everything: bool) -> list[int]:
         """Extents that may stop being active: the idle ones, and more if room is needed."""
-        need = len(self.active) + len(self.wanted) - LIMIT
+        need = len(self.active) + len(self._doubtful) + len(self.wanted) - LIMIT
         if not everything and need <= 0:
             return [e for e in self._idle_since(now) if self._may_leave(e, confirmed)]
         able = [e for e in self.active if self._may_leave(e, confirmed)]

@@ -40,7 +40,7 @@ from dkrepl.core.messages import (
     Trouble,
     Welcome,
 )
-from dkrepl.core.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.metadata import HISTORY, NodeMetadata, PeerRecord
 from dkrepl.core.resync import ZERO_EXTENTS, RateLimit, Resync
 from dkrepl.core.stream import Stream
 from dkrepl.core.target_view import TargetState, TargetView
@@ -191,7 +191,7 @@ class Source:
             self._resync_confirmed(view, resync, ack.resync_durable, now)
         if view.generation_seq and ack.durable >= view.generation_seq:
             view.generation_seq = 0
-            self._remember(view, generations=(self.generation,))
+            self._remember(view, generations=(self.generation,))  # what it recorded before is gone there
         if self.stream.confirmed > oldest:
             self.stream.log.trim(self.stream.confirmed)
 
@@ -240,9 +240,8 @@ class Source:
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
-        self._remember(
-            view, join=hello.join, offered=view.join, generations=(hello.generation, self.metadata.generation)
-        )
+        self._remember(view, join=hello.join, offered=view.join)
+        self._may_record(view, hello.generation, self.metadata.generation)
         self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
@@ -363,6 +362,7 @@ class Source:
             resync.rseq += 1
             resync.finishing = resync.rseq
             generation = int(self.generation or "0", 16)
+            self._may_record(view, self.generation)
             self.actions.append(Publish(view.name, frames.SYNCED, resync.rseq, 0, generation))
 
     def _resync_confirmed(self, view: TargetView, resync: Resync, durable: int, now: float) -> None:
@@ -470,6 +470,7 @@ class Source:
             seq = self.stream.control_record()
             for view in self.stream.members:
                 view.generation_seq = seq
+                self._may_record(view, self.generation)
             self.actions.append(NewGeneration(seq, self.generation))
 
     def _commit(self, commit: Commit) -> int:
@@ -554,6 +555,11 @@ class Source:
         if view.state not in ("Disconnected", "Paused"):
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
 
+    def _may_record(self, view: TargetView, *generations: str) -> None:
+        """``view`` may record one of these from now on, and later be the only one that remembers it (R7)."""
+        known = dict.fromkeys((*self.metadata.peers.get(view.name, PeerRecord()).generations, *generations))
+        self._remember(view, generations=tuple(known)[-HISTORY:])
+
     def _remember(
         self,
         view: TargetView,
@@ -566,7 +572,7 @@ class Source:
         record = PeerRecord(
             record.join if join is None else join,
             record.offered if offered is None else offered,
-            record.generations if generations is None else tuple(dict.fromkeys(generations)),
+            record.generations if generations is None else generations,
             record.paused if paused is None else paused,
         )
         self.metadata = msgspec.structs.replace(self.metadata, peers=self.metadata.peers | {view.name: record})

@@ -133,11 +133,14 @@ class Checks:
     def before_crash(self, machine: Machine, kind: str) -> None:
         """Note what the bitmaps say; and R3: what a flush in the stream separates, a power loss must not mix."""
         disk = machine.disk
-        self._bits_before[machine.name] = (
-            kind,
-            {name: bytes(image.bits.cache) for name, image in disk.bitmaps.items()},
-            _active(disk.active.cache if disk.active else None) | _active(disk.active.durable if disk.active else None),
-        )
+        bits = {name: bytes(image.bits.cache) for name, image in disk.bitmaps.items()}
+        active = _active(disk.active.cache if disk.active else None)
+        active |= _active(disk.active.durable if disk.active else None)
+        if machine.name in self._bits_before:  # it died again before it had started
+            earlier, bits, before = self._bits_before[machine.name]
+            active |= before
+            kind = "power" if earlier == "power" else kind
+        self._bits_before[machine.name] = (kind, bits, active)
         if kind == "power":
             self.barriers(machine)
 

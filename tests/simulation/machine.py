@@ -54,6 +54,8 @@ class Machine:
     def crash(self, kind: str) -> None:
         """The daemon is killed, or the machine loses its power."""
         process = self.process
+        if process is None and kind == "kill":
+            return
         if process is not None:
             process.end("loses its power" if kind == "power" else "is killed", kind == "power")
         self.cluster.checks.before_crash(self, kind)
