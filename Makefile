@@ -19,6 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export CONTAINERS_CONF := $(CURDIR)/demo/containers.conf
 export PYTHONDONTWRITEBYTECODE := 1
+export MOLECULE_COMMAND_BORDERS := false
 
 .PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell unit simulate simulation \
         integration molecule test bench demo demo-down clean
