@@ -50,6 +50,7 @@ class Target:
         self.description = description
         self.node = node
         self.metadata = metadata
+        self._recorded = metadata  # the newest record known to be durable
         self.state: TargetState = "Disconnected"
         self.reason: str | None = "no source has answered yet"
         self.source: str | None = None
@@ -70,7 +71,7 @@ class Target:
         self._hello_at = 0.0
         self._hello_wait = _HELLO_FIRST
         self._commits = 0
-        self._waiting: dict[int, str] = {}  # commits on their way, and what follows them
+        self._waiting: dict[int, tuple[str, NodeMetadata]] = {}  # commits on their way, and what follows them
         self._subscribed = False
         self._started = False
         self._after: tuple[int, int] = (0, 0)
@@ -269,7 +270,7 @@ class Target:
     def committed(self, number: int, now: float) -> None:
         """A record is durable."""
         self.commit_error = None
-        what = self._waiting.pop(number, None)
+        what, self._recorded = self._waiting.pop(number)
         if what == "joined" and self.state == "Connecting" and self.source:
             group, slot = self._after
             self.actions.append(Connect(self.source, group, slot))
@@ -281,14 +282,15 @@ class Target:
 
     def commit_failed(self, number: int, why: str, now: float) -> None:
         """A record could not be made durable: nothing may be applied that rests on it."""
-        self._waiting.pop(number, None)
+        self._waiting.pop(number)
+        self.metadata = self._recorded  # R6: what is not durable is not so, and will be recorded when it is needed again
         self.commit_error = why
         self._trouble("MetadataError", why, now)
 
     def _commit_then(self, what: str, metadata: NodeMetadata) -> None:
         self._commits += 1
         self.metadata = metadata
-        self._waiting[self._commits] = what
+        self._waiting[self._commits] = (what, metadata)
         self.actions.append(Commit(self._commits, sync_store=what in ("synced", "generation"), metadata=metadata))
 
     # --- leaving and changing state ------------------------------------------------------------------
