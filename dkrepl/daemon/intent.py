@@ -44,14 +44,17 @@ class IntentStore:
             damage = file.damage or self._active.damage
             if record is not None and record.offered and (file.created or self._active.created):
                 damage = damage or "a file of the intent log is missing"
-            if not damage and (bad := file.bitmap.damaged(active)):
+            if not damage and not file.created and (bad := file.bitmap.damaged(active)):
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
             if damage:
                 file.bitmap.fill(1)
                 tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
+            elif file.created:
+                file.bitmap.fill(0)
             elif other_boot:
                 file.bitmap.mark_extents(e for e in active if e < extents)
             file.sync()
+        self._active.open()
         if crashed:
             fields: dict[str, object] = {
                 "active_extents": len(active),

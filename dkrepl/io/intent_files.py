@@ -33,6 +33,7 @@ class BitmapFile:
     def __init__(self, path: Path, metadata: NodeMetadata, target: str) -> None:
         """Open or create the bitmap of ``target``. A file that cannot be trusted is replaced by a new one.
 
+        A new one passes no check until the caller fills it, so that a crash in between is found out as damage.
         Raises ``MetadataError`` if the file system fails.
         """
         self.path = path
@@ -101,23 +102,32 @@ class ActiveFile:
     """The record of active extents on stable storage."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the record. ``damage`` says what is wrong with it, or "". Raises ``MetadataError``."""
+        """Read the record. ``damage`` says what is wrong with it, or "". Raises ``MetadataError``."""
         self.path = path
         self.damage = ""
+        self._fd = -1
         try:
             self.created = not path.exists()
-            if self.created:
-                durable_file.replace(path, active_record.empty_file())
-            content = path.read_bytes()
-            try:
-                self.record = active_record.parse(content)
-            except MetadataError as error:
-                self.damage = f"{path}: {error}"
-                durable_file.replace(path, active_record.empty_file())
-                self.record = active_record.parse(active_record.empty_file())
-            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            content = active_record.empty_file() if self.created else path.read_bytes()
         except OSError as error:
             raise MetadataError(f"cannot use {path} ({error.strerror}); check its file system") from error
+        try:
+            self.record = active_record.parse(content)
+        except MetadataError as error:
+            self.damage = f"{path}: {error}"
+            self.record = active_record.parse(active_record.empty_file())
+
+    def open(self) -> None:
+        """Make it ready for ``write``; replaces a record that is missing or damaged. Raises ``MetadataError``.
+
+        To be called when the bitmaps durably say what the record told, or could not tell, for that is lost now.
+        """
+        if self.created or self.damage:
+            durable_file.replace(self.path, active_record.empty_file())
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise MetadataError(f"cannot use {self.path} ({error.strerror}); check its file system") from error
 
     def write(self, serial: int, extents: Iterable[int]) -> None:
         """Commit ``extents`` as active, durably (R1). Raises ``MetadataError``."""
@@ -130,7 +140,8 @@ class ActiveFile:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def _pages(length: int) -> int:

@@ -110,7 +110,28 @@ class Faults:
     def _power(self) -> None:
         machine = self._machine()
         machine.crash("power")
+        if self._rng.random() < 0.1:
+            self._spoil(machine)
         self._later(4.0, machine.start)
+
+    def _spoil(self, machine: Machine) -> None:
+        """The power loss took more than it may: a bit of the intent log is flipped, or a file is missing."""
+        disk = machine.disk
+        images = disk.images()[1:]
+        if not images or machine.process is not None:
+            return
+        machine.excused = True  # a full resync is the right thing now
+        image = self._rng.choice(images)
+        self._world.note(machine.name, "its intent log is damaged")
+        if self._rng.random() < 0.3:
+            if image is disk.active:
+                disk.active = None
+            else:
+                disk.bitmaps.pop(self._rng.choice(sorted(disk.bitmaps)))
+            return
+        at = self._rng.randrange(len(image.cache))
+        image.cache[at] ^= 1 << self._rng.randrange(8)
+        image.durable[:] = image.cache
 
     def _die_in_an_operation(self) -> None:
         machine = self._machine()

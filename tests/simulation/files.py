@@ -137,8 +137,6 @@ class BitmapFile:
             )
         self._image = image = bitmaps[target]
         self.bitmap = IntentBitmap(memoryview(image.bits.cache), memoryview(image.seals.cache), blocks, per)
-        if self.created:
-            self.bitmap.fill(0)
 
     def sync(self) -> None:
         process = self._process
@@ -162,12 +160,21 @@ class ActiveFile:
         process = self._process = path.process
         disk = process.machine.disk
         self.created = disk.active is None
-        if self.created:
+        content = active_record.empty_file() if disk.active is None else bytes(disk.active.cache)
+        try:
+            self.record = active_record.parse(content)
+        except MetadataError as error:
+            self.damage = str(error)
+            self.record = active_record.parse(active_record.empty_file())
+
+    def open(self) -> None:
+        process = self._process
+        disk = process.machine.disk
+        if self.created or self.damage:
             process.io("active create")
             disk.active = Image(0, active_record.SECTOR, active_record.empty_file())
         assert disk.active is not None
         self._image = disk.active
-        self.record = active_record.parse(bytes(self._image.cache))
 
     def write(self, serial: int, extents: Iterable[int]) -> None:
         process = self._process
