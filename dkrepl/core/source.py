@@ -40,7 +40,7 @@ from dkrepl.core.messages import (
     Trouble,
     Welcome,
 )
-from dkrepl.core.metadata import HISTORY, NodeMetadata, PeerRecord
+from dkrepl.core.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.resync import ZERO_EXTENTS, RateLimit, Resync
 from dkrepl.core.stream import Stream
 from dkrepl.core.target_view import TargetState, TargetView
@@ -48,6 +48,7 @@ from dkrepl.core.target_view import TargetState, TargetView
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
+_GENERATIONS = 100  # that one target may have recorded and not yet confirmed
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
 _ACTIVATE_AHEAD = 16  # extents made active at once for a resync
 
@@ -67,7 +68,7 @@ class Source:
     ) -> None:
         self.description = description
         self.node = node
-        self.metadata = metadata
+        self.metadata = _all_may_know(metadata)
         self.intent = intent
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
@@ -240,8 +241,10 @@ class Source:
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
+        if hello.join >= record.join:  # else it is a late one, and says nothing of what was recorded since
+            self._remember(view, generations=(hello.generation,))
         self._remember(view, join=hello.join, offered=view.join)
-        self._may_record(view, hello.generation, self.metadata.generation)
+        self._may_record(view, self.metadata.generation)
         self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
@@ -282,6 +285,7 @@ class Source:
         blocks = view.bitmap.bits[: view.bitmap.blocks]
         self._state(view, "Resyncing", None)
         self.stream.enter(view, now)
+        view.generation_seq = 0
         view.resync = Resync(blocks, self.description.block, now)
         self.actions.append(Publish(view.name, frames.START, view.resync.total))
         view.dropped_at = None
@@ -555,10 +559,10 @@ class Source:
         if view.state not in ("Disconnected", "Paused"):
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
 
-    def _may_record(self, view: TargetView, *generations: str) -> None:
-        """``view`` may record one of these from now on, and later be the only one that remembers it (R7)."""
-        known = dict.fromkeys((*self.metadata.peers.get(view.name, PeerRecord()).generations, *generations))
-        self._remember(view, generations=tuple(known)[-HISTORY:])
+    def _may_record(self, view: TargetView, generation: str) -> None:
+        """``view`` may record it from now on, and later be the only one that remembers it (R7)."""
+        first, *others = dict.fromkeys((*self.metadata.peers.get(view.name, PeerRecord()).generations, generation))
+        self._remember(view, generations=(first, *others[-_GENERATIONS:]))
 
     def _remember(
         self,
@@ -602,3 +606,14 @@ class Source:
 
     def _event(self, name: str, level: str = "info", **fields: object) -> None:
         self.actions.append(Event(name, level, fields))
+
+
+def _all_may_know(metadata: NodeMetadata) -> NodeMetadata:
+    """Return the record as after a start: any target may have been told of the generation just before."""
+    peers = {
+        name: msgspec.structs.replace(
+            record, generations=tuple(dict.fromkeys((*record.generations, metadata.generation)))
+        )
+        for name, record in metadata.peers.items()
+    }
+    return msgspec.structs.replace(metadata, peers=peers)
