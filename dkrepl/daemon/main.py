@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -34,13 +36,53 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     events = EventLog(mirror, node.name)
     memory.keep_freed_memory()
     memory.serve_io()
-    again = True
-    while again:
-        again = _run(paths, description, node, events)
+    stop = _Stop()
+    with stop.on_signals():
+        while _run(paths, description, node, events, stop) and not stop.asked:
+            pass
     return 0
 
 
-def _run(paths: Paths, description: Description, node: Node, events: EventLog) -> bool:
+class _Stop:
+    """The wish to end: of one runtime, so that the next role begins, or by a signal of the daemon as a whole."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._end: Callable[[], None] | None = None
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT as the wish to end the daemon."""
+        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def ends(self, end: Callable[[], None]) -> Iterator[None]:
+        """``end`` is what ends the runtime that serves now; it is called once at the most."""
+        self._end = end
+        if self.asked:
+            self.runtime()
+        try:
+            yield
+        finally:
+            self._end = None
+
+    def runtime(self) -> None:
+        """End the runtime that serves now. May be called from any thread."""
+        end, self._end = self._end, None
+        if end is not None:
+            end()
+
+    def _signalled(self, signum: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self.runtime()
+
+
+def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
     metadata = _checked_metadata(paths, description, node)
     if metadata.role == "source" and os.geteuid() != 0:
@@ -51,7 +93,7 @@ def _run(paths: Paths, description: Description, node: Node, events: EventLog) -
         kind = SourceRuntime if metadata.role == "source" else TargetRuntime
         runtime: Runtime = kind(paths, description, node, metadata, store, reactor, events)
         try:
-            again = _serve(paths, description, runtime, reactor, events)
+            again = _serve(paths, description, runtime, reactor, events, stop)
         finally:
             runtime.close()
         if runtime.becomes is not None:
@@ -63,16 +105,10 @@ def _run(paths: Paths, description: Description, node: Node, events: EventLog) -
         reactor.close()
 
 
-def _serve(paths: Paths, description: Description, runtime: Runtime, reactor: Reactor, events: EventLog) -> bool:
-    stopping = threading.Event()
-
-    def stop(signum: int = 0, frame: FrameType | None = None) -> None:
-        if not stopping.is_set():
-            stopping.set()
-            reactor.post(runtime.stop)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    commands = Commands(runtime, reactor, events, stop)
+def _serve(
+    paths: Paths, description: Description, runtime: Runtime, reactor: Reactor, events: EventLog, stop: _Stop
+) -> bool:
+    commands = Commands(runtime, reactor, events, stop.runtime)
     server = ControlServer(paths.socket(description.name), commands)
     watchdog = Watchdog(reactor)
     ready = threading.Event()
@@ -81,13 +117,13 @@ def _serve(paths: Paths, description: Description, runtime: Runtime, reactor: Re
         server.start()
         runtime.start(ready)
         watchdog.start(ready)
-        reactor.run(runtime.step, runtime.tick)
+        with stop.ends(lambda: reactor.post(runtime.stop)):
+            reactor.run(runtime.step, runtime.tick)
     finally:
-        notify("STOPPING=1") if not commands.role_changed else None
+        if not commands.role_changed:
+            notify("STOPPING=1")
         watchdog.stop()
         server.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if runtime.error is not None:
         raise runtime.error
     events.tell("daemon_stopped", fields={"role": runtime.role, "role_changed": commands.role_changed})
@@ -96,6 +132,7 @@ def _serve(paths: Paths, description: Description, runtime: Runtime, reactor: Re
 
 def _checked_metadata(paths: Paths, description: Description, node: Node) -> NodeMetadata:
     metadata = metadata_file.read(paths.state_dir(description.name))
+    metadata_file.settle(paths.state_dir(description.name))
     for what, recorded, described in (
         ("node", metadata.node, node.name),
         ("size", metadata.size, description.size),

@@ -31,6 +31,19 @@ def replace(path: Path, content: bytes) -> None:
         raise MetadataError(f"cannot write {path} ({error.strerror}); check the file system it is on") from error
 
 
+def sync(path: Path) -> None:
+    """Make a file and its name durable. Raises ``MetadataError``."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise MetadataError(f"cannot flush {path} ({error.strerror}); check the file system it is on") from error
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable. Raises ``OSError``."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -126,6 +126,8 @@ class ActiveFile:
             durable_file.replace(self.path, active_record.empty_file())
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            # A killed predecessor's last commit may be in memory only; the next one overwrites the one before it.
+            os.fdatasync(self._fd)
         except OSError as error:
             raise MetadataError(f"cannot use {self.path} ({error.strerror}); check its file system") from error
 

@@ -23,6 +23,14 @@ def read(state_dir: Path) -> NodeMetadata:
         raise MetadataError(f"cannot read {path} ({error.strerror})") from error
 
 
+def settle(state_dir: Path) -> None:
+    """Make durable what ``read`` returns: a killed process may have put it in place in memory only.
+
+    Raises ``MetadataError``.
+    """
+    durable_file.sync(state_dir / FILE)
+
+
 def write(state_dir: Path, record: NodeMetadata) -> None:
     """Replace the record durably. Raises ``MetadataError``."""
     durable_file.replace(state_dir / FILE, metadata.pack(record))

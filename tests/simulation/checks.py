@@ -92,7 +92,7 @@ class Checks:
                 raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
         if target.state == "InSync" and machine.tainted != joined:
             if machine.synced_at is None:
-                machine.synced_at = applied
+                machine.synced_at = process.runtime.durable_seq
             self._prefix(machine, session, applied)
 
     def _prefix(self, machine: Machine, session: Session, applied: int) -> None:

@@ -175,6 +175,9 @@ class ActiveFile:
             disk.active = Image(0, active_record.SECTOR, active_record.empty_file())
         assert disk.active is not None
         self._image = disk.active
+        for unit in self._image.unsynced():
+            process.io("active sync")
+            self._image.clean(unit)
 
     def write(self, serial: int, extents: Iterable[int]) -> None:
         process = self._process
@@ -197,6 +200,11 @@ class ActiveFile:
 
 class MetadataFile:
     """Stands for the module ``metadata_file``."""
+
+    @staticmethod
+    def settle(process: Process) -> None:
+        process.io("metadata sync")
+        process.machine.disk.record_durable = process.machine.disk.record
 
     @staticmethod
     def write(folder: Folder, record: NodeMetadata) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dkrepl.core.errors import DkreplError
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
-from tests.simulation.files import Paths, Store
+from tests.simulation.files import MetadataFile, Paths, Store
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -132,6 +132,7 @@ class Process:
     def _start(self) -> None:
         machine = self.machine
         record = machine.disk.metadata()
+        MetadataFile.settle(self)
         kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
         cluster = machine.cluster
         cluster.starting = self
