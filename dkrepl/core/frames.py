@@ -135,8 +135,8 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     if version != VERSION:
         raise ProtocolError(f"a stream frame has protocol version {version}, this node speaks {VERSION}; upgrade it")
     end = HEAD_BYTES + count * RECORD_BYTES
-    if count > MAX_RECORDS or data_len > MAX_DATA or len(view) < end + 8:
-        raise ProtocolError("a stream frame is truncated or larger than allowed; it was dropped")
+    if not 0 < count <= MAX_RECORDS or data_len > MAX_DATA or len(view) < end + 8:
+        raise ProtocolError("a stream frame is truncated, empty or larger than allowed; it was dropped")
     if checksum(view[:end]) != _SUM.unpack_from(view, end)[0]:
         raise ProtocolError("a stream frame's head fails its checksum; it was dropped")
     if data is None:

@@ -20,6 +20,7 @@ Name = Annotated[str, msgspec.Meta(max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
 
 
@@ -40,7 +41,7 @@ class Hello(Message, frozen=True):
     generation: Identity
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
     store_state: Name
-    join: Count
+    join: Join
     software: Name
 
 
@@ -48,7 +49,7 @@ class Welcome(Message, frozen=True):
     """Source to target: you may join; subscribe to your topics and wait for the probe."""
 
     protocol: Count
-    join: Count
+    join: Join
     session: Count
     group: Annotated[int, msgspec.Meta(ge=0, le=255)]
     slot: Annotated[int, msgspec.Meta(ge=0, le=7)]
@@ -70,13 +71,13 @@ class Refuse(Message, frozen=True):
 class Ready(Message, frozen=True):
     """Target to source: the probe of this joining was seen, so the subscriptions are in place."""
 
-    join: Count
+    join: Join
 
 
 class Alive(Message, frozen=True):
     """Either way: made by the loop that does the work. The source adds what it sees of the target."""
 
-    join: Count
+    join: Join
     session: Count
     state: Name = ""
     dirty_bytes: Count = 0
@@ -87,7 +88,7 @@ class Alive(Message, frozen=True):
 class Detach(Message, frozen=True):
     """Source to target: you are out of the stream; say Hello again after ``retry`` seconds."""
 
-    join: Count
+    join: Join
     code: Name
     text: Text
     retry: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
@@ -96,7 +97,7 @@ class Detach(Message, frozen=True):
 class Trouble(Message, frozen=True):
     """Target to source: I cannot go on in the stream (a gap, a bad frame, a store error)."""
 
-    join: Count
+    join: Join
     code: Name
     text: Text
 
@@ -104,7 +105,7 @@ class Trouble(Message, frozen=True):
 class Digest(Message, frozen=True):
     """Target to source: the checksum of the range that a DIGEST mark named, at that mark's place."""
 
-    join: Count
+    join: Join
     number: Number
     checksum: Annotated[str, msgspec.Meta(max_length=32)]
 

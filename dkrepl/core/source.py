@@ -27,6 +27,7 @@ from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import decide
 from dkrepl.core.intent_log import IntentLog
+from dkrepl.core.lag import LagClock
 from dkrepl.core.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -97,6 +98,7 @@ class Source:
             if record is not None and record.paused:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
+        self.lag = LagClock()
         self._mint_needed = True
         self._commits = 0
         self._minting = 0
@@ -288,7 +290,6 @@ class Source:
         view.generation_seq = 0
         view.resync = Resync(blocks, self.description.block, now)
         self.actions.append(Publish(view.name, frames.START, view.resync.total))
-        view.dropped_at = None
         self._finish_if_all_sent(view)
 
     # --- resync --------------------------------------------------------------------------------------
@@ -384,12 +385,14 @@ class Source:
                 "sent_bytes": resync.sent_bytes,
             }
             view.in_sync_at = now
+            view.dropped_at = None
             self._state(view, "InSync", None)
 
     # --- time, commits -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Let time pass: heartbeats, deadlines, probes, ageing of extents, commits that are due."""
+        self.lag.sample(self.stream.log.seq, now)
         for view in self.views.values():
             self._check_deadlines(view, now)
             if view.state == "Connecting" and view.probe_wait and now >= view.probe_at:
@@ -514,7 +517,7 @@ class Source:
                 for run in view.resync.on_way:
                     self.unpin(run.first, run.end)
             view.resync = None
-            view.dropped_at = now
+            view.dropped_at = now if view.dropped_at is None else view.dropped_at
             view.in_sync_at = None
             self._state(view, state, reason)
             self.stream.leave(view)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from dkrepl.core.target_view import TargetView
-from dkrepl.core.write_log import WriteLog
+from dkrepl.core.write_log import LOG_LIMIT, WriteLog
 
 Token = tuple[int, int]  # what the caller needs to give an answer; opaque here
 
@@ -126,9 +126,15 @@ class Stream:
         return out
 
     def overfull(self) -> list[TargetView]:
-        """Members under ``on_full = "bitmap"`` whose window is full: they leave the stream (R5)."""
+        """Members that leave the stream (R5): under ``on_full = "bitmap"`` with a full window; and any that leaves so
+        much unconfirmed that the write log is nearly full, as flushes without a write do, which no window holds."""
         seq, log = self.log.seq, self.log
-        return [v for v in self.members if v.on_full == "bitmap" and v.mode != "sync" and v.over(seq, log)]
+        return [
+            view
+            for view in self.members
+            if (view.on_full == "bitmap" and view.mode != "sync" and view.over(seq, log))
+            or seq - view.durable > LOG_LIMIT
+        ]
 
     def enter(self, view: TargetView, now: float) -> None:
         """Publish to ``view`` from the next write on; its state is already one of those in the stream."""

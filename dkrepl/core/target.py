@@ -56,6 +56,7 @@ class Target:
         self.source: str | None = None
         self.session = 0
         self.join = 0
+        self._gave_up = 0  # the joining that the last Trouble was about
         self.applied = 0  # seq of the newest live write applied
         self.resync_applied = 0
         self.actions: list[Action] = []
@@ -196,6 +197,9 @@ class Target:
             self._heard = now
             if message.join == self.join or message.code in ("Paused", "NotJoined"):
                 self._leave("Paused" if message.code == "Paused" else "Behind", message.text, now, message.retry)
+            elif message.join == self._gave_up and self.state == "Behind":
+                # The answer to our Trouble: the pause grows while joining again does not help.
+                self._hello_at = max(self._hello_at, now + message.retry)
         elif isinstance(message, Alive):
             if self._started and message.session != self.session:
                 self._leave("Disconnected", "the source was restarted", now, 0.0)
@@ -283,7 +287,7 @@ class Target:
     def commit_failed(self, number: int, why: str, now: float) -> None:
         """A record could not be made durable: nothing may be applied that rests on it."""
         self._waiting.pop(number)
-        self.metadata = self._recorded  # R6: what is not durable is not so, and will be recorded when it is needed again
+        self.metadata = self._recorded  # R6: what is not durable is not so, and is recorded again when it is needed
         self.commit_error = why
         self._trouble("MetadataError", why, now)
 
@@ -298,6 +302,7 @@ class Target:
     def _trouble(self, code: str, text: str, now: float) -> None:
         if self.source and self.join:
             self._send(self.source, Trouble(self.join, code, text[:1000]))
+        self._gave_up = self.join
         unanswered = self.state == "InSync" and code in ("BadFrame", "Gap")
         self._leave("Behind", text, now, 0.5)
         self._unanswered_break = unanswered

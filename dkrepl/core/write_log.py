@@ -11,6 +11,7 @@ from bitarray import bitarray
 
 CAPACITY = 1 << 16  # writes kept; a power of two
 DURABLE_LIMIT = CAPACITY // 2  # writes that a target may leave without durable confirmation
+LOG_LIMIT = CAPACITY - 4096  # what one round of the loop adds stays well below the rest
 _MASK = CAPACITY - 1
 _WIDE = 64  # blocks; ranges longer than this (big discards) are kept as ranges, not block by block
 

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dkrepl.core.errors import DkreplError, HostError, UsageError
+from dkrepl.core.errors import DkreplError, HostError, Refused, UsageError
 
 _LONGEST_REQUEST = 64 << 10  # bytes
 _SILENCE = 10.0  # seconds that a client may take to say what it wants, or to read the answer
 _MOST_CLIENTS = 32
+_BUSY = f"the daemon serves {_MOST_CLIENTS} commands already; end some of them (such as events --follow)"
 
 
 class Dispatcher(Protocol):
@@ -67,7 +68,9 @@ class ControlServer:
             except OSError:
                 return
             if not self._clients.acquire(blocking=False):
-                client.close()
+                with client, contextlib.suppress(OSError):
+                    client.settimeout(0.1)
+                    client.sendall(msgspec.json.encode(_error(Refused(_BUSY))) + b"\n")
                 continue
             threading.Thread(target=self._serve, args=(client,), name="client", daemon=True).start()
 
@@ -86,11 +89,11 @@ class ControlServer:
             for kind, body in self._dispatcher.carry_out(request.pop("command"), request):
                 yield {kind: body}
         except DkreplError as error:
-            yield {"error": {"code": error.exit_code, "name": error.name, "message": str(error)}}
+            yield _error(error)
         except OSError:
             raise
         except Exception as error:
-            yield {"error": {"code": 1, "name": "DkreplError", "message": f"unexpected: {error!r}"}}
+            yield _error(DkreplError(f"unexpected: {error!r}"))
 
     @staticmethod
     def _read(client: socket.socket) -> dict[str, Any]:
@@ -107,3 +110,7 @@ class ControlServer:
         if not isinstance(request.get("command"), str):
             raise UsageError("the request names no command")
         return request
+
+
+def _error(error: DkreplError) -> dict[str, Any]:
+    return {"error": {"code": error.exit_code, "name": error.name, "message": str(error)}}

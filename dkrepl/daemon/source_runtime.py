@@ -176,7 +176,8 @@ class SourceRuntime:
         self._guest = (name, identity)
         link = self._links.get(name)
         if isinstance(message, messages.Hello) and link is not None and link != identity:
-            if self.sockets.send(link, messages.encode(messages.Alive(0, self.session))):
+            known = self.source.views[name].state != "Disconnected"
+            if known and self.sockets.send(link, messages.encode(messages.Alive(0, self.session))):
                 text = f"another process is connected as {name}; stop one of them"
                 self.sockets.send(identity, messages.encode(messages.Refuse("DuplicateName", text, self.node.name)))
                 return
@@ -270,7 +271,14 @@ class SourceRuntime:
     def stop(self) -> None:
         """Begin a clean stop; may be called once. For a restart the device is left to the successor."""
         self.state = "Stopping"
-        if self.becomes is None and self.device.kept and unit_job.is_restart():
+        if self.becomes is None and self.device.kept:
+            # The manager is asked in a thread, for whatever it needs may lie on the device that is served here.
+            self._workers.run("read", unit_job.is_restart, lambda restart, _: self._stop_device(bool(restart)))
+        else:
+            self._stop_device(restart=False)
+
+    def _stop_device(self, restart: bool) -> None:
+        if restart:
             self.requests.closed = True
             self._drain_for_successor(time.monotonic() + _LAST_ANSWERS)
             return
@@ -319,6 +327,9 @@ class SourceRuntime:
         self._workers.run("flush", self.store.sync, synced)
 
     def _say_goodbye(self) -> None:
+        if self.source.intent.committing:
+            self._later(self._say_goodbye)
+            return
         self.source.plan(time.monotonic(), everything=True)
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))

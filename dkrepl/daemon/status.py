@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from dkrepl.core.resync import Resync
+from dkrepl.core.source import Source
 from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
@@ -129,7 +130,7 @@ def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
             "bytes": waiting,
             "bytes_limit": view.window,
         },
-        "lag_seconds": _lag_seconds(view, writes, dirty, now),
+        "lag_seconds": _lag_seconds(source, view, dirty, now),
         "lag_bytes": waiting if view.state == "InSync" else min(dirty * block, source.description.size),
         "dirty_blocks": dirty,
         "dirty_bytes": min(dirty * block, source.description.size),
@@ -139,10 +140,10 @@ def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
     }
 
 
-def _lag_seconds(view: TargetView, writes: int, dirty: int, now: float) -> float | None:
+def _lag_seconds(source: Source, view: TargetView, dirty: int, now: float) -> float | None:
     """Seconds since the target last had everything; None if that is not known (not since this start)."""
-    if view.in_stream:
-        return round(now - view.applied_at, 3) if writes else 0.0
+    if view.state == "InSync":
+        return round(source.lag.behind(view.applied, source.stream.log.seq, now), 3)
     if not dirty:
         return 0.0
     return round(now - view.dropped_at, 3) if view.dropped_at is not None else None

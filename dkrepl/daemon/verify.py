@@ -15,10 +15,12 @@ from xxhash import xxh3_128_hexdigest
 from dkrepl.core import frames
 from dkrepl.core.errors import Refused, TimedOut
 from dkrepl.core.frames import pack_record
+from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.source_runtime import SourceRuntime
 
 _STEP = 1 << 20  # bytes compared at once
 _ANSWER = 30.0  # seconds that a target may take for one of these
+_LOOK = 0.5  # seconds between two looks at whether it is still there
 _TOLD = 0.3  # seconds between two reports of progress
 
 InLoop = Callable[[Callable[[], Any]], Any]
@@ -57,22 +59,31 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
     key = (name, number)
 
     def ask() -> str:
-        view = runtime.source.views[name]
-        if view.state != "InSync":
-            raise Refused(f"{name} left the stream during the verify ({view.reason}); run it again when it is InSync")
+        view = _check_in_sync(runtime, name)
         own = xxh3_128_hexdigest(runtime.store.read(offset, length))
         record = pack_record(frames.DIGEST, length, offset)
         runtime.publisher.single(frames.MARK, view.group, view.bit, view.join, number, record)
         return own
 
+    runtime.store.read(offset, length)  # into memory, here, so that the loop need not wait for the disk
     with runtime.digest_came:
         runtime.digests[key] = None
+    deadline = time.monotonic() + _ANSWER
     try:
         own = in_loop(ask)
         with runtime.digest_came:
-            if not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, _ANSWER):
-                raise TimedOut(f"{name} did not answer a verify within {_ANSWER:g} s; look at its journal")
+            while not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, _LOOK):
+                _check_in_sync(runtime, name)
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"{name} did not answer a verify within {_ANSWER:g} s; look at its journal")
             return bool(runtime.digests[key] == own)
     finally:
         with runtime.digest_came:
             del runtime.digests[key]
+
+
+def _check_in_sync(runtime: SourceRuntime, name: str) -> TargetView:
+    view = runtime.source.views[name]
+    if view.state != "InSync":
+        raise Refused(f"{name} left the stream during the verify ({view.reason}); run it again when it is InSync")
+    return view

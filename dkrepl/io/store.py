@@ -76,6 +76,7 @@ class BackingStore:
             self.close()
             raise
         self._nowait = os.RWF_NOWAIT
+        self._flush_failed: str | None = None
 
     def close(self) -> None:
         """Close the store and give the lock back."""
@@ -151,11 +152,19 @@ class BackingStore:
         self._empty(_ZERO_RANGE | _KEEP_SIZE, offset, length)
 
     def sync(self) -> None:
-        """Put everything written so far on stable storage: fdatasync(2). May take long."""
+        """Put everything written so far on stable storage: fdatasync(2). May take long. Raises StoreFailed.
+
+        After one failure it fails for good: a second flush that succeeds does not tell of the pages that the first one
+        lost (fsync(2)).
+        """
+        if self._flush_failed is not None:
+            raise StoreFailed(f"{self._flush_failed}; what it holds is not known since, so check it", errno.EIO)
         try:
             os.fdatasync(self.fd)
         except OSError as error:
-            raise self._failed("flush", 0, self.size, error) from error
+            failed = self._failed("flush", 0, self.size, error)
+            self._flush_failed = str(failed)
+            raise failed from error
 
     def data_ranges(self, offset: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield (offset, length) of what may hold data between ``offset`` and ``end``, in order.

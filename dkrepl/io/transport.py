@@ -50,7 +50,10 @@ def _numeric(address: str) -> str:
         raise HostError(f"the address {address} of this node cannot be resolved ({error.strerror})") from error
 
 
-def _common(sock: zmq.Socket[bytes], largest: int) -> None:
+def _common(sock: zmq.Socket[bytes], largest: int, timeout: float) -> None:
+    # A connection of which the other end is gone without a word, as after a loss of power or behind a firewall.
+    sock.setsockopt(zmq.HEARTBEAT_IVL, int(timeout * 500))
+    sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(timeout * 1000))
     sock.setsockopt(zmq.LINGER, _LINGER)
     sock.setsockopt(zmq.MAXMSGSIZE, largest)
     sock.setsockopt(zmq.IPV6, 1)
@@ -79,12 +82,14 @@ class SourceSockets:
         self.stream = self._context.socket(zmq.PUB)
         self.control = self._context.socket(zmq.ROUTER)
         try:
-            _common(self.stream, 1 << 16)  # subscribers send subscriptions only
-            _common(self.control, frames.MAX_CONTROL)
+            _common(self.stream, 1 << 16, description.peer_timeout)  # subscribers send subscriptions only
+            _common(self.control, frames.MAX_CONTROL, description.peer_timeout)
             most = max(peer.async_limit for peer in description.nodes)
             self.stream.setsockopt(zmq.SNDHWM, most + _EXTRA_MESSAGES)
             self.stream.setsockopt(zmq.SNDBUF, 1 << 20)
             self.control.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            # A peer that comes back while its old connection still seems alive takes its place.
+            self.control.setsockopt(zmq.ROUTER_HANDOVER, 1)
             self.control.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
             self.control.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
             address = _numeric(node.address)
@@ -150,6 +155,7 @@ class TargetSockets:
     def __init__(self, description: Description, node: Node) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
         self._peers = {peer.name: peer for peer in description.peers(node.name)}
+        self._timeout = description.peer_timeout
         self._incarnation = os.urandom(4).hex()
         self._hwm = node.async_limit + _EXTRA_MESSAGES
         self.control: dict[str, zmq.Socket[bytes]] = {}
@@ -157,7 +163,7 @@ class TargetSockets:
         self._monitor: zmq.Socket[bytes] | None = None
         for peer in self._peers.values():
             sock = self._context.socket(zmq.DEALER)
-            _common(sock, frames.MAX_CONTROL)
+            _common(sock, frames.MAX_CONTROL, description.peer_timeout)
             sock.setsockopt(zmq.IMMEDIATE, 1)
             sock.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
             sock.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
@@ -184,7 +190,7 @@ class TargetSockets:
         self.unsubscribe()
         node = self._peers[peer]
         sock = self._context.socket(zmq.SUB)
-        _common(sock, frames.MAX_DATA + (1 << 16))
+        _common(sock, frames.MAX_DATA + (1 << 16), self._timeout)
         sock.setsockopt(zmq.LINGER, 0)
         sock.setsockopt(zmq.RCVHWM, self._hwm)
         sock.setsockopt(zmq.RCVBUF, 1 << 20)
