@@ -6,12 +6,13 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 from dkrepl.core.description import Description, Node
-from dkrepl.core.errors import HostError, MetadataError
+from dkrepl.core.errors import DkreplError, HostError, MetadataError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon.commands import Commands
 from dkrepl.daemon.control_server import ControlServer
@@ -21,11 +22,12 @@ from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
 from dkrepl.daemon.watchdog import Watchdog
 from dkrepl.io import description_file, memory, metadata_file
-from dkrepl.io.notify import notify
+from dkrepl.io.notify import manager_address, notify
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 
 Runtime = SourceRuntime | TargetRuntime
+_PAUSE_AFTER_FAILURE = 2.0  # seconds
 
 
 def main(paths: Paths, mirror: str, node_name: str | None) -> int:
@@ -37,9 +39,15 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     memory.keep_freed_memory()
     memory.serve_io()
     stop = _Stop()
-    with stop.on_signals():
-        while _run(paths, description, node, events, stop) and not stop.asked:
-            pass
+    try:
+        with stop.on_signals():
+            while _run(paths, description, node, events, stop) and not stop.asked:
+                pass
+    except DkreplError:
+        # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
+        if manager_address() is not None:
+            time.sleep(_PAUSE_AFTER_FAILURE)
+        raise
     return 0
 
 
