@@ -62,8 +62,13 @@ class IntentStore:
                 "dirty_blocks": {name: file.bitmap.count() for name, file in self.files.items()},
             }
             tell("intent_log_recovered", "warning", fields)
-        self.metadata = msgspec.structs.replace(metadata, boot=boot)
-        if other_boot:
+        # No bitmap is kept for a target that the description leaves out: back in it, the target is copied in full (R2).
+        peers = {
+            name: record if name in self.files else msgspec.structs.replace(record, join=0, offered=0)
+            for name, record in metadata.peers.items()
+        }
+        self.metadata = msgspec.structs.replace(metadata, boot=boot, peers=peers)
+        if self.metadata != metadata:
             metadata_file.write(state_dir, self.metadata)
         self.log = IntentLog(extents, (e for e in active if e < extents), self._active.record.serial)
 

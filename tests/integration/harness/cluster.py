@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -132,8 +131,8 @@ class Cluster:
     def assert_equal_to(self, first: Node, *others: Node) -> None:
         """Fail unless the copies of ``others`` are equal to that of ``first``, byte by byte."""
         for node in others:
-            if not filecmp.cmp(first.store, node.store, shallow=False):
-                raise AssertionError(f"{node.name} and {first.name} differ at {first_differences(first, node)}")
+            differences = first_differences(first, node)
+            assert not differences, f"{node.name} and {first.name} differ at {differences}"
 
     def logs(self) -> list[tuple[str, str]]:
         """Return (title, newest lines) of each node's log."""
@@ -158,16 +157,17 @@ class Cluster:
         assert not found, f"in the logs: {', '.join(found)}"
 
 
-def first_differences(one: Node, other: Node, step: int = 4096, most: int = 10) -> list[int]:
+def first_differences(one: Node, other: Node, most: int = 10) -> list[int]:
     """Return the offsets of the first pages in which two copies differ."""
-    found = []
+    found: list[int] = []
     with one.store.open("rb") as left, other.store.open("rb") as right:
         offset = 0
         while len(found) < most:
-            a, b = left.read(step), right.read(step)
+            a, b = left.read(MIB), right.read(MIB)
             if not a and not b:
                 break
             if a != b:
-                found.append(offset)
-            offset += step
-    return found
+                pages = range(0, max(len(a), len(b)), 4096)
+                found += [offset + at for at in pages if a[at : at + 4096] != b[at : at + 4096]]
+            offset += MIB
+    return found[:most]
