@@ -10,8 +10,8 @@ source's own past contains the target's generation.
     target new                                        -> Full
     target's past contains the source's generation    -> Refuse  (TargetNewer)
     neither knows the other's generation              -> Refuse  (SplitBrain)
-    its joining is none of those since it was last in the stream (a restored backup), or
-    the source has no bitmap kept since               -> Full
+    the source has kept no bitmap for it, it has followed another source since, or its
+    joining is none of those since it was last in the stream (a restored backup)         -> Full
     bitmap names no block and the copy is consistent  -> Nothing
     otherwise                                         -> Partial
 """
@@ -81,6 +81,8 @@ def decide(source: NodeMetadata, hello: Hello, dirty: bool) -> Decision:
         )
     if record is None or not record.offered:
         return Decision("Full", "NotTracked", f"no bitmap has been kept for {who} since it was last in sync")
+    if hello.follows != source.node:
+        return Decision("Full", "OtherSource", f"{who} has followed {hello.follows} since, and no bitmap says how far")
     if not record.join <= hello.join <= record.offered:
         return Decision(
             "Full",

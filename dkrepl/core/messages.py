@@ -43,6 +43,7 @@ class Hello(Message, frozen=True):
     store_state: Name
     join: Join
     software: Name
+    follows: Name = ""  # the source of that joining
 
 
 class Welcome(Message, frozen=True):

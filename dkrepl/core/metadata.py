@@ -46,6 +46,7 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history: tuple[str, ...] = ()
     store_state: StoreState = "Empty"
     join: int = 0  # as a target: number of the last joining
+    follows: str = ""  # as a target: the source of that joining
     boot: str = ""  # as a source: the kernel's boot id under which the intent log was last opened
     peers: dict[str, PeerRecord] = {}
 

@@ -228,7 +228,8 @@ class Target:
         self._state("Connecting", None)
         # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
         self._commit_then(
-            "joined", msgspec.structs.replace(self.metadata, mirror_id=message.mirror_id, join=message.join)
+            "joined",
+            msgspec.structs.replace(self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer),
         )
 
     # --- time, commits -------------------------------------------------------------------------------
@@ -262,6 +263,7 @@ class Target:
             meta.store_state,
             meta.join,
             self._software,
+            meta.follows,
         )
         for peer in self._peers:
             self._send(peer, hello)

@@ -83,10 +83,12 @@ class Checks:
         joined = (target.session, target.join)
         if machine.joined != joined:
             self._descends(machine, session)
+            machine.power_lost = False
             machine.joined = joined
             machine.synced_at = None
         applied = machine.reached[session.number] = target.applied
-        machine.point = (session.number, applied)
+        if target.state == "Resyncing":
+            machine.point = None  # a mixture, of which somebody has all
         if target.resync_applied and target.state == "Resyncing" and not target.barrier:
             if machine.disk.durable_metadata().store_state != "Inconsistent":
                 raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
@@ -94,6 +96,8 @@ class Checks:
             if machine.synced_at is None:
                 machine.synced_at = process.runtime.durable_seq
             self._prefix(machine, session, applied)
+        if target.state == "InSync":
+            machine.point = (session.number, applied)
 
     def _prefix(self, machine: Machine, session: Session, applied: int) -> None:
         expected, content = machine.follower.image(session, applied), machine.disk.store.cache
@@ -118,7 +122,8 @@ class Checks:
         members = {view.name: view for view in source.stream.members}
         for name, view in source.views.items():
             if name not in members:
-                session.unseen[name] = asked.seq
+                if session.ops[asked.seq - 1][0] not in _BARRIERS:
+                    session.unseen[name] = asked.seq
                 continue
             machine = cluster.machines[name]
             if view.mode != "sync" or view.state != "InSync" or machine.tainted == machine.joined:
@@ -142,6 +147,7 @@ class Checks:
             kind = "power" if earlier == "power" else kind
         self._bits_before[machine.name] = (kind, bits, active)
         if kind == "power":
+            machine.power_lost = True
             self.barriers(machine)
 
     def barriers(self, machine: Machine) -> None:
@@ -158,6 +164,10 @@ class Checks:
         lacks = session.covers(before, machine.disk.store.durable)
         if lacks:
             raise RuleBroken("R3", f"{machine.name} applied {applied}, past the flush {before}, and durably {lacks}")
+
+    def forget_bitmaps(self, machine: Machine) -> None:
+        """The bitmaps that it has from an earlier time as source are of no meaning any more."""
+        self._bits_before.pop(machine.name, None)
 
     def source_started(self, process: Process) -> None:
         """After a restart: R1 (power lost) or R2, and R8: no more bits than the crash can explain."""
@@ -202,11 +212,19 @@ class Checks:
             session = parent
         return f"everything of session {origin:x}"
 
+    def promoted(self, machine: Machine) -> None:
+        """R6: a copy that its record calls consistent is the source's of some moment."""
+        if machine.point is None or machine.power_lost or machine.tainted == machine.joined:
+            return
+        session = self._cluster.sessions[machine.point[0]]
+        if session.node != machine.name and session.image(machine.point[1]) != machine.disk.store.cache:
+            raise RuleBroken("R6", f"{machine.name} calls its copy consistent, and it is {session.node}'s of no moment")
+
     def event(self, process: Process, name: str, fields: dict[str, Any]) -> None:
         """R8: nothing is copied as a whole without a cause."""
         cluster = self._cluster
-        if "frames repeated" in self._world.counters:
-            return  # a repeated Hello or confirmation costs more copying; no real connection repeats one
+        if cluster.roles_changed or "frames repeated" in self._world.counters:
+            return  # a new source knows of no joining; a repeated Hello or confirmation costs more copying; no real connection repeats one
         if name == "bitmap_damaged" and not process.machine.excused:
             _, before, _ = self._bits_before.get(process.name, ("", {}, set()))
             bits = int.from_bytes(before.get(fields["target"], b""), "little")

@@ -35,16 +35,21 @@ class Cluster:
         self.sessions: dict[int, Session] = {}
         self.application = Application(self)
         self.being_started: Any = None
+        self.official = self.description.source
+        self.roles_changed = False
         self.machines = {node.name: Machine(self, node.name, self._disk(node.name)) for node in self.description.nodes}
 
     @property
     def source(self) -> Process | None:
-        """The process that serves the device."""
-        for machine in self.machines.values():
-            process = machine.process
-            if process is not None and process.alive and process.runtime is not None and process.is_source:
-                return process
-        return None
+        """The process that serves the device; the one on ``official``, should there be two."""
+        found = self.sources
+        return next((process for process in found if process.name == self.official), found[0] if found else None)
+
+    @property
+    def sources(self) -> list[Process]:
+        """Every process that runs as source."""
+        running = [machine.process for machine in self.machines.values() if machine.process is not None]
+        return [process for process in running if process.alive and process.runtime is not None and process.is_source]
 
     def start(self) -> None:
         """Start every daemon and the application."""
@@ -96,7 +101,7 @@ class Cluster:
         session = Session(runtime.session, process.name, bytes(content), machine.point)
         session.live = bytearray(content)
         self.sessions[session.number] = session
-        machine.point = (session.number, 0)
+        machine.point, machine.synced_at = (session.number, 0), None
         self._watch(process, session)
         self.checks.source_started(process)
 

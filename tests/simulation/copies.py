@@ -25,6 +25,7 @@ def hello_of(record: NodeMetadata) -> Hello:
         record.store_state,
         record.join,
         "simulated",
+        record.follows,
     )
 
 

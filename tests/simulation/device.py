@@ -110,7 +110,8 @@ class Application:
         if not self.running:
             return
         world.after(world.rng.expovariate(1.0 / settings.pace), self._next)
-        process = self._cluster.source
+        sources = self._cluster.sources
+        process = world.rng.choice(sources) if sources else None
         if process is None or process.runtime.state != "Serving" or len(self.asked) >= settings.depth:
             return
         self._ask(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.simulation import roles
 from tests.simulation.machine import Machine
 from tests.simulation.probe import what_if_power_were_lost
 
@@ -35,6 +36,8 @@ class Faults:
             (self._command, 5),
             (self._stop_cleanly, 2),
         ]
+        if cluster.settings.roles:
+            self._kinds.append((lambda: roles.promote(cluster), 5))
 
     def start(self) -> None:
         self._world.after(self._rng.random() * 2.0, self._strike)
@@ -57,6 +60,7 @@ class Faults:
             self._world.after(moment, self._revive)
 
     def _revive(self) -> None:
+        roles.leave_one_source(self._cluster)
         for machine in self._cluster.machines.values():
             machine.start()
         self.resume_all()

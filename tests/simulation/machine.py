@@ -33,6 +33,7 @@ class Machine:
         self.tainted: tuple[int, int] = (-1, -1)  # a local write failed at its source during this joining
         self.excused = False  # a fault after which a full resync is the right thing
         self.excused_once = False  # the next joining may overwrite what nobody else has: an administrator said so
+        self.power_lost = False  # since its last joining
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
         self.late = False  # its loop has just been stuck
 

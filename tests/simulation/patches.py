@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import intent_log, metadata, resync, source, target_view, write_log
+from dkrepl.core import intent_log, metadata, resync, source, stream, target_view, write_log
 from dkrepl.daemon import intent, publisher, requests, resync_pump, source_runtime, target_runtime
 from tests.simulation import files, process, sockets
 from tests.simulation.device import Device
@@ -74,6 +74,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(source, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2, _RETRY_LAST=4.0)
     put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4)
     put(target_view, DURABLE_LIMIT=CAPACITY // 2)
+    put(stream, LOG_LIMIT=CAPACITY - 100)
     put(metadata, HISTORY=4)
     try:
         yield

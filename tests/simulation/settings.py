@@ -23,6 +23,7 @@ class Settings:
     pace: float  # mean seconds between two requests
     seconds: float  # of faults
     calm: float  # mean seconds between two faults
+    roles: bool  # whether targets are promoted
 
 
 def draw(rng: random.Random) -> Settings:
@@ -63,4 +64,5 @@ def draw(rng: random.Random) -> Settings:
         pace=rng.choice((0.002, 0.01, 0.05, 0.2)),
         seconds=rng.choice((2.0, 6.0, 15.0)),
         calm=rng.choice((0.3, 1.0, 3.0)),
+        roles=rng.random() < 0.3,
     )

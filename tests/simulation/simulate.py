@@ -77,7 +77,8 @@ def _settled(cluster: Cluster) -> bool:
         return False
     source = process.runtime.source
     return all(
-        view.state == "InSync" and view.durable == source.stream.log.seq and not view.bitmap.any()
+        (view.state == "InSync" and view.durable == source.stream.log.seq and not view.bitmap.any())
+        or (view.state == "Refused" and cluster.roles_changed)  # its writes, or the source's, are nobody else's
         for view in source.views.values()
     )
 
@@ -98,6 +99,6 @@ def _equal(cluster: Cluster) -> None:
     process = cluster.source
     assert process is not None
     content = process.machine.disk.store.cache
-    for machine in cluster.machines.values():
-        if machine.disk.store.cache != content:
-            raise RuleBroken("R10", f"{machine.name} is InSync and quiet, and its store is not the source's")
+    for name, view in process.runtime.source.views.items():
+        if view.state == "InSync" and cluster.machines[name].disk.store.cache != content:
+            raise RuleBroken("R10", f"{name} is InSync and quiet, and its store is not the source's")

@@ -1,0 +1,52 @@
+"""Promotion: a target becomes source when the source is gone, as ``dkrepl promote`` and ``demote`` do it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+    from tests.simulation.machine import Machine
+
+
+def promote(cluster: Cluster) -> None:
+    """The source dies; a target whose copy is consistent is promoted. The old source is demoted, now or later."""
+    rng, world = cluster.world.rng, cluster.world
+    able = [machine for machine in cluster.machines.values() if _may(machine)]
+    if not able:
+        return
+    chosen = rng.choice(able)
+    old = cluster.machines[cluster.official]
+    old.crash(rng.choice(("kill", "power")))
+    chosen.crash("kill")
+    world.note("admin", f"promote {chosen.name}")
+    world.count("promotions")
+    cluster.checks.promoted(chosen)
+    cluster.roles_changed = True
+    cluster.official = chosen.name
+    cluster.edit(chosen.name, role="source", peers={}, store_state="Consistent")
+    cluster.checks.forget_bitmaps(chosen)
+    world.after(rng.random(), chosen.start)
+    if rng.random() < 0.7:
+        demote(cluster, old)
+    world.after(rng.random() * 4.0, old.start)
+
+
+def demote(cluster: Cluster, machine: Machine) -> None:
+    """A source becomes a target; its daemon does not run meanwhile."""
+    machine.crash("kill")
+    cluster.world.note("admin", f"demote {machine.name}")
+    cluster.edit(machine.name, role="target", peers={})
+
+
+def leave_one_source(cluster: Cluster) -> None:
+    """Demote every source but the official one; start whoever is down."""
+    for machine in cluster.machines.values():
+        if machine.name != cluster.official and machine.disk.metadata().role == "source":
+            demote(cluster, machine)
+        machine.start()
+
+
+def _may(machine: Machine) -> bool:
+    record = machine.disk.metadata()
+    return record.role == "target" and record.store_state == "Consistent" and bool(record.mirror_id)
