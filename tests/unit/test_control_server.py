@@ -1,0 +1,204 @@
+"""The control socket of a daemon: every request gets one answer, and no client can hold it up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dkrepl.core.errors import HostError, Refused
+from dkrepl.daemon import control_server
+from dkrepl.daemon.control_server import ControlServer
+
+
+class Answers:
+    """Carries out requests as the tests want."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.hold = threading.Event()
+
+    def carry_out(self, command: str, arguments: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        self.requests.append((command, arguments))
+        if command == "refuse":
+            raise Refused("not now: wait until it is in sync")
+        if command == "break":
+            raise ValueError("a bug")
+        if command == "long":
+            yield "progress", {"done": 1}
+            yield "progress", {"done": 2}
+        if command == "wait":
+            yield "progress", {"waiting": True}
+            self.hold.wait(20)
+        if command == "much":
+            while True:
+                yield "progress", {"text": "x" * 60_000}
+        yield "ok", {"command": command}
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def path(answers: Answers) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "run" / "r0.sock"
+        server = ControlServer(path, answers)
+        server.start()
+        try:
+            yield path
+        finally:
+            answers.hold.set()
+            server.close()
+        assert not path.exists()
+
+
+def _connect(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.settimeout(20)
+    client.connect(str(path))
+    return client
+
+
+def _lines(client: socket.socket) -> list[dict[str, Any]]:
+    with client, client.makefile("rb") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _ask(path: Path, request: bytes) -> list[dict[str, Any]]:
+    client = _connect(path)
+    client.sendall(request)
+    client.shutdown(socket.SHUT_WR)
+    return _lines(client)
+
+
+def test_a_request_is_carried_out_with_its_arguments(path: Path, answers: Answers) -> None:
+    assert _ask(path, b'{"command": "status", "a": [1]}\n') == [{"ok": {"command": "status"}}]
+    assert answers.requests == [("status", {"a": [1]})]
+
+
+def test_progress_comes_before_the_answer(path: Path) -> None:
+    found = _ask(path, b'{"command": "long"}\n')
+    assert found == [{"progress": {"done": 1}}, {"progress": {"done": 2}}, {"ok": {"command": "long"}}]
+
+
+def test_an_error_has_its_code_name_and_sentence(path: Path) -> None:
+    sentence = "not now: wait until it is in sync"
+    error = {"code": Refused.exit_code, "name": "Refused", "message": sentence}
+    assert _ask(path, b'{"command": "refuse"}\n') == [{"error": error}]
+
+
+def test_a_bug_is_one_answer_and_not_the_end(path: Path) -> None:
+    [answer] = _ask(path, b'{"command": "break"}\n')
+    assert answer["error"]["code"] == 1
+    assert "a bug" in answer["error"]["message"]
+    assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"", b"{", b"no json\n", b"[]\n", b'"status"\n', b"{}\n", b'{"command": 7}\n', b"\xff\xfe\n", b"\0" * 100 + b"\n"],
+)
+def test_what_is_no_request_is_a_usage_error(path: Path, answers: Answers, request_: bytes) -> None:
+    [answer] = _ask(path, request_)
+    assert answer["error"]["name"] == "UsageError"
+    assert answers.requests == []
+
+
+def test_an_endless_request_is_cut_off(path: Path, answers: Answers) -> None:
+    client = _connect(path)
+    try:
+        for _ in range(100):
+            client.sendall(b"x" * 4096)
+    except OSError:
+        pass  # it was cut off while we were sending
+    try:
+        [answer] = _lines(client)
+        assert answer["error"]["name"] == "UsageError"
+    except ConnectionError:
+        pass
+    assert answers.requests == []
+    assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
+
+
+def test_deeply_nested_json_does_not_end_the_daemon(path: Path) -> None:
+    [answer] = _ask(path, b'{"command":' + b"[" * 50_000 + b"\n")
+    assert "error" in answer
+    assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
+
+
+def test_a_client_that_says_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_server, "_SILENCE", 0.1)
+    with _connect(path) as client:
+        assert client.recv(100) == b""
+
+
+def test_a_client_that_reads_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_server, "_SILENCE", 0.1)
+    clients = [_connect(path) for _ in range(32)]
+    for client in clients:
+        client.sendall(b'{"command": "much"}\n')
+    # All places are taken until the daemon has given up on these.
+    deadline = time.monotonic() + 20
+    answered: list[dict[str, Any]] = []
+    while answered != [{"ok": {"command": "status"}}]:
+        assert time.monotonic() < deadline, answered
+        with contextlib.suppress(ConnectionError):
+            answered = _ask(path, b'{"command": "status"}\n')
+    for client in clients:
+        client.close()
+
+
+def test_a_client_that_goes_away_in_the_middle_disturbs_nobody(path: Path, answers: Answers) -> None:
+    client = _connect(path)
+    client.sendall(b'{"command": "wait"}\n')
+    client.recv(100)
+    client.close()
+    assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
+
+
+def test_there_are_so_many_places_for_clients_and_no_more(path: Path, answers: Answers) -> None:
+    clients = [_connect(path) for _ in range(32)]
+    for client in clients:
+        client.sendall(b'{"command": "wait"}\n')
+        assert client.recv(100)
+    with _connect(path) as late:
+        late.shutdown(socket.SHUT_WR)
+        [answer] = _lines(late)
+        assert answer["error"]["name"] == "Refused"
+    answers.hold.set()
+    for client in clients:
+        assert _lines(client) == [{"ok": {"command": "wait"}}]
+
+
+def test_the_socket_is_for_root_and_its_group(path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+def test_a_socket_that_a_dead_daemon_left_is_replaced(path: Path, answers: Answers) -> None:
+    other = path.with_name("r1.sock")
+    left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    left.bind(str(other))
+    left.close()
+    server = ControlServer(other, answers)
+    server.start()
+    assert _ask(other, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
+    server.close()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, answers: Answers) -> None:
+    (tmp_path / "file").write_text("")
+    server = ControlServer(tmp_path / "file" / "r0.sock", answers)
+    with pytest.raises(HostError, match=r"cannot listen at .*/file/r0.sock \("):
+        server.start()

@@ -1,0 +1,216 @@
+"""The files of the intent log: what was written is there again, and damage is never taken for data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dkrepl.core import active_record
+from dkrepl.core.errors import MetadataError
+from dkrepl.core.metadata import FORMAT, NodeMetadata
+from dkrepl.io.intent_files import ActiveFile, BitmapFile
+
+RECORD = NodeMetadata(
+    format=FORMAT,
+    mirror="r0",
+    mirror_id="0" * 32,
+    node="alpha",
+    role="source",
+    size=(64 << 20) + 4096,
+    block=64 << 10,
+    extent=1 << 20,
+)
+BLOCKS = 64 * 16 + 1
+EXTENTS = 65
+
+
+def _written(path: Path, mark: tuple[int, int] = (100, 103)) -> None:
+    """Make a bitmap with a few bits set, its extents sealed."""
+    file = BitmapFile(path, RECORD, "beta")
+    file.bitmap.fill(0)
+    file.bitmap.mark(*mark)
+    file.bitmap.seal(range(EXTENTS))
+    file.sync()
+    file.close()
+
+
+def test_a_new_bitmap_says_that_it_is_new(tmp_path: Path) -> None:
+    file = BitmapFile(tmp_path / "b", RECORD, "beta")
+    assert (file.created, file.damage) == (True, "")
+    assert file.bitmap.blocks == BLOCKS
+    file.close()
+    assert not list(tmp_path.glob(".*")), "nothing is left beside it"
+
+
+def test_bits_survive_the_process_without_a_flush(tmp_path: Path) -> None:
+    file = BitmapFile(tmp_path / "b", RECORD, "beta")
+    file.bitmap.fill(0)
+    file.bitmap.mark(5, 9)
+    file.bitmap.mark(BLOCKS - 1, BLOCKS)
+    file.close()
+    again = BitmapFile(tmp_path / "b", RECORD, "beta")
+    assert (again.created, again.damage) == (False, "")
+    assert list(again.bitmap.runs()) == [(5, 9), (BLOCKS - 1, BLOCKS)]
+    assert again.bitmap.damaged(active=()) == [0, 64], "not sealed, so right only as long as they are active"
+    assert again.bitmap.damaged(active=(0, 64)) == []
+    again.close()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_flipped_bit_of_the_bits_or_seals_is_found(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "b"
+    if not path.exists():
+        _written(path)
+    content = path.read_bytes()
+    where = st.one_of(
+        st.integers(0, 131),  # the header and its checksum
+        st.integers(4096, 4096 + EXTENTS * 2 - 1),
+        st.integers(8192, 8192 + EXTENTS * 4 - 1),
+    )
+    at, bit = data.draw(where), data.draw(st.integers(0, 7))
+    bad = bytearray(content)
+    bad[at] ^= 1 << bit
+    path.write_bytes(bad)
+    file = BitmapFile(path, RECORD, "beta")
+    try:
+        assert file.damage or file.bitmap.damaged(active=())
+        if file.damage:
+            assert file.bitmap.count() == BLOCKS, "what cannot be trusted means that every block may differ"
+    finally:
+        file.close()
+        path.write_bytes(content)
+
+
+def _shorter(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _longer(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def _of_another_target(path: Path) -> None:
+    path.unlink()
+    file = BitmapFile(path, RECORD, "gamma")
+    file.bitmap.fill(0)
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _shorter,
+        _longer,
+        _of_another_target,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(bytes(12288)),
+    ],
+)
+def test_a_file_that_is_not_the_bitmap_is_replaced_by_one_that_names_every_block(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "b"
+    _written(path)
+    damage(path)
+    file = BitmapFile(path, RECORD, "beta")
+    assert str(path) in file.damage
+    assert file.bitmap.count() == BLOCKS
+    file.sync()
+    file.close()
+    again = BitmapFile(path, RECORD, "beta")
+    assert (again.damage, again.bitmap.count(), again.bitmap.damaged(())) == ("", BLOCKS, [])
+    again.close()
+
+
+def test_a_directory_in_its_place_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(MetadataError, match="cannot use the bitmap"):
+        BitmapFile(tmp_path / "b", RECORD, "beta")
+
+
+# --- the active record -------------------------------------------------------------------------------
+
+
+def _reopened(path: Path) -> ActiveFile:
+    file = ActiveFile(path)
+    file.open()
+    return file
+
+
+def test_the_newest_commit_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "active"
+    file = _reopened(path)
+    assert file.created
+    serial = file.record.serial
+    for extents in ({1, 2, 3}, set(range(1024)), {7}):
+        serial += 1
+        file.write(serial, extents)
+        found = _reopened(path)
+        assert (found.created, found.damage) == (False, "")
+        assert found.record == (serial, frozenset(extents))
+        found.close()
+    file.close()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=st.integers(0, active_record.SECTORS - 1), many=st.integers(1, 1024), seed=st.integers(0, 2**16 - 1))
+def test_a_commit_torn_by_a_power_loss_leaves_the_one_before(
+    tmp_path: Path, written: int, many: int, seed: int
+) -> None:
+    path = tmp_path / "active"
+    path.unlink(missing_ok=True)
+    file = _reopened(path)
+    serial = file.record.serial
+    file.write(serial + 1, {1, 2})
+    file.write(serial + 2, {3, 4})
+    before = path.read_bytes()
+    file.write(serial + 3, range(many))
+    after = path.read_bytes()
+    file.close()
+    # Some of the sectors of the last commit reached the disk, in any order; not all.
+    sectors = [i for i in range(len(after) // 512) if after[i * 512 : i * 512 + 512] != before[i * 512 : i * 512 + 512]]
+    reached = [i for n, i in enumerate(sectors) if seed >> (n % 16) & 1][:written]
+    torn = bytearray(before)
+    for i in reached:
+        torn[i * 512 : i * 512 + 512] = after[i * 512 : i * 512 + 512]
+    path.write_bytes(torn)
+    found = _reopened(path)
+    assert (found.damage, found.record.extents) == ("", frozenset({3, 4}))
+    # The next commit goes where the torn one was, and counts as the newest.
+    found.write(found.record.serial + 1, {9})
+    found.close()
+    assert active_record.parse(path.read_bytes()).extents == {9}
+    again = bytearray(torn)
+    offset, content = active_record.pack(found.record.serial + 1, {9})
+    again[offset : offset + 512] = content[:512]
+    assert active_record.parse(bytes(again)).extents == {3, 4}
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 16384, b"x" * 100])
+def test_a_record_that_cannot_be_read_is_told_and_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "active"
+    path.write_bytes(content)
+    file = _reopened(path)
+    assert str(path) in file.damage
+    assert file.record.extents == frozenset()
+    file.close()
+    again = _reopened(path)
+    assert again.damage == ""
+    again.close()
+
+
+def test_more_than_fits_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "active"
+    file = _reopened(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="do not fit"):
+        file.write(file.record.serial + 1, range(active_record.CAPACITY + 1))
+    assert path.read_bytes() == before
+    file.close()
+    shutil.rmtree(tmp_path)
