@@ -59,6 +59,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Bytes per second; 0 is no limit."""
     peer_timeout: float
     """Seconds without a sign of life after which a peer counts as gone."""
+    start_alone: float | None
+    """Seconds that a node which was source waits for its peers' answers after a reboot; None: for ever."""
     nodes: tuple[Node, ...]
 
     @property

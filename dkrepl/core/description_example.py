@@ -20,6 +20,8 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 # window = "64MiB"      # most bytes on their way to one target, at least 4MiB
 # resync_rate = "0"     # for example "100MiB/s"; 0 is no limit
 # peer_timeout = "5s"   # silence after which a peer counts as gone: 1s to 60s
+# start_alone = "never" # after a reboot a former source asks first whether another was promoted; "60s": it serves
+#                       # although some do not answer for so long
 # async_limit = 256     # most writes on their way to one target, greater than 2
 # on_full = "block"     # at the limit: "block" writes synchronously until below it,
 #                       # "bitmap" never holds up the application and catches up by resync
@@ -65,6 +67,7 @@ def render(description: Description) -> str:
         f'on_full = "{mirror.on_full}"',
         f'resync_rate = "{exact_size(mirror.resync_rate)}/s"' if mirror.resync_rate else 'resync_rate = "0"',
         f"peer_timeout = {mirror.peer_timeout!r}",
+        'start_alone = "never"' if mirror.start_alone is None else f"start_alone = {mirror.start_alone!r}",
     ]
     for node in mirror.nodes:
         lines += [

@@ -148,6 +148,10 @@ def _peer_timeout(value: object) -> float:
     return seconds
 
 
+def _start_alone(value: object) -> float | None:
+    return None if value == "never" else parse_duration(value)
+
+
 def _one_of(*words: str) -> Callable[[object], str]:
     def accept(value: object) -> str:
         if isinstance(value, str) and value in words:
@@ -173,6 +177,7 @@ MIRROR: dict[str, Rule] = {
     "window": Rule(_window, 64 * MIB, '"64MiB"'),
     "resync_rate": Rule(parse_rate, 0, '"100MiB/s"'),
     "peer_timeout": Rule(_peer_timeout, 5.0, '"5s"'),
+    "start_alone": Rule(_start_alone, None, '"never"'),
 }
 """Keys that stand above the first [[node]] only."""
 

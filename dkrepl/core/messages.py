@@ -111,13 +111,32 @@ class Digest(Message, frozen=True):
     checksum: Annotated[str, msgspec.Meta(max_length=32)]
 
 
+class Ask(Message, frozen=True):
+    """To any node, by one that was source: who are you, and what do you hold?"""
+
+    node: Name
+    mirror: Name
+    mirror_id: Identity
+
+
+class Answer(Message, frozen=True):
+    """Answer to Ask; ``role`` is "source", "target" or "asking"."""
+
+    node: Name
+    mirror: Name
+    mirror_id: Identity
+    role: Name
+    generation: Identity
+    history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
+
+
 class Bye(Message, frozen=True):
     """Either way: this node stops now."""
 
     node: Name
 
 
-AnyMessage = Hello | Welcome | Refuse | Ready | Alive | Detach | Trouble | Digest | Bye
+AnyMessage = Hello | Welcome | Refuse | Ready | Alive | Detach | Trouble | Digest | Ask | Answer | Bye
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)

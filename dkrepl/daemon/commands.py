@@ -16,6 +16,7 @@ import msgspec
 from dkrepl.core.errors import MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon import status, verify
+from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source_runtime import SourceRuntime
@@ -32,7 +33,7 @@ class Commands:
 
     def __init__(
         self,
-        runtime: SourceRuntime | TargetRuntime,
+        runtime: SourceRuntime | TargetRuntime | EnquiryRuntime,
         reactor: Reactor,
         events: EventLog,
         stop: Callable[[], None],
@@ -83,7 +84,9 @@ class Commands:
 
     def _status(self, _: dict[str, Any]) -> Answer:
         runtime = self._runtime
-        if isinstance(runtime, SourceRuntime):
+        if isinstance(runtime, EnquiryRuntime):
+            found = self.in_loop(lambda: status.of_enquiry(runtime))
+        elif isinstance(runtime, SourceRuntime):
             found = self.in_loop(lambda: status.of_source(runtime))
         else:
             found = self.in_loop(lambda: status.of_target(runtime))
@@ -149,6 +152,8 @@ class Commands:
 
     def _promote(self, arguments: dict[str, Any]) -> Answer:
         runtime = self._runtime
+        if isinstance(runtime, EnquiryRuntime):
+            return self._insist(runtime, bool(arguments.get("force")))
         if isinstance(runtime, SourceRuntime):
             raise Refused(f"{runtime.node.name} is already the source of {runtime.description.name}")
         force = bool(arguments.get("force"))
@@ -184,6 +189,16 @@ class Commands:
 
         self.in_loop(check)
         return self._change_role(become)
+
+    def _insist(self, runtime: EnquiryRuntime, force: bool) -> Answer:
+        """Let a node that waits for its peers' answers serve without them."""
+        if not force:
+            raise Refused(
+                f"{', '.join(runtime.enquiry.missing)} may have been promoted while this node was away, and does not "
+                "answer; make sure that it is not source, then give --force"
+            )
+        self.in_loop(runtime.enquiry.insist)
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
 
     def _demote(self, _: dict[str, Any]) -> Answer:
         runtime = self._source("be demoted")
@@ -227,6 +242,8 @@ class Commands:
         runtime = self._runtime
         if isinstance(runtime, SourceRuntime):
             return runtime
+        if isinstance(runtime, EnquiryRuntime):
+            raise Refused(f"{runtime.node.name} cannot {what} yet: {runtime.enquiry.reason}")
         where = runtime.target.source or "not known now"
         raise Refused(f"{runtime.node.name} is a target and cannot {what}; ask the source ({where})")
 

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+import msgspec
+
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, HostError, MetadataError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon.commands import Commands
 from dkrepl.daemon.control_server import ControlServer
+from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog, set_up_logging
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source_runtime import SourceRuntime
@@ -26,7 +29,7 @@ from dkrepl.io.notify import manager_address, notify
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 
-Runtime = SourceRuntime | TargetRuntime
+Runtime = SourceRuntime | TargetRuntime | EnquiryRuntime
 _PAUSE_AFTER_FAILURE = 2.0  # seconds
 
 
@@ -41,7 +44,8 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     stop = _Stop()
     try:
         with stop.on_signals():
-            while _run(paths, description, node, events, stop) and not stop.asked:
+            _ask_peers(paths, description, node, events, stop)
+            while not stop.asked and _run(paths, description, node, events, stop):
                 pass
     except DkreplError:
         # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
@@ -90,6 +94,27 @@ class _Stop:
         self.runtime()
 
 
+def _ask_peers(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> None:
+    """A node that was source, and has data, asks first whether another was promoted; then it becomes a target (R7)."""
+    metadata = _checked_metadata(paths, description, node)
+    if metadata.role != "source" or not metadata.generation:
+        return
+    reactor = Reactor()
+    try:
+        runtime = EnquiryRuntime(description, node, metadata, reactor, events)
+        try:
+            _serve(paths, description, runtime, reactor, events, stop)
+        finally:
+            runtime.close()
+    finally:
+        reactor.close()
+    if runtime.enquiry.verdict is None:
+        stop.asked = True
+    elif runtime.enquiry.verdict == "follow":
+        state_dir = paths.state_dir(description.name)
+        metadata_file.write(state_dir, msgspec.structs.replace(metadata, role="target", peers={}))
+
+
 def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
     metadata = _checked_metadata(paths, description, node)
@@ -99,7 +124,7 @@ def _run(paths: Paths, description: Description, node: Node, events: EventLog, s
     reactor = Reactor()
     try:
         kind = SourceRuntime if metadata.role == "source" else TargetRuntime
-        runtime: Runtime = kind(paths, description, node, metadata, store, reactor, events)
+        runtime: SourceRuntime | TargetRuntime = kind(paths, description, node, metadata, store, reactor, events)
         try:
             again = _serve(paths, description, runtime, reactor, events, stop)
         finally:
@@ -128,7 +153,7 @@ def _serve(
         with stop.ends(lambda: reactor.post(runtime.stop)):
             reactor.run(runtime.step, runtime.tick)
     finally:
-        if not commands.role_changed:
+        if not commands.role_changed and (stop.asked or not isinstance(runtime, EnquiryRuntime)):
             notify("STOPPING=1")
         watchdog.stop()
         server.close()

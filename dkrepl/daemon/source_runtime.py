@@ -22,6 +22,7 @@ from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.source import Source
 from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.device import Device
+from dkrepl.daemon.door import who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
 from dkrepl.daemon.publisher import Publisher
@@ -172,6 +173,9 @@ class SourceRuntime:
             message = messages.decode(frame)
         except ProtocolError as error:
             self._refused(name, error, now)
+            return
+        if isinstance(message, messages.Ask):
+            self.sockets.send(identity, messages.encode(who_am_i(self.source.metadata, "source")))
             return
         self._guest = (name, identity)
         link = self._links.get(name)

@@ -11,6 +11,7 @@ import psutil
 from dkrepl.core.resync import Resync
 from dkrepl.core.source import Source
 from dkrepl.core.target_view import TargetView
+from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
 
@@ -47,6 +48,25 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             "discards": counters.discards,
             "frames_refused": runtime.frames_refused,
         },
+    }
+
+
+def of_enquiry(runtime: EnquiryRuntime) -> dict[str, Any]:
+    """Return the state of a node that asks its peers before it serves; to be called in the loop."""
+    description = runtime.description
+    return {
+        "mirror": description.name,
+        "node": runtime.node.name,
+        "role": "source",
+        "state": "Starting",
+        "reason": runtime.enquiry.reason,
+        "device": None,
+        "size": description.size,
+        "block": description.block,
+        "extent": description.extent,
+        "generation": runtime.metadata.generation,
+        "warnings": [runtime.enquiry.reason],
+        "targets": [],
     }
 
 

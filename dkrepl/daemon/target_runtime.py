@@ -21,6 +21,7 @@ from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.source import SLOTS
 from dkrepl.core.target import Target
+from dkrepl.daemon.door import Door
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.workers import Workers
@@ -66,7 +67,12 @@ class TargetRuntime:
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         self.target = Target(description, node.name, metadata, __version__)
-        self.sockets = TargetSockets(description, node)
+        self.door = Door(description, node, lambda: self.target.metadata, "target")
+        try:
+            self.sockets = TargetSockets(description, node)
+        except BaseException:
+            self.door.close()
+            raise
         self.frames_refused = 0
         self.applied_bytes = 0
         self.resync_bytes = 0
@@ -87,7 +93,7 @@ class TargetRuntime:
 
     def start(self, ready: threading.Event) -> None:
         """Begin to look for the source."""
-        for fd in self.sockets.fds:
+        for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.watch(fd, self._control_signalled)
         self.state = "Serving"
         ready.set()
@@ -99,6 +105,7 @@ class TargetRuntime:
         target = self.target
         if self._control_came:
             self._control_came = False
+            self.door.answer()
             for peer in self.sockets.control:
                 while (frame := self.sockets.receive(peer)) is not None:
                     self._take_frame(peer, frame)
@@ -351,8 +358,9 @@ class TargetRuntime:
 
     def close(self) -> None:
         """Give everything back."""
-        for fd in self.sockets.fds:
+        for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.ignore(fd)
         self._disconnect()
         self._workers.close()
         self.sockets.close()
+        self.door.close()

@@ -73,6 +73,15 @@ def _fd(sock: zmq.Socket[bytes]) -> int:
     return cast(int, sock.getsockopt(zmq.FD))
 
 
+def _bind(sock: zmq.Socket[bytes], address: str, port: int, key: str) -> None:
+    try:
+        sock.bind(_endpoint(address, port))
+    except zmq.ZMQError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise HostError(f"port {port} of {address} is taken; stop what uses it or change {key}") from error
+        raise HostError(f"cannot listen at {address} port {port} ({error}); check the node's address") from error
+
+
 class SourceSockets:
     """The source's ends of the stream and of the control channel."""
 
@@ -93,23 +102,14 @@ class SourceSockets:
             self.control.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
             self.control.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
             address = _numeric(node.address)
-            self._bind(self.control, address, node.control_port, "control_port")
-            self._bind(self.stream, address, node.data_port, "data_port")
+            _bind(self.control, address, node.control_port, "control_port")
+            _bind(self.stream, address, node.data_port, "data_port")
         except BaseException:
             self.close()
             raise
         self.fd = _fd(self.control)
         self.unasked = True
         """Whether frames may wait of which ``fd`` says nothing any more: its signal is used up by any call."""
-
-    @staticmethod
-    def _bind(sock: zmq.Socket[bytes], address: str, port: int, key: str) -> None:
-        try:
-            sock.bind(_endpoint(address, port))
-        except zmq.ZMQError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise HostError(f"port {port} of {address} is taken; stop what uses it or change {key}") from error
-            raise HostError(f"cannot listen at {address} port {port} ({error}); check the node's address") from error
 
     def readable(self) -> bool:
         """Whether a control frame waits. To be asked when ``fd`` was readable, and again while it is true."""
@@ -146,6 +146,42 @@ class SourceSockets:
         """Close both sockets; what is unsent after the linger time is dropped."""
         self.stream.close()
         self.control.close()
+        self._context.term()
+
+
+class DoorSocket:
+    """The control port of a node that is not serving as source."""
+
+    def __init__(self, description: Description, node: Node) -> None:
+        """Bind the port. Raises ``HostError``."""
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        try:
+            _common(self._socket, frames.MAX_CONTROL, description.peer_timeout)
+            self._socket.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
+            self._socket.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
+            _bind(self._socket, _numeric(node.address), node.control_port, "control_port")
+        except BaseException:
+            self.close()
+            raise
+        self.fd = _fd(self._socket)
+
+    def receive(self) -> tuple[bytes, bytes] | None:
+        """Return (identity, frame) of the next control frame, or None if none waits."""
+        while _readable(self._socket):
+            parts = self._socket.recv_multipart(_NOWAIT)
+            if len(parts) == 2:
+                return parts[0], parts[1]
+        return None
+
+    def send(self, identity: bytes, frame: bytes) -> None:
+        """Send a control frame; to one who is gone, or does not read, it is dropped."""
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send_multipart((identity, frame), _NOWAIT)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()
         self._context.term()
 
 

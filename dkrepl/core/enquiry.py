@@ -1,0 +1,96 @@
+"""Whether a node that was source may serve again: it asks its peers first (rule R7).
+
+While it was away one of them may have been promoted. It may serve when every peer has answered and none of them is
+source or holds data that descends from its own. A peer that is, or does, is followed instead, as a target.
+
+A peer that does not answer may be such a one too. After a restart within the same boot of the kernel the node was
+away for moments, so ``QUICK`` seconds are enough to wait; otherwise it waits for ``start_alone`` seconds, or for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dkrepl.core.actions import Action, Event, Send
+from dkrepl.core.description import Description
+from dkrepl.core.messages import Answer, Ask
+from dkrepl.core.metadata import NodeMetadata
+
+QUICK = 0.5  # seconds
+_ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that has not answered
+
+Verdict = Literal["serve", "follow"]
+
+
+class Enquiry:
+    """``alone``: seconds after which the node serves although peers have not answered; None: never."""
+
+    def __init__(self, description: Description, node: str, metadata: NodeMetadata, alone: float | None) -> None:
+        self.verdict: Verdict | None = None
+        self.reason = ""
+        self.actions: list[Action] = []
+        self.answers: dict[str, Answer] = {}
+        self._metadata = metadata
+        self._peers = [peer.name for peer in description.peers(node)]
+        self._ask = Ask(node, description.name, metadata.mirror_id)
+        self._alone = alone
+        self._began: float | None = None
+        self._ask_at = 0.0
+        self._wait = _ASK_FIRST
+        self._describe()
+
+    @property
+    def missing(self) -> list[str]:
+        """The peers that have not answered."""
+        return [name for name in self._peers if name not in self.answers]
+
+    def on_answer(self, answer: Answer) -> None:
+        """Take the answer of a peer; one of another mirror counts as none."""
+        if self.verdict is not None or answer.node not in self._peers or answer.mirror != self._ask.mirror:
+            return
+        if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
+            return
+        self.answers[answer.node] = answer
+        if answer.role == "source":
+            self._decide("follow", f"{answer.node} is source")
+        elif self._descends(answer):
+            self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
+        elif not self.missing:
+            self._decide("serve", "every peer has answered, and none holds newer data")
+        else:
+            self._describe()
+
+    def tick(self, now: float) -> None:
+        """Let time pass: questions, and the end of the patience."""
+        if self.verdict is not None:
+            return
+        if self._began is None:
+            self._began = now
+        if self._alone is not None and now - self._began >= self._alone:
+            self._decide("serve", f"{', '.join(self.missing)} did not answer within {self._alone:g} s")
+        elif now >= self._ask_at:
+            self._ask_at = now + self._wait
+            self._wait = min(_ASK_LAST, self._wait * 2)
+            self.actions += [Send(name, self._ask) for name in self.missing]
+
+    def insist(self) -> None:
+        """The administrator says that this node is to serve, whoever has not answered."""
+        if self.verdict is None:
+            self._decide("serve", "promoted by the administrator")
+
+    def _descends(self, answer: Answer) -> bool:
+        """Whether a peer's data has a past that contains ours, and is not known here."""
+        metadata = self._metadata
+        record = metadata.peers.get(answer.node)
+        known = {metadata.generation, *metadata.history, *(record.generations if record else ()), ""}
+        return answer.generation not in known and metadata.generation in answer.history
+
+    def _decide(self, verdict: Verdict, reason: str) -> None:
+        self.verdict, self.reason = verdict, reason
+        fields = {"outcome": verdict, "reason": reason, "not_answered": self.missing or None}
+        self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
+
+    def _describe(self) -> None:
+        patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at the most"
+        missing = ", ".join(self.missing)
+        self.reason = f"it was source, and asks first whether another was promoted: waiting for {missing}, {patience}"

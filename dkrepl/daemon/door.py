@@ -1,0 +1,50 @@
+"""The control port of a node that is not serving as source: it answers who it is, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dkrepl.core import messages
+from dkrepl.core.description import Description, Node
+from dkrepl.core.errors import ProtocolError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.io.transport import DoorSocket
+
+_FRAMES_A_ROUND = 64
+
+
+def who_am_i(metadata: NodeMetadata, role: str) -> messages.Answer:
+    """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking"."""
+    return messages.Answer(
+        metadata.node, metadata.mirror, metadata.mirror_id, role, metadata.generation, list(metadata.history)
+    )
+
+
+class Door:
+    """Answers questions at the node's control port; ``metadata`` gives the record as it is at that moment."""
+
+    def __init__(self, description: Description, node: Node, metadata: Callable[[], NodeMetadata], role: str) -> None:
+        self._socket = DoorSocket(description, node)
+        self._metadata = metadata
+        self._role = role
+        self.fd = self._socket.fd
+        self.frames_refused = 0
+
+    def answer(self) -> None:
+        """Answer the questions that wait; whatever else comes is dropped."""
+        for _ in range(_FRAMES_A_ROUND):
+            received = self._socket.receive()
+            if received is None:
+                return
+            identity, frame = received
+            try:
+                message = messages.decode(frame)
+            except ProtocolError:
+                self.frames_refused += 1
+                continue
+            if isinstance(message, messages.Ask):
+                self._socket.send(identity, messages.encode(who_am_i(self._metadata(), self._role)))
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._socket.close()

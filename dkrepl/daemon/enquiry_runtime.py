@@ -1,0 +1,101 @@
+"""A node that was source asks its peers before it serves: wires the core's enquiry to the control sockets.
+
+It answers its peers' questions meanwhile, for they may have been restarted too, and the control socket.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from dkrepl.core import actions as act
+from dkrepl.core import messages
+from dkrepl.core.description import Description, Node
+from dkrepl.core.enquiry import QUICK, Enquiry
+from dkrepl.core.errors import DkreplError, ProtocolError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.daemon.door import Door
+from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.io import metadata_file
+from dkrepl.io.transport import TargetSockets
+
+_STARTED = 30.0  # seconds after which the service counts as started although the peers have not answered
+
+
+class EnquiryRuntime:
+    """Runs until the enquiry has a verdict or ``stop`` is called; then ``reactor.stopping`` is set."""
+
+    role: Literal["source"] = "source"
+
+    def __init__(
+        self, description: Description, node: Node, metadata: NodeMetadata, reactor: Reactor, events: EventLog
+    ) -> None:
+        self.description = description
+        self.node = node
+        self.metadata = metadata
+        self.reactor = reactor
+        self.events = events
+        self.error: DkreplError | None = None
+        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None
+        alone = QUICK if metadata.boot == metadata_file.boot_id() else description.start_alone
+        self.enquiry = Enquiry(description, node.name, metadata, alone)
+        self._ready = threading.Event()
+        self._began = 0.0
+        self.door = Door(description, node, lambda: metadata, "asking")
+        try:
+            self.sockets = TargetSockets(description, node)
+        except BaseException:
+            self.door.close()
+            raise
+
+    def start(self, ready: threading.Event) -> None:
+        """Begin to ask. ``ready`` is set only if it takes long, so that nobody waits for ever for the service."""
+        self._ready, self._began = ready, time.monotonic()
+        for fd in (*self.sockets.fds, self.door.fd):
+            self.reactor.watch(fd, lambda: None)
+
+    def step(self) -> None:
+        """Take what the peers say."""
+        self.door.answer()
+        for peer in self.sockets.control:
+            while (frame := self.sockets.receive(peer)) is not None:
+                try:
+                    message = messages.decode(frame)
+                except ProtocolError as error:
+                    self.events.tell("frame_refused", "warning", {"peer": peer, "reason": str(error)})
+                    continue
+                if isinstance(message, messages.Answer) and message.node == peer:
+                    self.enquiry.on_answer(message)
+        self._perform()
+
+    def tick(self) -> None:
+        """Let time pass."""
+        now = time.monotonic()
+        if now - self._began > _STARTED:
+            self._ready.set()
+        self.enquiry.tick(now)
+        self._perform()
+
+    def _perform(self) -> None:
+        actions, self.enquiry.actions = self.enquiry.actions, []
+        for action in actions:
+            if isinstance(action, act.Send):
+                self.sockets.send(action.peer, messages.encode(action.message))
+            elif isinstance(action, act.Event):
+                self.events.tell(action.name, action.level, action.fields)
+        if self.enquiry.verdict is not None:
+            self.reactor.stopping = True
+
+    def stop(self) -> None:
+        """End without a verdict."""
+        self.reactor.stopping = True
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        for fd in (*self.sockets.fds, self.door.fd):
+            self.reactor.ignore(fd)
+        self.sockets.close()
+        self.door.close()

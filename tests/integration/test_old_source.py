@@ -1,0 +1,101 @@
+"""A node that was source comes back: it asks its peers before it serves, and never becomes a second source unasked."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from conftest import Clusters
+from harness.applications import run
+from harness.cluster import MIB, Cluster
+from harness.node import Node
+
+from dkrepl.io import metadata_file
+
+pytestmark = pytest.mark.root
+
+
+def _write(node: Node, offset: int) -> None:
+    run("fio", "--name=w", f"--filename={node.device}", "--rw=write", "--bs=64k", f"--offset={offset}", "--size=1m",
+        "--direct=1", "--end_fsync=1", "--randrepeat=0", "--verify_state_save=0")  # fmt: skip
+
+
+def _after_a_reboot(node: Node) -> None:
+    """Change the record as if the node's kernel had been booted since."""
+    state_dir = node.paths.state_dir("r0")
+    metadata_file.write(state_dir, msgspec.structs.replace(metadata_file.read(state_dir), boot="an earlier one"))
+
+
+def test_a_source_that_died_and_was_replaced_comes_back_as_a_target(cluster: Cluster) -> None:
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0)
+    cluster.settle()
+    alpha.kill()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.ask("promote")
+    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    _write(beta, 4 * MIB)
+
+    alpha.start(ready=False)
+    found = alpha.wait_until(
+        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
+    )
+    assert found["source"] == "beta"
+    assert alpha.logged("peers_asked")[-1]["outcome"] == "follow"
+    beta.wait_until(lambda status: all(target["state"] == "InSync" for target in status["targets"]), "all are in sync")
+    cluster.assert_equal_to(beta, alpha, cluster.nodes["gamma"])
+
+
+def test_a_source_that_was_rebooted_serves_again_when_all_peers_have_answered(cluster: Cluster) -> None:
+    alpha = cluster.source
+    _write(alpha, 0)
+    cluster.settle()
+    alpha.stop()
+    _after_a_reboot(alpha)
+    alpha.start()
+    cluster.wait_in_sync()
+    assert alpha.logged("peers_asked")[-1].get("not_answered") is None
+
+
+def test_a_source_that_was_rebooted_waits_for_a_peer_that_does_not_answer(cluster: Cluster) -> None:
+    alpha, gamma = cluster.source, cluster.nodes["gamma"]
+    _write(alpha, 0)
+    cluster.settle()
+    gamma.kill()
+    alpha.stop()
+    _after_a_reboot(alpha)
+    alpha.start(ready=False)
+    seen = alpha.wait_until(lambda status: status and "waiting for gamma" in status.get("reason", ""), "it says whom")
+    assert seen["state"] == "Starting"
+    assert not cluster.device.exists()
+    code, _, sentence = alpha.cli("promote", "r0")
+    assert code == 5
+    assert "gamma may have been promoted" in sentence
+    code, _, _ = alpha.cli("demote", "r0")
+    assert code == 5
+
+    gamma.start(ready=False)
+    alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves once gamma has answered")
+    cluster.wait_in_sync()
+    cluster.assert_equal()
+
+
+def test_an_administrator_or_the_description_can_let_a_source_start_alone(clusters: Clusters) -> None:
+    cluster = clusters.make(start_alone="1s")
+    alpha = cluster.source
+    _write(alpha, 0)
+    cluster.settle()
+    for node in cluster.nodes.values():
+        node.stop()
+    _after_a_reboot(alpha)
+    alpha.start(ready=False)
+    alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves alone")
+    assert alpha.logged("peers_asked")[-1]["not_answered"] == ["beta", "gamma"]
+    alpha.stop()
+
+    cluster.describe(alpha, start_alone="never")
+    _after_a_reboot(alpha)
+    alpha.start(ready=False)
+    alpha.wait_until(lambda status: status and status["state"] == "Starting", "it waits")
+    code, _, _ = alpha.cli("promote", "r0", "--force")
+    assert code == 0
+    alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves as told")
