@@ -67,7 +67,7 @@ lint-ansible: $(READY)
 	$(BIN)/python ansible/check_specs.py
 
 lint-shell:
-	shellcheck packaging/host-packages packaging/find-python .ci/run
+	shellcheck packaging/host-packages packaging/find-python packaging/completions/dkrepl.bash .ci/run
 
 unit: $(READY)  ## unit tests
 	$(BIN)/python -m pytest tests/unit
