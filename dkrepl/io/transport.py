@@ -26,7 +26,7 @@ from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import HostError
 
 COPY_BELOW = 64 << 10  # bytes; from here on ZeroMQ sends from our memory instead of copying
-_EXTRA_MESSAGES = 2048  # high-water mark above the largest window: requests on their way, resync, marks
+_EXTRA_MESSAGES = 512  # high-water mark above the largest window: requests on their way (128 at most), resync, marks
 _CONTROL_MESSAGES = 1000
 # Plain integers: on the data path pyzmq's enumerations cost more than the calls that they are given to.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
