@@ -15,6 +15,7 @@ from dkrepl.core.metadata import FORMAT, NodeMetadata, StoreState
 from dkrepl.io import description_file, metadata_file
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore, create_sparse
+from dkrepl.io.store_contents import is_empty, what_it_holds
 
 
 def initialise(
@@ -52,14 +53,12 @@ def initialise(
             raise StoreError(
                 f"the store {path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
             )
-        empty = created or store.is_empty()
+        empty = created or is_empty(store)
         if not empty and not keep_data and not overwrite_data:
             way = (
                 "--keep-data to use what it holds" if role == "source" else "--overwrite-data to let it be overwritten"
             )
-            raise Refused(
-                f"the store {path} holds something ({store.what_it_holds()}); nothing was changed; give {way}"
-            )
+            raise Refused(f"the store {path} holds something ({what_it_holds(store)}); nothing was changed; give {way}")
     finally:
         store.close()
     state: StoreState = "Empty" if empty else "Consistent" if role == "source" else "Inconsistent"

@@ -16,7 +16,6 @@ from struct import unpack
 from typing import Final
 
 from dkrepl.core.errors import StoreError
-from dkrepl.io import store_contents
 
 _BLKGETSIZE64: Final = 0x80081272
 _KEEP_SIZE: Final = 0x01
@@ -178,14 +177,6 @@ class BackingStore:
                 return
             yield start, min(stop, end) - start
             offset = stop
-
-    def is_empty(self) -> bool:
-        """Tell whether the store certainly holds nothing but zeroes; "cannot tell cheaply" is False."""
-        return store_contents.is_empty(self)
-
-    def what_it_holds(self) -> str:
-        """Return a few words for a refusal, such as ``ext4 "data"``; "nothing" if it is empty."""
-        return store_contents.what_it_holds(self)
 
     # -- the inside ----------------------------------------------------------------------------------------
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from dkrepl.io.store import BackingStore
+from dkrepl.io.store import BackingStore
 
 _CHUNK: Final = 1 << 20
 _ZEROES: Final = bytes(_CHUNK)
