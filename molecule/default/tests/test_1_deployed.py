@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -69,24 +70,29 @@ def test_check_mode_finds_nothing_to_change() -> None:
     assert recap.count("changed=0") == len(NODES), recap
 
 
-def test_a_store_that_holds_something_is_refused_and_left_alone(nodes: dict[str, Node], tmp_path: Path) -> None:
+def test_a_store_that_holds_something_is_left_alone_unless_told_so(nodes: dict[str, Node], tmp_path: Path) -> None:
     beta = nodes["beta"]
     beta.sh("truncate -s 64M /srv/precious.img && mkfs.ext4 -q -L precious /srv/precious.img")
     before = beta.sh("sha256sum < /srv/precious.img")
     variables = tmp_path / "variables.json"
-    members = (
-        '{"name": "beta", "address": "10.213.72.12", "store": "/srv/precious.img",'
-        ' "options": {"control_port": 7500, "data_port": 7501}},'
-        '{"name": "gamma", "address": "10.213.72.13", "store": "/srv/other.img",'
-        ' "options": {"control_port": 7500, "data_port": 7501}}'
-    )
-    variables.write_text(
-        '{"dkrepl_mirrors": [{"name": "r1", "size": "64MiB", "source": "beta", "nodes": [' + members + "]}]}"
-    )
+    ports = {"control_port": 7500, "data_port": 7501}
+    members = [
+        {"name": "beta", "address": "10.213.72.12", "store": "/srv/precious.img", "options": ports},
+        {"name": "gamma", "address": "10.213.72.13", "store": "/srv/other.img", "options": ports},
+    ]
+    mirror = {"name": "r1", "size": "64MiB", "source": "gamma", "nodes": members}
+    variables.write_text(json.dumps({"dkrepl_mirrors": [mirror]}))
     try:
         done = playbook("--limit", "beta", "--extra-vars", f"@{variables}")
         assert done.returncode != 0
         assert "ext4" in done.stdout
         assert beta.sh("sha256sum < /srv/precious.img") == before
+
+        told = ["--extra-vars", "dkrepl_safe_mode=false dkrepl_mirror_wait_insync=false"]
+        done = playbook("--limit", "beta", "--extra-vars", f"@{variables}", *told)
+        assert done.returncode == 0, done.stdout[-3000:]
+        status = json.loads(beta.sh("dkrepl status r1 --json"))
+        assert (status["role"], status["store_state"]) == ("target", "Empty")
     finally:
+        beta.sh("systemctl disable --now dkrepl@r1 || true")
         beta.sh("rm -rf /etc/dkrepl/r1.toml /srv/precious.img /var/lib/dkrepl/r1")
