@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dkrepl.core.errors import MetadataError, NotFound, Refused, TimedOut, UsageError
+from dkrepl.core.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon import status, verify
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
@@ -25,6 +25,7 @@ from dkrepl.daemon.target_runtime import TargetRuntime
 Answer = Iterator[tuple[str, dict[str, Any]]]
 Result = TypeVar("Result")
 _LOOP_SECONDS = 8.0  # that the loop may take to answer
+_LOOK_SECONDS = 0.05  # after which it is looked at whether the loop runs at all
 _MOST_RANGES = 1000
 
 
@@ -63,7 +64,10 @@ class Commands:
         yield from handler(arguments)
 
     def in_loop(self, work: Callable[[], Result]) -> Result:
-        """Run ``work`` in the loop and return its result. Raises ``TimedOut`` if the loop does not get to it."""
+        """Run ``work`` in the loop and return its result.
+
+        Raises ``TimedOut`` if the loop does not get to it, ``DaemonNotRunning`` if it never will.
+        """
         finished = threading.Event()
         outcome: list[Any] = [None, None]
 
@@ -75,7 +79,15 @@ class Commands:
             finished.set()
 
         self._reactor.post(run)
-        if not finished.wait(_LOOP_SECONDS):
+        deadline = time.monotonic() + _LOOP_SECONDS
+        while not finished.wait(_LOOK_SECONDS):
+            if self._reactor.ended and not finished.is_set():
+                mirror = self._runtime.description.name
+                raise DaemonNotRunning(
+                    f"the daemon of mirror {mirror} stops or changes its role; ask again in a moment"
+                )
+            if time.monotonic() < deadline:
+                continue
             raise TimedOut(f"the daemon's loop did not answer within {_LOOP_SECONDS:g} s; its store may be stuck")
         if outcome[1] is not None:
             raise outcome[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +29,10 @@ class Reactor:
         self.stopping = False
         self.busy = False
         """Whether a step has more to do at once, so that the loop must not wait."""
+        self.ended = False
+        """Whether the loop has run and runs no more: what is posted now is never done."""
+        self._closing = threading.RLock()  # a signal's handler may post in the middle of a post
+        self._closed = False
         self.moved = 0
         """Rounds of the loop: a watchdog sees by it that the loop moves."""
 
@@ -45,12 +50,21 @@ class Reactor:
                 return
 
     def post(self, work: Callable[[], None]) -> None:
-        """From any thread: run ``work`` in the loop, soon."""
-        self._posted.append(work)
-        os.eventfd_write(self._wake, 1)
+        """From any thread: run ``work`` in the loop, soon; never, if the loop has ended."""
+        with self._closing:
+            # Once closed, the descriptor's number may be another file's, and the count would be written into that.
+            if not self._closed:
+                self._posted.append(work)
+                os.eventfd_write(self._wake, 1)
 
     def run(self, step: Callable[[], None], tick: Callable[[], None]) -> None:
         """Loop until ``stopping``: wait, call the handlers, then ``step``; and ``tick`` every ``TICK`` seconds."""
+        try:
+            self._run(step, tick)
+        finally:
+            self.ended = True
+
+    def _run(self, step: Callable[[], None], tick: Callable[[], None]) -> None:
         poll, handlers, monotonic = self._epoll.poll, self._handlers, time.monotonic
         next_tick = 0.0
         while not self.stopping:
@@ -67,8 +81,11 @@ class Reactor:
 
     def close(self) -> None:
         """Give the descriptors back."""
-        self._epoll.close()
-        os.close(self._wake)
+        self.ended = True
+        with self._closing:
+            self._closed = True
+            self._epoll.close()
+            os.close(self._wake)
 
     def _run_posted(self) -> None:
         os.eventfd_read(self._wake)
