@@ -1,0 +1,67 @@
+"""The loop of a daemon: work handed in by threads is done in it, and nothing is written once it is closed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from dkrepl.daemon.reactor import Reactor
+
+
+def _nothing() -> None:
+    return
+
+
+def test_what_threads_post_is_done_in_the_loop_in_order() -> None:
+    reactor = Reactor()
+    done: list[int] = []
+    loop = threading.current_thread()
+
+    def work(number: int) -> None:
+        assert threading.current_thread() is loop
+        done.append(number)
+        reactor.stopping = number == 99
+
+    poster = threading.Thread(target=lambda: [reactor.post(lambda n=n: work(n)) for n in range(100)])  # type: ignore[misc]
+    poster.start()
+    reactor.run(_nothing, _nothing)
+    poster.join()
+    reactor.close()
+    assert done == list(range(100))
+    assert reactor.ended
+
+
+def test_a_readable_descriptor_is_handled_until_it_is_ignored() -> None:
+    reactor = Reactor()
+    reader, writer = os.pipe()
+    seen: list[bytes] = []
+
+    def read() -> None:
+        seen.append(os.read(reader, 1))
+        if len(seen) == 2:
+            reactor.ignore(reader)
+            reactor.ignore(reader)
+            reactor.stopping = True
+
+    reactor.watch(reader, read)
+    os.write(writer, b"abc")
+    reactor.run(_nothing, _nothing)
+    reactor.close()
+    os.close(reader)
+    os.close(writer)
+    assert seen == [b"a", b"b"]
+
+
+def test_after_the_closing_nothing_is_written_to_a_file_that_got_the_descriptor(tmp_path: Path) -> None:
+    reactor = Reactor()
+    reactor.stopping = True
+    reactor.run(_nothing, _nothing)
+    reactor.close()
+    files = [os.open(tmp_path / str(i), os.O_RDWR | os.O_CREAT) for i in range(10)]
+    try:
+        reactor.post(_nothing)
+        assert all(os.fstat(fd).st_size == 0 for fd in files)
+    finally:
+        for fd in files:
+            os.close(fd)
