@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from conftest import Clusters
-from harness.applications import PAGE, run
+from harness.applications import PAGE, fio_command, run
 from harness.cluster import MIB, Cluster
 
 pytestmark = pytest.mark.root
@@ -107,28 +107,50 @@ def test_overlapping_writes_in_flight_end_the_same_everywhere(clusters: Clusters
 
 def test_a_write_during_the_resync_of_its_block_is_never_undone(clusters: Clusters) -> None:
     """The blocks of the resync are not in memory, so reading them takes a worker, and writes come in between."""
-    cluster = clusters.make(targets=[("gamma", "async")], size=32 * MIB)
+    cluster = clusters.make(targets=[("gamma", "async")], size=8 * MIB)
     run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
     cluster.settle()
     job = subprocess.Popen(
         [
             *("fio", "--name=j", f"--filename={cluster.device}", "--rw=randwrite", "--bs=4k", "--time_based"),
-            *("--runtime=600", "--direct=1", "--ioengine=libaio", "--iodepth=4", "--refill_buffers", "--rate=4m"),
+            *("--runtime=600", "--direct=1", "--ioengine=libaio", "--iodepth=8", "--refill_buffers"),
         ],
         stdout=subprocess.DEVNULL,
     )
+    ended = threading.Event()
+    forgetting = threading.Thread(target=_forget, args=(cluster, ended))
+    forgetting.start()
     try:
-        for _ in range(4):
+        for _ in range(6):
             done = cluster.seen("gamma")["resent_bytes"]
-            os.sync()
-            with cluster.source.store.open("rb") as store:
-                os.posix_fadvise(store.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             cluster.source.ask("resync", targets=["gamma"], full=True)
             cluster.wait_target("gamma", lambda one, d=done: one["resent_bytes"] >= d + cluster.size, "is copied")
             cluster.wait_in_sync()
         assert job.poll() is None
     finally:
+        ended.set()
+        forgetting.join(60)
         job.terminate()
         job.wait(60)
     cluster.settle()
     cluster.assert_equal()
+
+
+def test_what_is_read_from_the_disk_is_what_was_written(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=[("gamma", "async")], size=32 * MIB)
+    ended = threading.Event()
+    forgetting = threading.Thread(target=_forget, args=(cluster, ended))
+    forgetting.start()
+    try:
+        run(*fio_command(cluster.device, "--bsrange=4k-256k", "--size=32m"))
+    finally:
+        ended.set()
+        forgetting.join(60)
+
+
+def _forget(cluster: Cluster, ended: threading.Event) -> None:
+    """Put the source's store out of memory, again and again."""
+    with cluster.source.store.open("rb") as store:
+        while not ended.is_set():
+            os.fdatasync(store.fileno())
+            os.posix_fadvise(store.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

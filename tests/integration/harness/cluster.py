@@ -100,7 +100,8 @@ class Cluster:
         """Wait until the source shows a target as ``wanted``; return what it shows."""
 
         def look(status: dict[str, Any] | None) -> bool:
-            return status is not None and wanted(next(one for one in status["targets"] if one["name"] == target))
+            seen = [one for one in (status or {}).get("targets", ()) if one["name"] == target]
+            return bool(seen and wanted(seen[0]))
 
         status = self.source.wait_until(look, f"{target} {what}", seconds)
         return next(one for one in status["targets"] if one["name"] == target)
