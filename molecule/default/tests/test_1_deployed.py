@@ -92,7 +92,7 @@ def test_a_store_that_holds_something_is_left_alone_unless_told_so(nodes: dict[s
         done = playbook("--limit", "beta", "--extra-vars", f"@{variables}", *told)
         assert done.returncode == 0, done.stdout[-3000:]
         status = json.loads(beta.sh("dkrepl status r1 --json"))
-        assert (status["role"], status["store_state"]) == ("target", "Empty")
+        assert (status["role"], status["store_state"]) == ("target", "Inconsistent")
     finally:
         beta.sh("systemctl disable --now dkrepl@r1 || true")
         beta.sh("rm -rf /etc/dkrepl/r1.toml /srv/precious.img /var/lib/dkrepl/r1")
