@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dkrepl.core import active_record, frames
 from dkrepl.core.errors import MetadataError
 from tests.simulation.copies import unnamed
+from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
 from tests.simulation.truth import GARBAGE, Point, Session
 from tests.simulation.world import RuleBroken
@@ -26,6 +27,7 @@ class Checks:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._world = cluster.world
+        self._probed = 0
         self._bits_before: dict[str, tuple[str, dict[str, bytes], set[int]]] = {}
 
     # --- after each round ----------------------------------------------------------------------------
@@ -44,6 +46,9 @@ class Checks:
             outstanding = log.seq - view.applied
             if outstanding > view.limit + slack:
                 raise RuleBroken("R5", f"{outstanding} writes are on the way to {view.name}, {view.limit} may be")
+            waiting = log.bytes_between(view.applied, log.seq)
+            if waiting > view.window + 160 * (self._cluster.settings.depth + 1):
+                raise RuleBroken("R5", f"{waiting} bytes are on the way to {view.name}, {view.window} may be")
             resync = view.resync
             if resync is not None and (resync.bytes_on_way > 600 or len(resync.on_way) > 5):
                 raise RuleBroken("R5", f"{resync.bytes_on_way} bytes of resync are on the way to {view.name}")
@@ -51,8 +56,11 @@ class Checks:
                 raise RuleBroken("R10", f"{view.name} is {view.state} but was not heard for {self._world.now - view.heard:.2f} s")
             if view.state == "InSync" and self._world.chance(0.2):
                 self._in_sync(view, self._cluster.sessions[source.session])
-        if self._world.chance(0.15):
+        if self._world.chance(0.1):
             self.copies(process, "R2")
+        if stream.log.seq != self._probed and self._world.chance(0.1):
+            self._probed = stream.log.seq
+            what_if_power_were_lost(self._cluster, process)
 
     def _in_sync(self, view: Any, session: Session) -> None:
         """R10: no dirty block but those in the window."""
@@ -96,6 +104,8 @@ class Checks:
             if machine.synced_at is None:
                 machine.synced_at = process.runtime.durable_seq
             self._prefix(machine, session, applied)
+            if self._world.chance(0.1):
+                self.barriers(machine)
         if target.state == "InSync":
             machine.point = (session.number, applied)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tests.simulation import roles
 from tests.simulation.machine import Machine
-from tests.simulation.probe import what_if_power_were_lost
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -86,12 +85,10 @@ class Faults:
         kind()
 
     def _kernel(self) -> None:
-        """The kernel writes dirty pages back; and what if the power went now?"""
+        """The kernel writes dirty pages back."""
         self._world.after(self._rng.random() * 0.4, self._kernel)
         machine = self._machine()
         machine.disk.write_back(self._rng)
-        if self._striking:
-            what_if_power_were_lost(self._cluster)
 
     def _later(self, longest: float, undo: Callable[[], None]) -> None:
         def run() -> None:

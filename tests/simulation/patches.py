@@ -51,6 +51,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(
         target_runtime,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
+        Door=lambda *_: SimpleNamespace(fd=object(), answer=lambda: None, close=lambda: None),
         Workers=process.Workers,
         time=clock,
         metadata_file=files.MetadataFile,

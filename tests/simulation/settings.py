@@ -5,11 +5,16 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from dkrepl.core.description import Description, Node
+import msgspec
+
+from dkrepl.core.description import Description, parse
 
 BLOCK = 64  # bytes
 EXTENT_BLOCKS = 8
 PEER_TIMEOUT = 2.0  # seconds
+
+_TEXT = 'name = "r0"\nsize = "1MiB"\nsource = "alpha"\n'
+_NODE = '[[node]]\nname = "{0}"\naddress = "10.0.0.{1}"\nstore = "/store"\n'
 
 
 @dataclass(frozen=True)
@@ -30,38 +35,34 @@ def draw(rng: random.Random) -> Settings:
     """Return the settings of a seed."""
     names = ["alpha", "beta", "gamma", "delta"][: rng.choice((2, 3, 3, 4))]
     blocks = rng.choice((32, 60, 96))
+    base = parse(_TEXT + "".join(_NODE.format(name, n) for n, name in enumerate(names, 1)), "r0", {})
+    asynchronous = rng.random() < 0.25
+    never_waits = asynchronous and rng.random() < 0.5
     nodes = tuple(
-        Node(
-            name=name,
-            address="127.0.0.1",
-            store="/store",
-            mode=rng.choice(("sync", "async")),
-            control_port=1,
-            data_port=2,
-            on_full=rng.choice(("block", "bitmap")),
+        msgspec.structs.replace(
+            node,
+            mode="async" if asynchronous else rng.choice(("sync", "async")),
+            on_full="bitmap" if never_waits else rng.choice(("block", "bitmap")),
             async_limit=rng.choice((3, 5, 8, 16)),
         )
-        for name in names
+        for node in base.nodes
     )
-    description = Description(
-        name="r0",
+    description = msgspec.structs.replace(
+        base,
         size=blocks * BLOCK - rng.choice((0, 0, 16)),
-        source="alpha",
         block=BLOCK,
         extent=EXTENT_BLOCKS * BLOCK,
-        async_limit=8,
         window=rng.choice((256, 512, 2048)),
-        on_full="block",
         resync_rate=rng.choice((0, 0, 0, 4000)),
         peer_timeout=PEER_TIMEOUT,
         nodes=nodes,
     )
     return Settings(
         description=description,
-        hwm=rng.choice((10, 40, 200, 200)),
+        hwm=rng.choice((4, 10, 40, 200)),
         cold=rng.choice((0.0, 0.2, 0.6)),
         depth=rng.choice((1, 2, 4, 8)),
-        pace=rng.choice((0.002, 0.01, 0.05, 0.2)),
+        pace=rng.choice((0.002, 0.01, 0.05) if asynchronous else (0.002, 0.01, 0.05, 0.2)),
         seconds=rng.choice((2.0, 6.0, 15.0)),
         calm=rng.choice((0.3, 1.0, 3.0)),
         roles=rng.random() < 0.3,

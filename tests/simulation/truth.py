@@ -8,6 +8,7 @@ from dkrepl.core import frames
 from tests.simulation.disk import SECTOR
 
 _EMPTYING = (frames.DISCARD, frames.ZERO)
+_MARK = 16
 GARBAGE = 99  # what a failed local write left
 
 Point = tuple[int, int]  # (session, seq): the content after that record
@@ -23,6 +24,7 @@ class Session:
     parent: Point | None
     ops: list[tuple[int, int, int, bytes]] = field(default_factory=list)  # (op, length, offset, data), from seq 1
     live: bytearray = field(default_factory=bytearray)
+    marks: list[bytes] = field(default_factory=list)  # the content after every ``_MARK`` records
     unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
 
     def add(self, seq: int, op: int, length: int, offset: int, data: bytes, content: bytearray) -> None:
@@ -34,11 +36,14 @@ class Session:
             op, data = GARBAGE, bytes(content)
             self.live[:] = content
         self.ops.append((op, length, offset, data))
+        if seq % _MARK == 0:
+            self.marks.append(bytes(self.live))
 
     def image(self, seq: int) -> bytearray:
         """The content after record ``seq``."""
-        found = bytearray(self.base)
-        for op in self.ops[:seq]:
+        mark = seq // _MARK
+        found = bytearray(self.marks[mark - 1] if mark else self.base)
+        for op in self.ops[mark * _MARK : seq]:
             apply(found, *op)
         return found
 
