@@ -66,7 +66,17 @@ def of_enquiry(runtime: EnquiryRuntime) -> dict[str, Any]:
         "extent": description.extent,
         "generation": runtime.metadata.generation,
         "warnings": [runtime.enquiry.reason],
-        "targets": [],
+        "targets": [
+            {
+                "name": peer.name,
+                "address": peer.address,
+                "mode": peer.mode,
+                "on_full": peer.on_full,
+                "state": "Disconnected",
+                "reason": "the source has not begun to serve",
+            }
+            for peer in description.peers(runtime.node.name)
+        ],
     }
 
 
