@@ -65,6 +65,8 @@ class IntentBitmap:
         for extent in extents:
             first = extent * self.extent_blocks
             self.mark(first, min(first + self.extent_blocks, self.blocks))
+            if first + self.extent_blocks > self.blocks:
+                self.bits[self.blocks :] = 0  # no block is behind these; damage to them must not look like one
 
     def fill(self, value: int) -> None:
         """Set every bit to ``value`` and seal every extent."""

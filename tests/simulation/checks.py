@@ -86,6 +86,8 @@ class Checks:
     def _target(self, process: Process) -> None:
         target, machine = process.runtime.target, process.machine
         if not target.joined:
+            if machine.becoming is not None and machine.becoming[0] == machine.joined[0]:
+                machine.becoming = (machine.joined[0], target.applied)
             return
         session = self._cluster.sessions[target.session]
         joined = (target.session, target.join)
@@ -96,7 +98,7 @@ class Checks:
             machine.synced_at = None
         applied = machine.reached[session.number] = target.applied
         if target.state == "Resyncing":
-            machine.point = None  # a mixture, of which somebody has all
+            machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
         if target.resync_applied and target.state == "Resyncing" and not target.barrier:
             if machine.disk.durable_metadata().store_state != "Inconsistent":
                 raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
@@ -134,6 +136,8 @@ class Checks:
             if name not in members:
                 if session.ops[asked.seq - 1][0] not in _BARRIERS:
                     session.unseen[name] = asked.seq
+                    for other in (member for member in members.values() if member.mode == "sync"):
+                        session.relied[name, other.name] = asked.seq
                 continue
             machine = cluster.machines[name]
             if view.mode != "sync" or view.state != "InSync" or machine.tainted == machine.joined:
@@ -197,17 +201,19 @@ class Checks:
 
     def _descends(self, machine: Machine, session: Session) -> None:
         """R7: what the target holds is part of the source's past."""
-        point = machine.point
+        point = machine.holds()
         if point is None or machine.excused_once:
             machine.excused_once = False
             return
-        lost = self._lost(point, session)
+        lost = self._lost(machine.name, point, session)
         if lost:
             raise RuleBroken("R7", f"{machine.name} follows {session.node}, which lacks {lost}")
 
-    def _lost(self, point: Point, session: Session | None) -> str:
-        """Say what of ``point`` is not in the past of ``session``, or ""."""
+    def _lost(self, name: str, point: Point, session: Session | None) -> str:
+        """Say what of ``point`` is not in the past of ``session``, and was answered because ``name`` has it."""
         origin, seq = point
+        while (began := self._cluster.sessions[origin]).parent and not began.wrote(seq):
+            origin, seq = began.parent
         while session is not None:
             if session.number == origin:
                 return ""
@@ -216,7 +222,8 @@ class Checks:
             number, upto = session.parent
             parent = self._cluster.sessions[number]
             if number == origin:
-                answered = min(seq, parent.unseen.get(session.node, 0))
+                known = parent.unseen.get(session.node, 0)
+                answered = min(seq, known if name == parent.node else parent.relied.get((session.node, name), 0))
                 alone = session.node != parent.node and seq > upto and answered > upto
                 return f"writes {upto + 1} to {answered} of {parent.node}" if alone else ""
             session = parent
@@ -224,10 +231,11 @@ class Checks:
 
     def promoted(self, machine: Machine) -> None:
         """R6: a copy that its record calls consistent is the source's of some moment."""
-        if machine.point is None or machine.power_lost or machine.tainted == machine.joined:
+        point = machine.holds()
+        if point is None or machine.power_lost or machine.tainted == machine.joined:
             return
-        session = self._cluster.sessions[machine.point[0]]
-        if session.node != machine.name and session.image(machine.point[1]) != machine.disk.store.cache:
+        session = self._cluster.sessions[point[0]]
+        if session.node != machine.name and session.image(point[1]) != machine.disk.store.cache:
             raise RuleBroken("R6", f"{machine.name} calls its copy consistent, and it is {session.node}'s of no moment")
 
     def event(self, process: Process, name: str, fields: dict[str, Any]) -> None:

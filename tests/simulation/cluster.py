@@ -98,7 +98,7 @@ class Cluster:
             return
         runtime, machine = process.runtime, process.machine
         content = machine.disk.store.cache
-        session = Session(runtime.session, process.name, bytes(content), machine.point)
+        session = Session(runtime.session, process.name, bytes(content), machine.holds())
         session.live = bytearray(content)
         self.sessions[session.number] = session
         machine.point, machine.synced_at = (session.number, 0), None

@@ -27,7 +27,8 @@ class Machine:
         self.disk_faults: dict[str, float] = {}
         # what is known of it, for the checks
         self.follower = Follower()
-        self.point: Point | None = None  # whose content it has, when it is a target
+        self.point: Point | None = None  # whose content it has
+        self.becoming: Point | None = None  # whose it has if its resync ended unseen
         self.reached: dict[int, int] = {}  # session -> newest seq seen applied
         self.joined = (0, 0)
         self.tainted: tuple[int, int] = (-1, -1)  # a local write failed at its source during this joining
@@ -36,6 +37,12 @@ class Machine:
         self.power_lost = False  # since its last joining
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
         self.late = False  # its loop has just been stuck
+
+    def holds(self) -> Point | None:
+        """Whose content it has; None for a mixture, or its own."""
+        if self.point is None and self.disk.metadata().store_state == "Consistent":
+            return self.becoming
+        return self.point
 
     def loop_delay(self) -> float:
         """Seconds until a loop that was woken runs."""

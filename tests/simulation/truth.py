@@ -26,6 +26,7 @@ class Session:
     live: bytearray = field(default_factory=bytearray)
     marks: list[bytes] = field(default_factory=list)  # the content after every ``_MARK`` records
     unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
+    relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second
 
     def add(self, seq: int, op: int, length: int, offset: int, data: bytes, content: bytearray) -> None:
         """A record is in the source's store, whose content is now ``content``."""
@@ -38,6 +39,10 @@ class Session:
         self.ops.append((op, length, offset, data))
         if seq % _MARK == 0:
             self.marks.append(bytes(self.live))
+
+    def wrote(self, seq: int) -> bool:
+        """Whether any of the records up to ``seq`` changed data."""
+        return any(length or op == GARBAGE for op, length, _, _ in self.ops[:seq])
 
     def image(self, seq: int) -> bytearray:
         """The content after record ``seq``."""
@@ -88,6 +93,10 @@ class Follower:
         self._session: Session | None = None
         self._seq = 0
         self._image = bytearray()
+
+    def wrote(self, seq: int) -> bool:
+        """Whether any of the records up to ``seq`` changed data."""
+        return any(length or op == GARBAGE for op, length, _, _ in self.ops[:seq])
 
     def image(self, session: Session, seq: int) -> bytearray:
         """The content after record ``seq`` of ``session``."""
