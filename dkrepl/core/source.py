@@ -16,12 +16,10 @@ R7 by ``decide`` and by minting a generation before the first answer that a lost
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace as replaced
 
-import msgspec
-
-from dkrepl.core import frames
+from dkrepl.core import frames, peer_records
 from dkrepl.core.actions import Action, Commit, Event, NewGeneration, Publish, Send
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
@@ -41,17 +39,16 @@ from dkrepl.core.messages import (
     Trouble,
     Welcome,
 )
-from dkrepl.core.metadata import NodeMetadata, PeerRecord
-from dkrepl.core.resync import ZERO_EXTENTS, RateLimit, Resync
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.resync import RateLimit, Resync
+from dkrepl.core.resync_feed import ResyncFeed
 from dkrepl.core.stream import Stream
 from dkrepl.core.target_view import TargetState, TargetView
 
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
-_GENERATIONS = 100  # that one target may have recorded and not yet confirmed
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
-_ACTIVATE_AHEAD = 16  # extents made active at once for a resync
 
 
 class Source:
@@ -69,7 +66,7 @@ class Source:
     ) -> None:
         self.description = description
         self.node = node
-        self.metadata = _all_may_know(metadata)
+        self.metadata = peer_records.all_may_know(metadata)
         self.intent = intent
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
@@ -98,6 +95,7 @@ class Source:
             if record is not None and record.paused:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
+        self.feed = ResyncFeed(description, self.stream, intent)
         self.lag = LagClock()
         self._mint_needed = True
         self._commits = 0
@@ -194,7 +192,9 @@ class Source:
             self._resync_confirmed(view, resync, ack.resync_durable, now)
         if view.generation_seq and ack.durable >= view.generation_seq:
             view.generation_seq = 0
-            self._remember(view, generations=(self.generation,))  # what it recorded before is gone there
+            # What it recorded before is gone there.
+            self.metadata = peer_records.remembered(self.metadata, view.name, generations=(self.generation,))
+            self._end_hold()
         if self.stream.confirmed > oldest:
             self.stream.log.trim(self.stream.confirmed)
 
@@ -238,15 +238,15 @@ class Source:
         if decision.action == "Full":
             # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
             view.bitmap.fill(1)
-        record = self.metadata.peers.get(peer, PeerRecord())
+        record = peer_records.record_of(self.metadata, peer)
         view.join = max(view.join, record.offered, hello.join) + 1
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
         if hello.join >= record.join:  # else it is a late one, and says nothing of what was recorded since
-            self._remember(view, generations=(hello.generation,))
-        self._remember(view, join=hello.join, offered=view.join)
-        self._may_record(view, self.metadata.generation)
+            self.metadata = peer_records.remembered(self.metadata, view.name, generations=(hello.generation,))
+        self.metadata = peer_records.remembered(self.metadata, view.name, join=hello.join, offered=view.join)
+        self.metadata = peer_records.may_know(self.metadata, view.name, self.metadata.generation)
         self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
@@ -275,7 +275,7 @@ class Source:
             return
         view.probe_wait = 0.0
         # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
-        self._remember(view, join=view.join)
+        self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join)
         self._go_on_after(view, Commit(0, metadata=self.metadata))
 
     def _go_on_after(self, view: TargetView, commit: Commit) -> None:
@@ -294,52 +294,6 @@ class Source:
 
     # --- resync --------------------------------------------------------------------------------------
 
-    def next_resync(self, now: float, skip: Container[str] = ()) -> tuple[TargetView, int, int] | None:
-        """Return (target, first, end): stale blocks to copy next, or None. Their extents are active (R1).
-
-        Targets take turns; those named in ``skip`` are left out.
-        """
-        for view in self.stream.members:
-            resync = view.resync
-            if resync is None or resync.finishing or view.name in skip or view.rate_limit.delay(now):
-                continue
-            found = resync.next_run()
-            if found is None:
-                continue
-            first, end = found
-            per = self.description.extent // self.description.block
-            low = first // per
-            if low not in self.intent.active:
-                self._activate_for(resync, first // per)
-                continue
-            high = low + 1
-            while high * per < end and high in self.intent.active and high - low < ZERO_EXTENTS:
-                high += 1
-            self.stream.members = (*(m for m in self.stream.members if m is not view), view)  # in turn
-            return view, first, min(end, high * per)
-        return None
-
-    def pin(self, first: int, end: int) -> None:
-        """Keep the extents of blocks ``first`` to ``end`` - 1 active, which they are, until ``unpin`` of the same."""
-        per = self.description.extent // self.description.block
-        self.intent.pin(first // per, (end - 1) // per + 1)
-
-    def unpin(self, first: int, end: int) -> None:
-        """Undo one ``pin``."""
-        per = self.description.extent // self.description.block
-        self.intent.unpin(first // per, (end - 1) // per + 1)
-
-    def resync_sent(self, view: TargetView, first: int, end: int, data_bytes: int) -> int:
-        """Blocks ``first`` to ``end`` - 1 are published to ``view`` at this place of the stream; return the rseq.
-
-        Rule R3: the caller has read them after the last write and publishes them before the next.
-        """
-        assert view.resync is not None
-        self.pin(first, end)
-        view.rate_limit.spend(data_bytes)
-        view.resent_bytes += data_bytes
-        return view.resync.sent(first, end, data_bytes)
-
     def resync_step_done(self, view: TargetView) -> None:
         """Ends the resync of ``view`` with a mark if nothing is left; to be called after the last message."""
         if view.in_stream:
@@ -351,29 +305,19 @@ class Source:
         view.retry = _RETRY_LAST
         self._detach(view, "Behind", "SourceStoreError", why, now)
 
-    def _activate_for(self, resync: Resync, extent: int) -> None:
-        per = self.description.extent // self.description.block
-        wanted = extent
-        for _ in range(_ACTIVATE_AHEAD):
-            self.intent.want(wanted, wanted + 1)
-            block = resync.stale.find(1, (wanted + 1) * per)
-            if block < 0:
-                return
-            wanted = block // per
-
     def _finish_if_all_sent(self, view: TargetView) -> None:
         resync = view.resync
         if resync is not None and resync.all_sent and not resync.finishing:
             resync.rseq += 1
             resync.finishing = resync.rseq
             generation = int(self.generation or "0", 16)
-            self._may_record(view, self.generation)
+            self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
             self.actions.append(Publish(view.name, frames.SYNCED, resync.rseq, 0, generation))
 
     def _resync_confirmed(self, view: TargetView, resync: Resync, durable: int, now: float) -> None:
         freed = view.advance_resync(durable, self.stream.log)
         for first, end in freed:
-            self.unpin(first, end)
+            self.feed.unpin(first, end)
         if freed:
             view.applied_at = view.durable_at = now
         if resync.finishing and durable >= resync.finishing:
@@ -457,28 +401,29 @@ class Source:
 
     def _mint(self) -> None:
         """Begin a new generation; it counts once it is durable."""
-        generation = self._identity()
-        members = {view.name for view in self.stream.members}
-        peers = {
-            name: msgspec.structs.replace(record, generations=(*record.generations, generation))
-            if name in members
-            else record
-            for name, record in self.metadata.peers.items()
-        }
-        self.metadata = msgspec.structs.replace(self.metadata.minted(generation), peers=peers, store_state="Consistent")
+        members = [view.name for view in self.stream.members]
+        self.metadata = peer_records.minted(self.metadata, self._identity(), members)
         self._minting = self._commit(Commit(0, metadata=self.metadata))
 
     def _minted(self) -> None:
         previous, self.generation = self.generation, self.metadata.generation
         self._mint_needed = False
-        self.stream.hold = False
         self._event("generation_minted", generation=self.generation, previous=previous)
         if self.stream.members:
             seq = self.stream.control_record()
             for view in self.stream.members:
                 view.generation_seq = seq
-                self._may_record(view, self.generation)
+                self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
             self.actions.append(NewGeneration(seq, self.generation))
+        self._end_hold()
+
+    def _end_hold(self) -> None:
+        """Let answers go, once whoever's word they rest on remembers that another is without (R7).
+
+        A sync target that has a held write, but not the generation, could be overwritten by one that lacks the write.
+        """
+        unknowing = any(view.generation_seq and view.mode == "sync" for view in self.stream.members)
+        self.stream.hold = self.stream.hold and (self._mint_needed or unknowing)
 
     def _commit(self, commit: Commit) -> int:
         self._commits += 1
@@ -515,7 +460,7 @@ class Source:
         if view.in_stream:
             if view.resync is not None:
                 for run in view.resync.on_way:
-                    self.unpin(run.first, run.end)
+                    self.feed.unpin(run.first, run.end)
             view.resync = None
             view.dropped_at = now if view.dropped_at is None else view.dropped_at
             view.in_sync_at = None
@@ -523,7 +468,7 @@ class Source:
             self.stream.leave(view)
             # R7: from the next answer on, the data has a past that this target does not know.
             self._mint_needed = True
-            self.stream.hold = self.stream.waiting
+            self.stream.hold = True
         else:
             self._state(view, state, reason)
 
@@ -539,7 +484,7 @@ class Source:
     def pause(self, name: str, now: float) -> None:
         """Keep a target out of the stream until ``resume``; remembered across restarts."""
         view = self.views[name]
-        self._remember(view, paused=True)
+        self.metadata = peer_records.remembered(self.metadata, view.name, paused=True)
         self._commit(Commit(0, metadata=self.metadata))
         if view.state != "Paused":
             self._send(name, Detach(view.join, "Paused", "paused at the source", 1.0))
@@ -548,7 +493,7 @@ class Source:
     def resume(self, name: str, now: float) -> None:
         """Let a paused target join again."""
         view = self.views[name]
-        self._remember(view, paused=False)
+        self.metadata = peer_records.remembered(self.metadata, view.name, paused=False)
         self._commit(Commit(0, metadata=self.metadata))
         if view.state == "Paused":
             self._leave(view, "Disconnected", "resumed; waiting for it", now)
@@ -561,28 +506,6 @@ class Source:
         view.retry = 0.0
         if view.state not in ("Disconnected", "Paused"):
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
-
-    def _may_record(self, view: TargetView, generation: str) -> None:
-        """``view`` may record it from now on, and later be the only one that remembers it (R7)."""
-        first, *others = dict.fromkeys((*self.metadata.peers.get(view.name, PeerRecord()).generations, generation))
-        self._remember(view, generations=(first, *others[-_GENERATIONS:]))
-
-    def _remember(
-        self,
-        view: TargetView,
-        join: int | None = None,
-        offered: int | None = None,
-        generations: tuple[str, ...] | None = None,
-        paused: bool | None = None,
-    ) -> None:
-        record = self.metadata.peers.get(view.name, PeerRecord())
-        record = PeerRecord(
-            record.join if join is None else join,
-            record.offered if offered is None else offered,
-            record.generations if generations is None else generations,
-            record.paused if paused is None else paused,
-        )
-        self.metadata = msgspec.structs.replace(self.metadata, peers=self.metadata.peers | {view.name: record})
 
     def _alive(self, view: TargetView, now: float) -> Alive:
         resync = view.resync
@@ -609,14 +532,3 @@ class Source:
 
     def _event(self, name: str, level: str = "info", **fields: object) -> None:
         self.actions.append(Event(name, level, fields))
-
-
-def _all_may_know(metadata: NodeMetadata) -> NodeMetadata:
-    """Return the record as after a start: any target may have been told of the generation just before."""
-    peers = {
-        name: msgspec.structs.replace(
-            record, generations=tuple(dict.fromkeys((*record.generations, metadata.generation)))
-        )
-        for name, record in metadata.peers.items()
-    }
-    return msgspec.structs.replace(metadata, peers=peers)

@@ -48,7 +48,7 @@ class ResyncPump:
     def step(self, busy: bool) -> bool:
         """Publish what comes next; returns whether there is more to do at once."""
         for _ in range(_BUSY_MESSAGES if busy else _IDLE_MESSAGES):
-            found = self._source.next_resync(time.monotonic(), self._cold)
+            found = self._source.feed.next(time.monotonic(), self._cold)
             if found is None:
                 return False
             self._copy(*found)
@@ -77,13 +77,13 @@ class ResyncPump:
         stream, resync = self._source.stream, view.resync
         watch = Watch(first, end)
         stream.watches.append(watch)
-        self._source.pin(first, end)  # a commit during the read must not let the extents go
+        self._source.feed.pin(first, end)  # a commit during the read must not let the extents go
         self._cold.add(view.name)
 
         def done(data: bytes | None, error: DkreplError | None) -> None:
             stream.watches.remove(watch)
             self._cold.discard(view.name)
-            self._source.unpin(first, end)
+            self._source.feed.unpin(first, end)
             if view.resync is not resync or resync is None:
                 return  # it left the stream meanwhile
             if data is None:
@@ -104,13 +104,13 @@ class ResyncPump:
         if data == _ZEROS[:length]:
             self._send_zeros(view, first, end)
             return
-        rseq = self._source.resync_sent(view, first, end, length)
+        rseq = self._source.feed.sent(view, first, end, length)
         record = pack_record(frames.WRITE, length, first * self._block)
         self._publisher.single(frames.RESYNC, view.group, view.bit, view.join, rseq, record, memoryview(data))
         self._source.resync_step_done(view)
 
     def _send_zeros(self, view: TargetView, first: int, end: int) -> None:
-        rseq = self._source.resync_sent(view, first, end, 0)
+        rseq = self._source.feed.sent(view, first, end, 0)
         length = min(end * self._block, self._size) - first * self._block
         record = pack_record(frames.DISCARD, length, first * self._block)
         self._publisher.single(frames.RESYNC, view.group, view.bit, view.join, rseq, record)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import intent_log, metadata, resync, source, stream, target_view, write_log
+from dkrepl.core import intent_log, metadata, resync, resync_feed, source, stream, target_view, write_log
 from dkrepl.daemon import intent, publisher, requests, resync_pump, source_runtime, target_runtime
 from tests.simulation import files, process, sockets
 from tests.simulation.device import Device
@@ -72,7 +72,8 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(publisher, COPY_BELOW=sockets.COPY_BELOW, _MOST_RECORDS=3)
     put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)
     put(resync, WINDOW=300, WINDOW_RUNS=4)
-    put(source, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2, _RETRY_LAST=4.0)
+    put(resync_feed, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2)
+    put(source, _RETRY_LAST=4.0)
     put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4)
     put(target_view, DURABLE_LIMIT=CAPACITY // 2)
     put(stream, LOG_LIMIT=CAPACITY - 100)
