@@ -102,8 +102,9 @@ class Device:
 
     def leave(self, drained: bool) -> None:
         """Leave the device to a successor; ``drained``: every request that was taken is answered."""
-        if drained and fd_store.keep(_DRAINED, self.session.fd):
+        if drained:
             fd_store.forget(_SERVED)
+            fd_store.keep(_DRAINED, self.session.fd)
         self.session.mountpoint = None  # so that closing the session does not unmount
         self.session.close()
 
