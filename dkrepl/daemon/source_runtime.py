@@ -130,7 +130,7 @@ class SourceRuntime:
         if any(view.resync is not None for view in source.stream.members):
             more = self._pump.step(self._fuse_busy)
         self._fuse_busy = False
-        if source.intent.wanted or source.stream.hold:
+        if source.intent.wanted or (source.stream.hold and source.stream.waiting):
             source.plan(time.monotonic())
         if source.actions:
             self._perform()

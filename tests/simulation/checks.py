@@ -53,7 +53,9 @@ class Checks:
             if resync is not None and (resync.bytes_on_way > 600 or len(resync.on_way) > 5):
                 raise RuleBroken("R5", f"{resync.bytes_on_way} bytes of resync are on the way to {view.name}")
             if self._world.now - view.heard > PEER_TIMEOUT + 0.6 * process.machine.slow and not process.machine.late:
-                raise RuleBroken("R10", f"{view.name} is {view.state} but was not heard for {self._world.now - view.heard:.2f} s")
+                raise RuleBroken(
+                    "R10", f"{view.name} is {view.state} but was not heard for {self._world.now - view.heard:.2f} s"
+                )
             if view.state == "InSync" and self._world.chance(0.2):
                 self._in_sync(view, self._cluster.sessions[source.session])
         if self._world.chance(0.1):
@@ -77,9 +79,7 @@ class Checks:
         """R1 and R2: where a copy differs, or would after a power loss of the target, the bitmap says so."""
         source, machine = process.runtime.source, process.machine
         for name, view in source.views.items():
-            found = unnamed(
-                machine.disk.store.cache, view.bitmap, source.metadata, self._cluster.machines[name].disk
-            )
+            found = unnamed(machine.disk.store.cache, view.bitmap, source.metadata, self._cluster.machines[name].disk)
             if found:
                 raise RuleBroken(rule, f"{name}'s bitmap does not name {found}, at {process.name}")
 
@@ -99,9 +99,9 @@ class Checks:
         applied = machine.reached[session.number] = target.applied
         if target.state == "Resyncing":
             machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
-        if target.resync_applied and target.state == "Resyncing" and not target.barrier:
-            if machine.disk.durable_metadata().store_state != "Inconsistent":
-                raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
+        copying = target.resync_applied and target.state == "Resyncing" and not target.barrier
+        if copying and machine.disk.durable_metadata().store_state != "Inconsistent":
+            raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
         if target.state == "InSync" and machine.tainted != joined:
             if machine.synced_at is None:
                 machine.synced_at = process.runtime.durable_seq
@@ -118,7 +118,9 @@ class Checks:
         blocks = [
             at // BLOCK for at in range(0, len(content), BLOCK) if expected[at : at + BLOCK] != content[at : at + BLOCK]
         ]
-        raise RuleBroken("R3", f"{machine.name} applied {applied} of {session.node}'s stream; blocks {blocks} are not of then")
+        raise RuleBroken(
+            "R3", f"{machine.name} applied {applied} of {session.node}'s stream; blocks {blocks} are not of then"
+        )
 
     # --- answers -------------------------------------------------------------------------------------
 
@@ -235,14 +237,16 @@ class Checks:
         if point is None or machine.power_lost or machine.tainted == machine.joined:
             return
         session = self._cluster.sessions[point[0]]
-        if session.node != machine.name and session.image(point[1]) != machine.disk.store.cache:
-            raise RuleBroken("R6", f"{machine.name} calls its copy consistent, and it is {session.node}'s of no moment")
+        lacks = session.covers(point[1], machine.disk.store.cache) if session.node != machine.name else ""
+        if lacks:
+            raise RuleBroken("R6", f"{machine.name} calls its copy of {session.node} consistent: {lacks}")
 
     def event(self, process: Process, name: str, fields: dict[str, Any]) -> None:
         """R8: nothing is copied as a whole without a cause."""
         cluster = self._cluster
         if cluster.roles_changed or "frames repeated" in self._world.counters:
-            return  # a new source knows of no joining; a repeated Hello or confirmation costs more copying; no real connection repeats one
+            # A new source knows of no joining; a repeated Hello or confirmation costs more copying.
+            return
         if name == "bitmap_damaged" and not process.machine.excused:
             _, before, _ = self._bits_before.get(process.name, ("", {}, set()))
             bits = int.from_bytes(before.get(fields["target"], b""), "little")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from dkrepl.core import metadata
-from dkrepl.core.frames import RECORD_BYTES, _RECORD
+from dkrepl.core.frames import _RECORD, RECORD_BYTES
 from dkrepl.core.metadata import NodeMetadata
 from tests.simulation.checks import Checks
 from tests.simulation.device import Application
@@ -19,7 +19,7 @@ from tests.simulation.settings import Settings, draw
 from tests.simulation.truth import Session
 from tests.simulation.world import World
 
-assert RECORD_BYTES == _RECORD.size
+assert _RECORD.size == RECORD_BYTES
 
 
 class Cluster:

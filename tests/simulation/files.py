@@ -132,9 +132,7 @@ class BitmapFile:
         self.created = target not in bitmaps
         if self.created:
             process.io("bitmap create")
-            bitmaps[target] = BitmapImage(
-                IntentBitmap.bits_bytes(blocks, per), IntentBitmap.seals_bytes(blocks, per)
-            )
+            bitmaps[target] = BitmapImage(IntentBitmap.bits_bytes(blocks, per), IntentBitmap.seals_bytes(blocks, per))
         self._image = image = bitmaps[target]
         self.bitmap = IntentBitmap(memoryview(image.bits.cache), memoryview(image.seals.cache), blocks, per)
 

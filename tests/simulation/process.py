@@ -68,7 +68,9 @@ class Workers:
         if self._running[kind] < _THREADS[kind] and self._waiting.get(kind):
             self._running[kind] += 1
             work, done = self._waiting[kind].popleft()
-            process.world.after(process.machine.work_delay(), lambda: process.guarded(lambda: self._do(kind, work, done)))
+            process.world.after(
+                process.machine.work_delay(), lambda: process.guarded(lambda: self._do(kind, work, done))
+            )
 
     def _do(self, kind: str, work: Callable[[], Any], done: Callable[..., None]) -> None:
         process = self._process
@@ -137,9 +139,7 @@ class Process:
         cluster = machine.cluster
         cluster.starting = self
         node = cluster.description.node(self.name)
-        self.runtime = kind(
-            Paths(self), cluster.description, node, record, Store(self), self.reactor, Events(self)
-        )
+        self.runtime = kind(Paths(self), cluster.description, node, record, Store(self), self.reactor, Events(self))
         self.runtime.start(threading.Event())
         self.world.note(self.name, f"starts as {record.role}")
         cluster.started(self)
@@ -238,7 +238,6 @@ class Process:
         try:
             work()
         except Died as death:
-            assert not death.process.alive
             if death.process is not self:
                 raise
 

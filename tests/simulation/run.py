@@ -38,8 +38,10 @@ def main() -> int:
                 if not options.keep_going:
                     break
     took = time.perf_counter() - begun
-    print(f"{done} seeds from {options.start}, {failed} failed; {done / took:.1f} seeds/s, {events / done:.0f} events a seed")
-    print("  " + ", ".join(f"{count} {what}" for what, count in sorted(counters.items()) if not what.startswith("event ")))
+    speed = f"{done / took:.1f} seeds/s, {events / done:.0f} events a seed"
+    print(f"{done} seeds from {options.start}, {failed} failed; {speed}")
+    shown = [f"{count} {what}" for what, count in sorted(counters.items()) if not what.startswith("event ")]
+    print("  " + ", ".join(shown))
     return 1 if failed else 0
 
 

@@ -115,7 +115,12 @@ class Dealer:
             return
         sockets: SourceSockets = server.sockets  # type: ignore[attr-defined]
         connection = self._connection = Connection(
-            switch, process, server, self._arrived, lambda frame, _: sockets.arrived(self._identity, frame[0]), self._reset
+            switch,
+            process,
+            server,
+            self._arrived,
+            lambda frame, _: sockets.arrived(self._identity, frame[0]),
+            self._reset,
         )
         sockets.attach(self._identity, connection)
 

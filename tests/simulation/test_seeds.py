@@ -14,7 +14,8 @@ PART = 25
 def _hold(seeds: range | tuple[int, ...]) -> None:
     failed: list[Result] = [result for result in map(simulate, seeds) if result.failure is not None]
     report = "\n".join(
-        f"seed {result.seed}: {result.failure}\n" + "\n".join(f"    {line}" for line in result.trace[-30:])
+        f"seed {result.seed}: {result.failure}\n"
+        + "\n".join(f"    {line}" for line in result.trace[-30:])
         + f"\n  again: make simulate SEEDS=1 START={result.seed}"
         for result in failed[:2]
     )

@@ -1,0 +1,98 @@
+"""The intent bitmap: bits, seals, and what damage to them looks like (R9)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dkrepl.core.bitmap import IntentBitmap
+
+BLOCKS, PER = 100, 16  # the last extent has 4 blocks
+
+
+def memories() -> tuple[bytearray, bytearray]:
+    return bytearray(IntentBitmap.bits_bytes(BLOCKS, PER)), bytearray(IntentBitmap.seals_bytes(BLOCKS, PER))
+
+
+def fresh() -> tuple[IntentBitmap, bytearray, bytearray]:
+    bits, seals = memories()
+    bitmap = IntentBitmap(bits, seals, BLOCKS, PER)
+    bitmap.fill(0)
+    return bitmap, bits, seals
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, BLOCKS), st.integers(0, BLOCKS)), max_size=20))
+def test_it_says_what_was_marked_and_not_cleared(steps: list[tuple[bool, int, int]]) -> None:
+    bitmap, _, _ = fresh()
+    expected: set[int] = set()
+    for mark, one, other in steps:
+        first, end = sorted((one, other))
+        if mark:
+            bitmap.mark(first, end)
+            expected |= set(range(first, end))
+        else:
+            bitmap.clear(first, end)
+            expected -= set(range(first, end))
+    found = [block for first, end in bitmap.runs() for block in range(first, end)]
+    assert found == sorted(expected)
+    assert bitmap.count() == len(expected)
+    assert bitmap.any() == bool(expected)
+
+
+def test_the_bits_are_in_the_memory_given() -> None:
+    bitmap, bits, _ = fresh()
+    bitmap.mark(9, 10)
+    assert bits[1] == 0b10
+    assert IntentBitmap(bits, memories()[1], BLOCKS, PER).count() == 1
+
+
+@given(st.sets(st.integers(0, 6)), st.integers(0, BLOCKS - 1))
+def test_a_flipped_bit_is_found_in_every_extent_but_the_active_ones(active: set[int], block: int) -> None:
+    bitmap, bits, _ = fresh()
+    bits[block // 8] ^= 1 << block % 8
+    damaged = bitmap.damaged(active)
+    assert damaged == ([] if block // PER in active else [block // PER])
+
+
+def test_a_flipped_bit_of_a_seal_is_found() -> None:
+    bitmap, _, seals = fresh()
+    seals[5] ^= 4
+    assert bitmap.damaged(()) == [1]
+
+
+def test_memory_of_zeros_or_of_a_neighbour_passes_no_check() -> None:
+    bits, seals = memories()
+    assert IntentBitmap(bits, seals, BLOCKS, PER).damaged(()) == list(range(7))
+    bitmap, bits, seals = fresh()
+    bitmap.mark(0, PER)
+    bitmap.seal([0])
+    bits[2:4], seals[4:8] = bits[0:2], seals[0:4]
+    assert bitmap.damaged(()) == [1]
+
+
+def test_what_is_sealed_is_right_again() -> None:
+    bitmap, _, _ = fresh()
+    bitmap.mark(20, 21)
+    assert bitmap.damaged(()) == [1]
+    bitmap.seal([1])
+    assert bitmap.damaged(()) == []
+
+
+def test_no_block_lies_behind_the_last() -> None:
+    bitmap, bits, _ = fresh()
+    bitmap.fill(1)
+    assert bitmap.count() == BLOCKS
+    bitmap.fill(0)
+    bits[-1] = 0x80  # damage in an active extent, whose bits are set anew
+    bitmap.mark_extents([6])
+    assert list(bitmap.runs()) == [(96, 100)]
+
+
+@given(st.binary(min_size=14, max_size=14), st.binary(min_size=28, max_size=28), st.sets(st.integers(0, 6)))
+def test_any_bytes_are_a_bitmap_that_says_which_extents_are_damaged(
+    bits: bytes, seals: bytes, active: set[int]
+) -> None:
+    bitmap = IntentBitmap(bytearray(bits), bytearray(seals), BLOCKS, PER)
+    assert set(bitmap.damaged(active)) <= set(range(7)) - active
+    bitmap.fill(1)
+    assert bitmap.damaged(()) == []
