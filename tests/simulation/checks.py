@@ -97,7 +97,7 @@ class Checks:
             machine.joined = joined
             machine.synced_at = None
         applied = machine.reached[session.number] = target.applied
-        if target.state == "Resyncing":
+        if target.state == "Resyncing" and not target.barrier:
             machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
         copying = target.resync_applied and target.state == "Resyncing" and not target.barrier
         if copying and machine.disk.durable_metadata().store_state != "Inconsistent":
