@@ -110,7 +110,8 @@ class Cluster:
         machine = process.machine
         machine.process = None
         self.switch.process_ended(process, quietly)
-        self.application.forget(process)
+        kept = not quietly and self.settings.kept and machine.disk.metadata().role == "source"
+        self.application.source_ended(process, kept)
 
     def after_round(self, process: Process) -> None:
         """A round of a process's loop is over: its state must keep every rule."""

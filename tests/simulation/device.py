@@ -27,8 +27,10 @@ class Device:
         self.session = self
         self.fd = Fd("device")
         self.link = "device"
-        self.taken_over = self.kept = False
-        self.pending: deque[Request] = deque()
+        self.kept = False
+        self.pending: deque[Request] = deque(process.cluster.application.taken_over(process))
+        self.taken_over = self.fd.waiting = bool(self.pending)
+        process.ready(self.fd)
         process.device = self  # type: ignore[attr-defined]
 
     # --- as Device -----------------------------------------------------------------------------------
@@ -79,8 +81,8 @@ class Asked:
     op: int
     at: float
     process: Process
-    offset: int
-    length: int
+    request: Request
+    original: Request
     seq: int = 0
 
 
@@ -101,9 +103,26 @@ class Application:
     def device_is_going(self) -> None:
         """A clean stop: nothing is asked any more, and nothing is on the way."""
 
-    def forget(self, process: Process) -> None:
-        """A source is gone: its requests are never answered."""
-        self.asked = {unique: asked for unique, asked in self.asked.items() if asked.process is not process}
+    def source_ended(self, process: Process, kept: bool) -> None:
+        """A source is gone: if the device is ``kept`` its successor is asked again, else nobody ever answers."""
+        if not kept:
+            self.source_is_no_more(process.name)
+
+    def source_is_no_more(self, name: str) -> None:
+        """A node is demoted: what was asked of its device fails."""
+        self.asked = {unique: asked for unique, asked in self.asked.items() if asked.process.name != name}
+
+    def taken_over(self, process: Process) -> list[Request]:
+        """What a source's predecessor has not answered, in any order."""
+        found = [asked for asked in self.asked.values() if asked.process.name == process.name]
+        for asked in found:
+            asked.process, asked.seq = process, 0
+            first = asked.original
+            asked.request = Request(first.op, first.unique, first.offset, first.length, first.data)
+        self._world.rng.shuffle(found)
+        if found:
+            self._world.count("requests asked again", len(found))
+        return [asked.request for asked in found]
 
     def _next(self) -> None:
         world, settings = self._world, self._cluster.settings
@@ -135,10 +154,12 @@ class Application:
                 bytes(SECTOR) if zeros else b"%08x%08x" % (self._unique, offset // SECTOR + n)
                 for n in range(length // SECTOR)
             )
-        self.asked[self._unique] = Asked(op, self._world.now, process, offset, length)
+        request = Request(op, self._unique, offset, length, data)
+        original = Request(op, self._unique, offset, length, data)  # the daemon changes the one that it is given
+        self.asked[self._unique] = Asked(op, self._world.now, process, request, original)
         self._world.note("app", f"{NAMES[op]} {offset}+{length} as {self._unique}")
         self._world.count("requests")
-        process.device.ask(Request(op, self._unique, offset, length, data))  # type: ignore[attr-defined]
+        process.device.ask(request)  # type: ignore[attr-defined]
 
     def answered(self, unique: int, code: int) -> None:
         """A request has its answer."""

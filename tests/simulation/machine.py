@@ -68,5 +68,6 @@ class Machine:
             process.end("loses its power" if kind == "power" else "is killed", kind == "power")
         self.cluster.checks.before_crash(self, kind)
         if kind == "power":
+            self.cluster.application.source_is_no_more(self.name)
             self.disk.lose_power(self.world.rng)
         self.world.count(f"{'power lost' if kind == 'power' else 'killed'}")

@@ -37,6 +37,7 @@ def demote(cluster: Cluster, machine: Machine) -> None:
     machine.crash("kill")
     cluster.world.note("admin", f"demote {machine.name}")
     cluster.edit(machine.name, role="target", peers={})
+    cluster.application.source_is_no_more(machine.name)
 
 
 def leave_one_source(cluster: Cluster) -> None:

@@ -29,6 +29,7 @@ class Settings:
     seconds: float  # of faults
     calm: float  # mean seconds between two faults
     roles: bool  # whether targets are promoted
+    kept: bool  # whether the device outlives its daemon
 
 
 def draw(rng: random.Random) -> Settings:
@@ -66,4 +67,5 @@ def draw(rng: random.Random) -> Settings:
         seconds=rng.choice((2.0, 6.0, 15.0)),
         calm=rng.choice((0.3, 1.0, 3.0)),
         roles=rng.random() < 0.3,
+        kept=rng.random() < 0.5,
     )
