@@ -197,6 +197,8 @@ class Target:
             self._heard = now
             if message.join == self.join or message.code in ("Paused", "NotJoined"):
                 self._leave("Paused" if message.code == "Paused" else "Behind", message.text, now, message.retry)
+            elif message.code == "Resync" and self.state == "Behind":
+                self._hello_at = now + message.retry  # the administrator need not wait for the end of a pause
             elif message.join == self._gave_up and self.state == "Behind":
                 # The answer to our Trouble: the pause grows while joining again does not help.
                 self._hello_at = max(self._hello_at, now + message.retry)
