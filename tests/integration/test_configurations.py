@@ -16,16 +16,16 @@ pytestmark = pytest.mark.root
 
 
 def test_more_extents_are_written_than_may_be_active_at_once(clusters: Clusters) -> None:
-    cluster = clusters.make(size=128 * MIB, block=4096, extent="32KiB")
-    run(*fio_command(cluster.device, "--bsrange=4k-512k", "--size=120m"))
+    cluster = clusters.make(size=64 * MIB, block=4096, extent="32KiB")  # 2048 extents, of which 1024 may be active
+    run(*fio_command(cluster.device, "--bsrange=4k-512k", "--size=60m"))
     run("blkdiscard", cluster.device)
-    run(*fio_command(cluster.device, "--bs=4k", "--size=128m", "--io_size=12m"))
+    run(*fio_command(cluster.device, "--bs=4k", "--size=64m", "--io_size=8m"))
     cluster.settle()
     cluster.assert_equal()
     status = cluster.source.status()
     assert status is not None
     assert status["active_extents"] <= 1024
-    writer = Writer(cluster.device, 0, 128 * MIB)
+    writer = Writer(cluster.device, 0, 64 * MIB)
     cluster.source.wait_until(lambda status: status and writer.count > 500, "the writer is under way")
     cluster.source.kill()
     writer.join()

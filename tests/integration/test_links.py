@@ -15,9 +15,10 @@ pytestmark = pytest.mark.root
 BLOCK = 64 << 10
 
 
-@pytest.fixture
-def linked(clusters: Clusters) -> Cluster:
-    return clusters.make(linked=True)
+@pytest.fixture(scope="module")
+def linked(module_clusters: Clusters) -> Cluster:
+    """Targets that reach the source through links; every test leaves these whole and the targets in sync."""
+    return module_clusters.make(linked=True, peer_timeout="1s")
 
 
 def _writing(cluster: Cluster) -> Writer:
@@ -33,6 +34,7 @@ def _goes_on(cluster: Cluster, writer: Writer) -> None:
 
 @pytest.mark.parametrize("name", ["beta", "gamma"])
 def test_a_cut_link_costs_the_blocks_written_meanwhile(linked: Cluster, name: str) -> None:
+    before = linked.seen(name)["resent_bytes"]
     writer = _writing(linked)
     linked.links[name].cut()
     linked.wait_state(name, "Disconnected", "Behind")
@@ -44,7 +46,7 @@ def test_a_cut_link_costs_the_blocks_written_meanwhile(linked: Cluster, name: st
     writer.stop()
     assert writer.error is None
     linked.settle()
-    assert linked.seen(name)["resent_bytes"] <= len(writer.blocks(BLOCK)) * BLOCK
+    assert 0 < linked.seen(name)["resent_bytes"] - before <= len(writer.blocks(BLOCK)) * BLOCK
     linked.assert_equal()
 
 
@@ -92,12 +94,17 @@ def test_damaged_frames_are_refused_and_never_applied(linked: Cluster, kind: str
 
     writer = _writing(linked)
     for link in linked.links.values():
+        link.damaged = 0
         link.damage = damage
     for link in linked.links.values():
-        linked.source.wait_until(lambda _, one=link: one.damaged >= 5, "frames are damaged")
+        linked.source.wait_until(lambda _, one=link: one.damaged >= 4, "frames are damaged")
         _goes_on(linked, writer)
     for link in linked.links.values():
         link.mend()
+    # The pauses between joinings that fail have grown; the administrator cuts them short.
+    for target in linked.targets:
+        linked.source.ask("resync", targets=[target.name])
+        linked.wait_in_sync(target.name, seconds=20)
     writer.stop()
     assert writer.error is None
     linked.settle()
