@@ -37,6 +37,13 @@ class NewGeneration:
 
 
 @dataclass(frozen=True)
+class FlushTargets:
+    """Publish a FLUSH record, with this seq, to every target in the stream."""
+
+    seq: int
+
+
+@dataclass(frozen=True)
 class Commit:
     """Make things durable, in this order: the store, the bitmaps, the active record, the metadata.
 
@@ -75,4 +82,4 @@ class Disconnect:
     peer: str
 
 
-Action = Send | Publish | NewGeneration | Commit | Event | Connect | Disconnect
+Action = Send | Publish | NewGeneration | FlushTargets | Commit | Event | Connect | Disconnect

@@ -26,6 +26,8 @@ class IntentLog:
         self.serial = serial
         self.active: dict[int, int] = dict.fromkeys(active, 0)  # extent -> seq of its newest write
         self.wanted: set[int] = set()
+        self.short = 0  # extents that writes wait for and for which the last plan had no room
+        self._urgent: set[int] = set()  # those of ``wanted`` that writes wait for
         self._pinned: Counter[int] = Counter()
         self._committing: frozenset[int] | None = None
         self._leaving: frozenset[int] = frozenset()  # extents that the commit on its way leaves out
@@ -43,10 +45,15 @@ class IntentLog:
         return all(extent in active for extent in range(first, end))
 
     def want(self, first: int, end: int) -> None:
-        """Ask that extents ``first`` to ``end`` - 1 be active after the next commit."""
+        """Ask that extents ``first`` to ``end`` - 1 be active after the next commit, for a write waits for them."""
+        self._urgent.update(range(first, end))
         self.wanted.update(range(first, end))
         if first and first - 1 in self.active:
             self.wanted.update(range(end, min(end + AHEAD, self.extents)))
+
+    def want_later(self, extent: int) -> None:
+        """Ask that an extent be active when no write wants the room."""
+        self.wanted.add(extent)
 
     def pin(self, first: int, end: int) -> None:
         """Keep extents active while resync blocks of theirs are on the way."""
@@ -72,7 +79,11 @@ class IntentLog:
             return None
         leaving = self._choose_leaving(confirmed, now, everything)
         room = LIMIT - (len(self.active) - len(leaving)) - len(self._doubtful)
-        arriving = sorted(self.wanted.difference(self.active, self._doubtful))[: max(room, 0)]
+        self._urgent.difference_update(self.active, self._doubtful)
+        needed = sorted(self._urgent)
+        self.short = max(0, len(needed) - max(room, 0))
+        needed += sorted(self.wanted.difference(self.active, self._doubtful, self._urgent))
+        arriving = needed[: max(room, 0)]
         arriving += self._doubtful
         if not leaving and not arriving:
             self.wanted.difference_update(self.active)
@@ -82,6 +93,7 @@ class IntentLog:
             self._idle.pop(extent, None)
         self._committing, self._leaving = frozenset(arriving), frozenset(leaving)
         self.wanted.clear()
+        self._urgent.clear()
         self.serial += 1
         return frozenset(self.active) | self._committing, frozenset(leaving)
 

@@ -72,7 +72,7 @@ class ResyncFeed:
     def _activate_for(self, resync: Resync, extent: int) -> None:
         wanted = extent
         for _ in range(_ACTIVATE_AHEAD):
-            self._intent.want(wanted, wanted + 1)
+            self._intent.want_later(wanted)
             block = resync.stale.find(1, (wanted + 1) * self._per)
             if block < 0:
                 return

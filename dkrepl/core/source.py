@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace as replaced
 
 from dkrepl.core import frames, peer_records
-from dkrepl.core.actions import Action, Commit, Event, NewGeneration, Publish, Send
+from dkrepl.core.actions import Action, Commit, Event, FlushTargets, NewGeneration, Publish, Send
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import decide
@@ -48,6 +48,7 @@ from dkrepl.core.target_view import TargetState, TargetView
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
+_PATIENCE = 0.2  # seconds that a write waits, because of targets that may not delay it, for room in the intent log
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
 
 
@@ -105,6 +106,7 @@ class Source:
         self._timeout = description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
+        self._flush_asked: tuple[int, float] | None = None  # seq and time of a flush that is to make room
         self._stopping = False
 
     # --- the data path -------------------------------------------------------------------------------
@@ -362,6 +364,33 @@ class Source:
             for view in self.views.values():
                 view.bitmap.seal(leaving)
             self._intent_commit = self._commit(Commit(0, bool(leaving), bool(leaving), (self.intent.serial, active)))
+        if self.intent.short:
+            self._make_room(now)
+        else:
+            self._flush_asked = None
+
+    def _make_room(self, now: float) -> None:
+        """Writes wait for room in the intent log: have the targets flush what keeps extents active (R5).
+
+        One that may not delay the application, and does not confirm within ``_PATIENCE``, leaves the stream.
+        """
+        members = self.stream.members
+        if self._flush_asked is not None:
+            seq, asked_at = self._flush_asked
+            slow = [view for view in members if view.durable < seq]
+            if slow and now - asked_at <= _PATIENCE:
+                return
+            for view in slow:
+                if view.on_full == "bitmap" and view.mode != "sync":
+                    text = "it keeps the intent log full; it will catch up from the bitmap"
+                    self._detach(view, "Behind", "IntentLogFull", text, now)
+            if any(view in self.stream.members for view in slow):
+                return
+            self._flush_asked = None
+        elif members:
+            seq = self.stream.control_record()
+            self.actions.append(FlushTargets(seq))
+            self._flush_asked = (seq, now)
 
     def committed(self, number: int, now: float) -> None:
         """A commit is durable."""

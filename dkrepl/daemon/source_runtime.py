@@ -232,6 +232,9 @@ class SourceRuntime:
                 record = pack_record(frames.GENERATION, 0, int(action.generation, 16))
                 self.publisher.add(action.seq, record, None)
                 self.publisher.flush()
+            elif isinstance(action, act.FlushTargets):
+                self.publisher.add(action.seq, pack_record(frames.FLUSH, 0, 0), None)
+                self.publisher.flush()
             elif isinstance(action, act.Commit):
                 self._commit(action)
             elif isinstance(action, act.Event):

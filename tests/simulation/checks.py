@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dkrepl.core import active_record, frames
 from dkrepl.core.errors import MetadataError
+from dkrepl.io.fuse import WRITE
 from tests.simulation.copies import unnamed
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.machine import Machine
     from tests.simulation.process import Process
 
+UNDELAYED = 2.0  # seconds: commits, and the patience with a target that keeps the intent log full
 _BARRIERS = (frames.FLUSH, frames.GENERATION, GARBAGE)
 
 
@@ -148,6 +150,12 @@ class Checks:
                 raise RuleBroken("R4", f"write {asked.seq} is answered, and {name} has not applied it")
             if flush and (lacks := session.covers(asked.seq, machine.disk.store.durable)):
                 raise RuleBroken("R4", f"flush {asked.seq} is answered, and on {name} {lacks}")
+
+    def in_time(self, asked: Asked) -> None:
+        """R5: a write to targets that may not delay it is delayed by none, whatever they and the network do."""
+        took = self._world.now - asked.at
+        if self._cluster.settings.never_waits and asked.request.op == WRITE and took > UNDELAYED:
+            raise RuleBroken("R5", f"write {asked.seq} took {took:.2f} s, and no target may delay it")
 
     # --- crashes -------------------------------------------------------------------------------------
 

@@ -170,5 +170,6 @@ class Application:
         self._world.note("app", f"{unique} answered, code {code}, seq {asked.seq}")
         if code == 0:
             self._cluster.checks.answered(asked)
+            self._cluster.checks.in_time(asked)
         else:
             self._world.count("requests failed")

@@ -99,6 +99,8 @@ class Faults:
 
     def _machine(self) -> Machine:
         machines = list(self._cluster.machines.values())
+        if self._cluster.settings.never_waits:
+            return self._rng.choice(machines[1:])
         return machines[0] if self._rng.random() < 0.35 else self._rng.choice(machines)
 
     # --- processes and machines ----------------------------------------------------------------------

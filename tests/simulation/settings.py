@@ -29,6 +29,7 @@ class Settings:
     seconds: float  # of faults
     calm: float  # mean seconds between two faults
     roles: bool  # whether targets are promoted
+    never_waits: bool  # no target may delay the application, and the source itself is spared
     kept: bool  # whether the device outlives its daemon
 
 
@@ -66,6 +67,7 @@ def draw(rng: random.Random) -> Settings:
         pace=rng.choice((0.002, 0.01, 0.05) if asynchronous else (0.002, 0.01, 0.05, 0.2)),
         seconds=rng.choice((2.0, 6.0, 15.0)),
         calm=rng.choice((0.3, 1.0, 3.0)),
-        roles=rng.random() < 0.3,
+        roles=rng.random() < 0.3 and not never_waits,
+        never_waits=never_waits,
         kept=rng.random() < 0.5,
     )

@@ -108,6 +108,10 @@ def windows_have_no_limit(patch: Patch) -> None:
     patch.setattr(TargetView, "over", lambda self, seq, log: False)
 
 
+def a_slow_target_keeps_the_intent_log_full(patch: Patch) -> None:
+    patch.setattr(Source, "_make_room", lambda self, now: None)
+
+
 def a_resync_does_not_record_that_it_began(patch: Patch) -> None:
     right = Target._commit_then
 
@@ -201,6 +205,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R4", a_sync_write_does_not_wait),
     ("R4", a_flush_does_not_wait_for_targets),
     ("R5", windows_have_no_limit),
+    ("R5", a_slow_target_keeps_the_intent_log_full),
     ("R6", a_resync_does_not_record_that_it_began),
     ("R7", nobody_mints_a_generation),
     ("R7", whoever_comes_is_overwritten),
