@@ -14,6 +14,7 @@ LOCK_VENV := .cache/lock-venv
 # Seeds of the simulator: how many, and the first one.
 SEEDS ?= 500
 START ?= 1
+JOBS ?= $(shell nproc)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -73,11 +74,10 @@ unit: $(READY)  ## unit tests
 	$(BIN)/python -m pytest tests/unit
 
 simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
-	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START)
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
 
-simulation: $(READY)  ## the tests of the simulator, and its first 500 seeds
+simulation: $(READY)  ## the simulator's first 500 seeds, and broken copies of the logic that it must catch
 	$(BIN)/python -m pytest tests/simulation
-	$(MAKE) simulate
 
 integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root)
 	@$(BIN)/python -m demo.check root fuse loop

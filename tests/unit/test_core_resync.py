@@ -1,0 +1,89 @@
+"""A resync: what is sent and when it counts, progress that never falls, and the rate that it keeps."""
+
+from __future__ import annotations
+
+import pytest
+from bitarray import bitarray
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dkrepl.core import resync as module
+from dkrepl.core.resync import RateLimit, Resync
+
+BLOCK = 4096
+
+
+def of(blocks: set[int], size: int = 64) -> Resync:
+    stale = bitarray(size, "little")
+    for block in blocks:
+        stale[block] = 1
+    return Resync(stale, BLOCK, 0.0)
+
+
+@given(st.sets(st.integers(0, 63)), st.lists(st.integers(1, 5), min_size=1, max_size=10))
+def test_every_block_is_sent_once_and_counts_when_confirmed(blocks: set[int], steps: list[int]) -> None:
+    resync = of(blocks)
+    sent: list[int] = []
+    shown = [resync.percent()]
+    for step in steps * 64:
+        found = resync.next_run()
+        if found is not None:
+            first, end = found[0], min(found[1], found[0] + step)
+            resync.sent(first, end, (end - first) * BLOCK)
+            sent += range(first, end)
+        elif resync.on_way:
+            resync.confirmed(resync.on_way[0].rseq)
+        shown.append(resync.percent())
+        assert resync.bytes_on_way == sum(run.end - run.first for run in resync.on_way) * BLOCK
+        assert resync.unsynced.count() == len(blocks) - resync.done
+        if resync.all_sent and not resync.on_way:
+            break
+    assert sent == sorted(blocks)
+    assert shown == sorted(shown)
+    assert 0.0 <= shown[0] <= shown[-1] == 100.0
+
+
+def test_a_bounded_part_is_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOW_RUNS", 2)
+    resync = of({0, 2, 4})
+    for _ in range(2):
+        found = resync.next_run()
+        assert found is not None
+        resync.sent(*found, BLOCK)
+    assert resync.next_run() is None
+    assert not resync.all_sent
+    assert [(run.first, run.end) for run in resync.confirmed(1)] == [(0, 1)]
+    assert resync.next_run() == (4, 5)
+
+
+def test_it_is_full_if_every_block_is_to_be_copied() -> None:
+    assert of(set(range(64))).kind == "full"
+    assert of(set(range(63))).kind == "partial"
+
+
+def test_rate_and_time_left_are_shown_once_something_was_confirmed() -> None:
+    resync = of(set(range(10)))
+    assert resync.eta(1.0) is None
+    resync.sent(0, 5, 5 * BLOCK)
+    resync.confirmed(1)
+    assert resync.eta(2.0) == pytest.approx(5 * BLOCK / resync.rate(2.0))
+
+
+@given(st.integers(1, 10**9), st.lists(st.tuples(st.floats(0.0, 2.0), st.integers(0, 10**6)), max_size=40))
+def test_no_more_is_sent_than_the_rate_allows(rate: int, steps: list[tuple[float, int]]) -> None:
+    limit, now, spent, largest = RateLimit(rate), 0.0, 0, 0
+    for wait, size in steps:
+        now += wait
+        delay = limit.delay(now)
+        assert delay >= 0.0
+        if delay == 0.0:
+            limit.spend(size)
+            spent += size
+            largest = max(largest, size)
+    assert spent <= rate * now + max(rate / 2, 1.0) + largest + 1
+
+
+def test_without_a_limit_nothing_waits() -> None:
+    limit = RateLimit(0)
+    limit.spend(10**12)
+    assert limit.delay(0.0) == 0.0

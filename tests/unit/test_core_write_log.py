@@ -1,0 +1,78 @@
+"""Clearing bits (R2): only on durable confirmation, and not where a later write or a resync is outstanding."""
+
+from __future__ import annotations
+
+import pytest
+from bitarray import bitarray
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dkrepl.core import write_log
+from dkrepl.core.write_log import WriteLog
+
+BLOCKS = 200
+
+ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90)).map(lambda r: (r[0], min(BLOCKS, r[0] + r[1])))
+
+
+@given(
+    st.lists(st.one_of(ranges, st.just((0, 0))), max_size=30),
+    st.lists(st.integers(0, 30), max_size=6),
+    st.sets(st.integers(0, BLOCKS - 1), max_size=20),
+)
+def test_a_bit_is_cleared_when_its_newest_write_is_durable(
+    writes: list[tuple[int, int]], confirmations: list[int], kept: set[int]
+) -> None:
+    log, bits, keep = WriteLog(), bitarray(BLOCKS, "little"), bitarray(BLOCKS, "little")
+    for block in kept:
+        bits[block] = keep[block] = 1
+    newest: dict[int, int] = {}
+    for first, end in writes:
+        seq = log.append(first, end, 0)
+        bits[first:end] = 1
+        newest.update(dict.fromkeys(range(first, end), seq))
+    durable = 0
+    for upto in sorted(min(c, len(writes)) for c in confirmations):
+        log.clear_confirmed(bits, durable, upto, keep if kept else None)
+        log.trim(upto)
+        durable = upto
+        expected = {block for block, seq in newest.items() if seq > durable} | kept
+        assert {block for block in range(BLOCKS) if bits[block]} == expected
+
+
+def test_a_failed_write_is_never_confirmed() -> None:
+    log, bits = WriteLog(), bitarray(BLOCKS, "little")
+    log.append(3, 5, 0)
+    seq = log.append(4, 6, 0)
+    bits[3:6] = 1
+    log.forget(seq)
+    log.clear_confirmed(bits, 0, seq, None)
+    assert list(bits[3:7]) == [0, 0, 1, 0]
+
+
+def test_bytes_on_the_way_are_counted_between_any_two_seqs() -> None:
+    log = WriteLog()
+    for length in (10, 0, 30):
+        log.append(0, 1, length)
+    assert log.bytes_between(0, 3) == 40
+    assert log.bytes_between(1, 2) == 0
+    assert log.bytes_between(2, 3) == 30
+
+
+def test_it_is_bounded_and_says_so() -> None:
+    log = WriteLog()
+    for _ in range(write_log.CAPACITY - 1):
+        log.append(0, 1, 0)
+    with pytest.raises(OverflowError, match="full"):
+        log.append(0, 1, 0)
+    log.trim(1)
+    log.append(0, 1, 0)
+
+
+def test_what_everybody_has_is_forgotten() -> None:
+    log = WriteLog()
+    log.append(1, 2, 0)
+    log.append(10, 100, 0)
+    log.trim(2)
+    assert log.last == {}
+    assert not log.written_after(0, BLOCKS, 0)
