@@ -45,59 +45,59 @@ def _crash_under_load(cluster: Cluster, **options: int) -> Writer:
 
 @pytest.mark.parametrize("flush_every", [0, 5])
 def test_a_source_killed_under_load_sends_again_only_what_its_intent_log_names(
-    cluster: Cluster, flush_every: int
+    shared: Cluster, flush_every: int
 ) -> None:
-    writer = _crash_under_load(cluster, flush_every=flush_every)
+    writer = _crash_under_load(shared, flush_every=flush_every)
     # R4: the sync target has every acknowledged write, though the source is gone.
-    writer.assert_all_in(cluster.nodes["beta"].store)
+    writer.assert_all_in(shared.nodes["beta"].store)
 
-    cluster.source.start()
-    cluster.settle()
-    dirty = cluster.source.logged("intent_log_recovered")[-1]["dirty_blocks"]
+    shared.source.start()
+    shared.settle()
+    dirty = shared.source.logged("intent_log_recovered")[-1]["dirty_blocks"]
     touched = writer.blocks(BLOCK)
     for name in ("beta", "gamma"):
-        seen = cluster.seen(name)
+        seen = shared.seen(name)
         assert dirty[name] <= len(touched)
         assert seen["resent_bytes"] <= dirty[name] * BLOCK
-    assert not cluster.source.logged("bitmap_damaged")
-    cluster.assert_equal()
-    for node in cluster.nodes.values():
+    assert not shared.source.logged("bitmap_damaged")
+    shared.assert_equal()
+    for node in shared.nodes.values():
         writer.assert_all_in(node.store)
-    writer.assert_all_in(cluster.device)
+    writer.assert_all_in(shared.device)
 
 
-def test_a_source_killed_again_and_again_ends_equal(cluster: Cluster) -> None:
+def test_a_source_killed_again_and_again_ends_equal(shared: Cluster) -> None:
     for seed in range(1, 5):
-        writer = Writer(cluster.device, 0, 32 * MIB, seed=seed)
-        cluster.source.wait_until(lambda status, w=writer: status and w.count > 50, "the writer is under way")
-        cluster.source.kill()
+        writer = Writer(shared.device, 0, 32 * MIB, seed=seed)
+        shared.source.wait_until(lambda status, w=writer: status and w.count > 50, "the writer is under way")
+        shared.source.kill()
         writer.join()
-        cluster.source.start()
-        writer.assert_all_in(cluster.device)
+        shared.source.start()
+        writer.assert_all_in(shared.device)
         if seed % 2:
-            cluster.wait_in_sync()
-    cluster.settle()
-    cluster.assert_equal()
+            shared.wait_in_sync()
+    shared.settle()
+    shared.assert_equal()
 
 
-def test_after_a_power_loss_of_the_source_only_active_extents_are_sent_again(cluster: Cluster) -> None:
-    writer = _crash_under_load(cluster)
-    _lose_power(cluster.source)
+def test_after_a_power_loss_of_the_source_only_active_extents_are_sent_again(shared: Cluster) -> None:
+    writer = _crash_under_load(shared)
+    _lose_power(shared.source)
 
-    cluster.source.start()
-    cluster.settle()
-    event = cluster.source.logged("intent_log_recovered")[-1]
+    shared.source.start()
+    shared.settle()
+    event = shared.source.logged("intent_log_recovered")[-1]
     extent = 4 * MIB
     assert event["power_lost"] is True
     touched = writer.blocks(extent)
     # The prefill's extents are active still, for they age out lazily; nothing beyond them is.
-    assert len(touched) <= event["active_extents"] <= cluster.size // extent
+    assert len(touched) <= event["active_extents"] <= shared.size // extent
     for name in ("beta", "gamma"):
-        seen = cluster.seen(name)
+        seen = shared.seen(name)
         assert seen["last_resync"]["kind"] in ("partial", "full")
         assert 0 < seen["resent_bytes"] <= event["active_extents"] * extent
-    cluster.assert_equal()
-    writer.assert_all_in(cluster.device)
+    shared.assert_equal()
+    writer.assert_all_in(shared.device)
 
 
 def test_idle_extents_are_not_sent_again_after_a_power_loss(clusters: Clusters) -> None:
@@ -121,57 +121,57 @@ def test_idle_extents_are_not_sent_again_after_a_power_loss(clusters: Clusters) 
     cluster.assert_equal()
 
 
-def test_a_source_killed_while_idle_sends_nothing_again(cluster: Cluster) -> None:
-    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--size=8m", "--direct=1")
-    cluster.settle()
-    cluster.source.kill()
-    cluster.source.start()
-    cluster.settle()
-    assert [cluster.seen(name)["resent_bytes"] for name in ("beta", "gamma")] == [0, 0]
-    cluster.assert_equal()
+def test_a_source_killed_while_idle_sends_nothing_again(shared: Cluster) -> None:
+    run("fio", "--name=fill", f"--filename={shared.device}", "--rw=write", "--bs=1m", "--size=8m", "--direct=1")
+    shared.settle()
+    shared.source.kill()
+    shared.source.start()
+    shared.settle()
+    assert [shared.seen(name)["resent_bytes"] for name in ("beta", "gamma")] == [0, 0]
+    shared.assert_equal()
 
 
-def test_all_nodes_killed_at_once_return_equal(cluster: Cluster) -> None:
-    writer = Writer(cluster.device, 0, 16 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
-    for node in cluster.nodes.values():
+def test_all_nodes_killed_at_once_return_equal(shared: Cluster) -> None:
+    writer = Writer(shared.device, 0, 16 * MIB)
+    shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    for node in shared.nodes.values():
         node.process.kill()  # type: ignore[union-attr]
-    for node in cluster.nodes.values():
+    for node in shared.nodes.values():
         node.kill()
     writer.join()
-    for node in cluster.nodes.values():
+    for node in shared.nodes.values():
         node.start(ready=False)
-    cluster.settle()
-    cluster.assert_equal()
-    for node in cluster.nodes.values():
+    shared.settle()
+    shared.assert_equal()
+    for node in shared.nodes.values():
         writer.assert_all_in(node.store)
 
 
-def test_a_source_killed_while_a_target_is_away_still_knows_what_that_target_lacks(cluster: Cluster) -> None:
-    gamma = cluster.nodes["gamma"]
+def test_a_source_killed_while_a_target_is_away_still_knows_what_that_target_lacks(shared: Cluster) -> None:
+    gamma = shared.nodes["gamma"]
     gamma.kill()
-    cluster.wait_state("gamma", "Disconnected")
-    writer = Writer(cluster.device, 8 * MIB, 12 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
-    cluster.source.kill()
+    shared.wait_state("gamma", "Disconnected")
+    writer = Writer(shared.device, 8 * MIB, 12 * MIB)
+    shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    shared.source.kill()
     writer.join()
-    cluster.source.start()
-    cluster.settle("beta")
-    assert cluster.seen("gamma")["dirty_blocks"] > 0
+    shared.source.start()
+    shared.settle("beta")
+    assert shared.seen("gamma")["dirty_blocks"] > 0
     gamma.start()
-    cluster.settle()
-    seen = cluster.seen("gamma")
+    shared.settle()
+    seen = shared.seen("gamma")
     assert seen["last_resync"]["kind"] == "partial"
     assert seen["resent_bytes"] <= len(writer.blocks(BLOCK)) * BLOCK
-    cluster.assert_equal()
+    shared.assert_equal()
     writer.assert_all_in(gamma.store)
 
 
-def test_a_killed_source_leaves_nothing_behind_when_it_returns(cluster: Cluster) -> None:
-    mountpoint = cluster.source.paths.mountpoint("r0")
+def test_a_killed_source_leaves_nothing_behind_when_it_returns(shared: Cluster) -> None:
+    mountpoint = shared.source.paths.mountpoint("r0")
     for _ in range(2):
-        cluster.source.kill()
-        cluster.source.start()
+        shared.source.kill()
+        shared.source.start()
         assert len(loop.find(mountpoint)) == 1
         assert Path("/proc/self/mountinfo").read_text().count(str(mountpoint)) == 1
-    cluster.settle()
+    shared.settle()

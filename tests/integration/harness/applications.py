@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import mmap
 import os
 import random
@@ -11,6 +12,7 @@ import threading
 from pathlib import Path
 
 PAGE = 4096
+_runs = itertools.count(1)
 
 
 def run(*command: object, seconds: float = 100) -> str:
@@ -77,6 +79,7 @@ class Writer:
         self.touched: set[int] = set()  # page offsets of every write that was begun
         self.error: OSError | None = None
         self.count = 0
+        self._run = next(_runs)  # no two writers write the same, so what one left is not taken for what another wrote
         self._device = device
         self._pages = pages
         self._flush_every = flush_every
@@ -121,7 +124,7 @@ class Writer:
     def _write(self, first: int, end: int, index: int, step: int, seed: int) -> None:
         dice = random.Random(f"{seed}/{index}")
         buffer = mmap.mmap(-1, max(self._pages) * PAGE)
-        number = index + seed * 1_000_000_000
+        number = index + self._run * 1_000_000_000
         fd = -1
         try:
             fd = os.open(self._device, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
