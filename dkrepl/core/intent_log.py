@@ -39,6 +39,11 @@ class IntentLog:
         """Whether a commit is on its way to stable storage."""
         return self._committing is not None
 
+    @property
+    def unsynced(self) -> set[int]:
+        """Every extent that may hold data not yet on stable storage here."""
+        return {*self.active, *(self._committing or ()), *self._leaving, *self._doubtful}
+
     def covers(self, first: int, end: int) -> bool:
         """Whether extents ``first`` to ``end`` - 1 are all durably active."""
         active = self.active

@@ -135,6 +135,19 @@ class Source:
         for view in self.stream.members:
             self._detach(view, "Behind", "SourceStoreError", "the source's store failed a write", now)
 
+    def local_sync_failed(self, now: float) -> None:
+        """The local store could not be flushed: what was written since the last flush may be lost here (fsync(2)).
+
+        The targets may have it, so all that may be concerned must be copied to them as it is here now (R2).
+        """
+        extents = self.intent.unsynced
+        for view in self.views.values():
+            view.bitmap.mark_extents(extents)
+            view.bitmap.seal(extents.difference(self.intent.active))
+        self._commit(Commit(0, sync_bitmaps=True))
+        for view in self.stream.members:
+            self._detach(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
+
     def drop_overfull(self, now: float) -> None:
         """Take out of the stream whoever's window is full under ``on_full = "bitmap"`` (R5)."""
         for view in self.stream.overfull():

@@ -244,6 +244,7 @@ class Requests:
                 self._source.store_synced(seq)
             else:
                 self._store_trouble(error)
+                self._source.local_sync_failed(time.monotonic())
                 for unique, _length in self._stream.fail_flushes(seq):
                     self._session.reply_error(unique, getattr(error, "errno", _EIO))
             if self._flush_wanted > seq:

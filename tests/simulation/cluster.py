@@ -113,6 +113,17 @@ class Cluster:
         kept = not quietly and self.settings.kept and machine.disk.metadata().role == "source"
         self.application.source_ended(process, kept)
 
+    def store_went_back(self, process: Process) -> None:
+        """A flush of a store has failed."""
+        machine = process.machine
+        if process.is_source and process.runtime.session in self.sessions:
+            self.sessions[process.runtime.session].went_back(machine.disk.store.cache)
+            machine.went_back = machine.excused = True  # until it knows; two failures may cost a full resync
+            for other in self.machines.values():
+                other.tainted = other.joined
+        else:
+            machine.tainted = machine.joined
+
     def after_round(self, process: Process) -> None:
         """A round of a process's loop is over: its state must keep every rule."""
         self.checks.after_round(process)
@@ -141,7 +152,14 @@ class Cluster:
             application.asked[token[0]].seq = seq
             park_flush(seq, token)
 
+        sync_failed = runtime.source.local_sync_failed
+
+        def noted_sync_failed(now: float) -> None:
+            process.machine.went_back = False
+            sync_failed(now)
+
         publisher.add, stream.park, stream.park_flush = noted_add, noted_park, noted_park_flush
+        runtime.source.local_sync_failed = noted_sync_failed
 
     def edit(self, name: str, **changes: Any) -> None:
         """Change the record of a machine whose daemon does not run, durably."""

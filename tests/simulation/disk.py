@@ -54,6 +54,14 @@ class Image:
         self.cache[:] = self.durable
         self.dirty.clear()
 
+    def fail_sync(self, rng: random.Random) -> None:
+        """Some of what is dirty is written, some is lost, and nothing is dirty any more."""
+        for unit in self.unsynced():
+            if rng.random() < 0.5:
+                self.clean(unit)
+        self.cache[:] = self.durable
+        self.dirty.clear()
+
     def copy(self) -> Image:
         """An independent copy."""
         new = Image(0, self.unit)

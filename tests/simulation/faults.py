@@ -170,10 +170,7 @@ class Faults:
 
     def _disk_fails(self) -> None:
         machine = self._machine()
-        kinds = ["write", "read", "active", "bitmap", "metadata"]
-        if machine.name != self._cluster.description.source:
-            kinds.append("sync")
-        kind = self._rng.choice(kinds)
+        kind = self._rng.choice(("write", "read", "sync", "active", "bitmap", "metadata"))
         machine.disk_faults[kind] = self._rng.choice((0.05, 0.5, 1.0))
         self._world.note(machine.name, f"its disk fails: {kind}")
         self._later(2.0, lambda: machine.disk_faults.pop(kind, None))

@@ -86,6 +86,8 @@ class Store:
         begun = self._image.unsynced()
         self._process.io("store sync")
         if self._process.fails("sync"):
+            self._image.fail_sync(self._process.world.rng)
+            self._process.cluster.store_went_back(self._process)
             raise StoreFailed("cannot flush the simulated store", errno.EIO)
         for unit in begun:
             self._image.clean(unit)

@@ -35,6 +35,7 @@ class Machine:
         self.excused = False  # a fault after which a full resync is the right thing
         self.excused_once = False  # the next joining may overwrite what nobody else has: an administrator said so
         self.power_lost = False  # since its last joining
+        self.went_back = False  # a flush of its store has just failed, and its daemon does not know yet
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
         self.late = False  # its loop has just been stuck
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
     """Cut the power of a copy of a source's disk, open the intent log on it, and compare every target."""
+    if process.machine.went_back:
+        return
     disk = process.machine.disk.copy()
     disk.lose_power(cluster.world.rng)
     damaged: list[str] = []

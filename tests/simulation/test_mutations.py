@@ -66,6 +66,10 @@ def _clear_all(self: WriteLog, bits: Any, older: int, durable: int, keep: Any) -
         bits[first:end] = 0
 
 
+def a_failed_flush_is_overlooked(patch: Patch) -> None:
+    patch.setattr(Source, "local_sync_failed", lambda self, now: None)
+
+
 def a_gap_is_overlooked(patch: Patch) -> None:
     right = Target.admit
 
@@ -200,6 +204,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", extents_leave_without_their_bits_flushed),
     ("R2", bits_are_cleared_when_applied),
     ("R2", a_later_write_does_not_keep_the_bit),
+    ("R2", a_failed_flush_is_overlooked),
     ("R3", a_gap_is_overlooked),
     ("R3", a_flush_is_no_barrier),
     ("R4", a_sync_write_does_not_wait),

@@ -40,6 +40,17 @@ class Session:
         if seq % _MARK == 0:
             self.marks.append(bytes(self.live))
 
+    def went_back(self, content: bytearray) -> None:
+        """The store lost some of what was written."""
+        if self.ops:
+            self.ops[-1] = (GARBAGE, 0, 0, bytes(content))
+            del self.marks[(len(self.ops) - 1) // _MARK :]
+            if len(self.ops) % _MARK == 0:
+                self.marks.append(bytes(content))
+        else:
+            self.base = bytes(content)
+        self.live[:] = content
+
     def wrote(self, seq: int) -> bool:
         """Whether any of the records up to ``seq`` changed data."""
         return any(length or op == GARBAGE for op, length, _, _ in self.ops[:seq])
