@@ -24,9 +24,10 @@ def command(
     """Make this node the source, so that its applications can open the device.
 
     Needed after `dkrepl demote` on the old source (switchover), or when the old source is dead (failover).
-    Refused, with what would be lost, while a living source is connected or this copy is incomplete; --force
-    does it all the same. Make sure first that a source which cannot be reached is really down: two sources
-    are a split-brain.
+    Refused while a living source is connected; demote or stop that first. Where writes that the source has
+    answered may be missing here (this node is asynchronous, was not in sync, or is in the middle of a resync)
+    it takes --force. A node that was source and waits for its peers' answers is let go by --force as well.
+    Make sure first that a source which cannot be reached is really down: two sources are a split-brain.
 
     \b
     Examples:

@@ -28,8 +28,9 @@ def command(
     Examples:
       dkrepl resync r0 --full gamma && dkrepl wait insync r0 --timeout 2h gamma
 
-    Exit codes: 0 begun, 4 the daemon is not running, 5 this node is not the source or the target is not
-    connected, 6 no such mirror or target.
+    A target that is not connected now is resynced when it comes back.
+
+    Exit codes: 0 begun, 4 the daemon is not running, 5 this node is not the source, 6 no such mirror or target.
     """
     paths = paths_of(context)
     name = resolve_mirror(paths, mirror)

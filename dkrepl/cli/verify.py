@@ -47,7 +47,8 @@ def command(
     """Compare the copies of targets with the source's, by hash, while the device stays in use.
 
     Needed to be sure: after repairs, from time to time, before an old copy is given up. Targets must be
-    InSync. A block that is written meanwhile is compared again, never reported in error. Runs on the source.
+    InSync. Both sides look at the same place of the stream, so a write meanwhile is no difference. Runs on the
+    source.
 
     \b
     Examples:

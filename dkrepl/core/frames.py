@@ -11,7 +11,8 @@ Little-endian throughout. A *stream message* is a head, followed by its data eit
             join       4 B   RESYNC and MARK: which joining of the target this belongs to; LIVE: 0
             data_len   4 B   bytes of data
             session    8 B   identity of the source's run; a message of an old session is dropped
-            first      8 B   LIVE: seq of the first record; RESYNC, MARK: the target's resync seq
+            first      8 B   LIVE: seq of the first record; RESYNC, SYNCED: the target's resync seq; START: blocks to
+                             be copied; DIGEST: number of the question; PROBE: 0
             position   8 B   seq of the last live write published before this message
             data_sum   8 B   XXH3-64 of the data
             records   16 B each: op, 3 B of zero, length (4 B), offset (8 B)

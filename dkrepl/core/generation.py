@@ -4,8 +4,8 @@ Rule R7: data is only ever overwritten by its descendants. A *generation* names 
 mints a new one at its first write after a target fell out of the stream. A target may be overwritten only if the
 source's own past contains the target's generation.
 
-    size or block differs                             -> Refuse  (SizeDiffers, BlockDiffers)
     target of another mirror                          -> Refuse  (OtherMirror)
+    size or block differs                             -> Refuse  (SizeDiffers, BlockDiffers)
     target new, both copies empty, nothing written    -> Nothing
     target new                                        -> Full
     target's past contains the source's generation    -> Refuse  (TargetNewer)
