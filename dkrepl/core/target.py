@@ -216,6 +216,9 @@ class Target:
             return
         if message.join <= self.metadata.join or self._waiting:
             return
+        if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
+            self._state("Refused", f"{peer} chose protocol {message.protocol}, which this node does not speak; upgrade it")
+            return
         known = self.metadata.mirror_id
         if known and known != message.mirror_id:
             self._state("Refused", f"{peer} offers another mirror ({message.mirror_id}); check the description")

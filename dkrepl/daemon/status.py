@@ -89,7 +89,8 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         done = max(progress.total_bytes - progress.dirty_bytes, 0)
         percent = 100.0 * done / progress.total_bytes if progress.total_bytes else 100.0
         eta = progress.dirty_bytes / progress.rate if progress.rate > 0 else None
-        resync = _progress("partial", min(percent, 100.0), done, progress.total_bytes, progress.rate, eta)
+        kind = "full" if progress.total_bytes >= description.size else "partial"
+        resync = _progress(kind, min(percent, 100.0), done, progress.total_bytes, progress.rate, eta)
     return {
         "mirror": description.name,
         "node": runtime.node.name,
