@@ -217,7 +217,9 @@ class Target:
         if message.join <= self.metadata.join or self._waiting:
             return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
-            self._state("Refused", f"{peer} chose protocol {message.protocol}, which this node does not speak; upgrade it")
+            self._state(
+                "Refused", f"{peer} chose protocol {message.protocol}, which this node does not speak; upgrade it"
+            )
             return
         known = self.metadata.mirror_id
         if known and known != message.mirror_id:
