@@ -2,13 +2,14 @@
 
 States of a target as seen from here, and what moves it (every other event leaves the state as it is):
 
-    Disconnected  Hello accepted -> Connecting;  Hello refused -> Refused;  pause -> Paused
-    Connecting    Ready -> Resyncing;  silence or deadline -> Disconnected
+    Disconnected  Hello accepted -> Connecting
+    Connecting    Ready, once recorded -> Resyncing;  deadline -> Behind;  silence -> Disconnected
     Resyncing     all copied and confirmed -> InSync;  Trouble, Detach -> Behind;  silence -> Disconnected
     InSync        window full under "bitmap", Trouble -> Behind;  silence -> Disconnected
     Behind        Hello -> Connecting;  silence -> Disconnected
     Refused       Hello accepted -> Connecting;  silence -> Disconnected
     Paused        resume -> Disconnected
+    any           pause -> Paused;  Hello refused -> Refused
 
 Rules kept here: R1 by ``admit`` (nothing is written while its extent is not active), R4 and R5 by ``Stream``,
 R7 by ``decide`` and by minting a generation before the first answer that a lost target does not know of.
@@ -106,6 +107,7 @@ class Source:
         self._timeout = description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
+        self._store_failed = False
         self._flush_asked: tuple[int, float] | None = None  # seq and time of a flush that is to make room
         self._stopping = False
 
@@ -138,8 +140,10 @@ class Source:
     def local_sync_failed(self, now: float) -> None:
         """The local store could not be flushed: what was written since the last flush may be lost here (fsync(2)).
 
-        The targets may have it, so all that may be concerned must be copied to them as it is here now (R2).
+        The targets may have it, so their copies differ, and may be the better ones: all that may be concerned is marked
+        (R2), but nothing is copied until the store has been looked at and the daemon started anew.
         """
+        self._store_failed = True
         extents = self.intent.unsynced
         for view in self.views.values():
             view.bitmap.mark_extents(extents)
@@ -243,6 +247,10 @@ class Source:
         if view.state == "Connecting" and hello.join < view.join and now < view.deadline - self._timeout:
             if view.probe_wait:
                 self._welcome(view, now)  # its Hello and our Welcome crossed
+            return
+        if self._store_failed:
+            text = f"the source's store failed a flush; check it and restart {self.node}, or promote {peer}"
+            self._refuse(peer, view, "SourceStoreError", text, now)
             return
         if view.in_stream or view.state == "Connecting":
             self._leave(view, "Disconnected", "it connected anew", now)

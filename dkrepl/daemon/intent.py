@@ -41,16 +41,17 @@ class IntentStore:
         extents = -(-metadata.size // metadata.extent)
         for name, file in self.files.items():
             record = metadata.peers.get(name)
+            tracked = record is not None and record.offered > 0
             damage = file.damage or self._active.damage
-            if record is not None and record.offered and (file.created or self._active.created):
+            if file.created or self._active.created:
                 damage = damage or "a file of the intent log is missing"
-            if not damage and not file.created and (bad := file.bitmap.damaged(active)):
+            if not damage and (bad := file.bitmap.damaged(active)):
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
-            if damage:
+            if damage and tracked:
                 file.bitmap.fill(1)
                 tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
-            elif file.created:
-                file.bitmap.fill(0)
+            elif damage:
+                file.bitmap.fill(0)  # nothing rests on it: who never joined is copied in full, or nothing was written
             elif other_boot:
                 file.bitmap.mark_extents(e for e in active if e < extents)
             file.sync()

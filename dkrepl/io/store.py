@@ -5,7 +5,6 @@ All offsets and lengths are bytes. Nothing here retries: a store that fails says
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl

@@ -116,6 +116,7 @@ class Cluster:
     def store_went_back(self, process: Process) -> None:
         """A flush of a store has failed."""
         machine = process.machine
+        machine.store_failed = True
         if process.is_source and process.runtime.session in self.sessions:
             self.sessions[process.runtime.session].went_back(machine.disk.store.cache)
             machine.went_back = machine.excused = True  # until it knows; two failures may cost a full resync

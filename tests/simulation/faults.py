@@ -55,6 +55,8 @@ class Faults:
             machine.stuck, machine.slow = False, 1.0
             if machine.process is not None:
                 machine.process.die_never()
+            if machine.store_failed:
+                machine.crash("kill")  # after a failed flush the administrator looks at the store and starts anew
         for moment in (0.0, 1.0, 3.0):
             self._world.after(moment, self._revive)
 

@@ -59,6 +59,7 @@ class Store:
         self._image = process.machine.disk.store
         self.size = len(self._image.cache)
         self.path = "store"
+        self._failed = False
 
     def read(self, offset: int, length: int) -> bytes:
         self._process.io("store read")
@@ -85,7 +86,8 @@ class Store:
     def sync(self) -> None:
         begun = self._image.unsynced()
         self._process.io("store sync")
-        if self._process.fails("sync"):
+        if self._failed or self._process.fails("sync"):
+            self._failed = True
             self._image.fail_sync(self._process.world.rng)
             self._process.cluster.store_went_back(self._process)
             raise StoreFailed("cannot flush the simulated store", errno.EIO)

@@ -35,6 +35,7 @@ class Machine:
         self.excused = False  # a fault after which a full resync is the right thing
         self.excused_once = False  # the next joining may overwrite what nobody else has: an administrator said so
         self.power_lost = False  # since its last joining
+        self.store_failed = False  # its daemon has seen a flush fail
         self.went_back = False  # a flush of its store has just failed, and its daemon does not know yet
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
         self.late = False  # its loop has just been stuck
@@ -56,6 +57,7 @@ class Machine:
     def start(self) -> None:
         """Start the daemon, if the machine has none."""
         if self.process is None:
+            self.store_failed = False
             self.process = Process(self)
             self.cluster.switch.machine_is_back(self.name)
             self.process.start()
