@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from dkrepl.core.errors import DkreplError, HostError, Refused, UsageError
 _LONGEST_REQUEST = 64 << 10  # bytes
 _SILENCE = 10.0  # seconds that a client may take to say what it wants, or to read the answer
 _MOST_CLIENTS = 32
+_ACCEPT_AGAIN = 0.1  # seconds after which a failed accept is tried again
 _BUSY = f"the daemon serves {_MOST_CLIENTS} commands already; end some of them (such as events --follow)"
 
 
@@ -65,8 +67,9 @@ class ControlServer:
         while not self._closing:
             try:
                 client, _ = self._socket.accept()
-            except OSError:
-                return
+            except OSError:  # no descriptor is free, or the client went away: accept(2)
+                time.sleep(_ACCEPT_AGAIN)
+                continue
             if not self._clients.acquire(blocking=False):
                 with client, contextlib.suppress(OSError):
                     client.settimeout(0.1)

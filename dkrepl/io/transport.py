@@ -101,6 +101,8 @@ class SourceSockets:
             self.control.setsockopt(zmq.ROUTER_HANDOVER, 1)
             self.control.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
             self.control.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
+            # The first sending without a copy makes a thread and descriptors, which could be wanting later.
+            self.stream.send(bytes(COPY_BELOW), _NOWAIT, copy=False)
             address = _numeric(node.address)
             _bind(self.control, address, node.control_port, "control_port")
             _bind(self.stream, address, node.data_port, "data_port")
