@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 import zmq
 from conftest import Clusters
-from harness.applications import Fio, run
+from harness.applications import Fio, fio_command, run
 from harness.cluster import MIB, Cluster
-from harness.hostile import announce_too_much, answer_to, dealer, hello, hostile_frames, throw_bytes
+from harness.hostile import announce_too_much, answer_to, crowd, dealer, hello, hostile_frames, throw_bytes
 from harness.node import Node
 from harness.ports import free_port
 
@@ -230,6 +231,23 @@ def test_a_subscriber_that_does_not_read_grows_the_source_to_a_bound(shared: Clu
     assert status is not None
     assert status["process"]["rss_bytes"] - memory < (256 + 512) * MIB, "at most so many messages wait, of 1 MiB each"
     shared.assert_equal()
+
+
+def test_a_crowd_that_takes_every_descriptor_goes_away_without_a_trace(clusters: Clusters) -> None:
+    cluster = clusters.make(start=False, targets=[("gamma", "async")])
+    cluster.source.start(launch=("prlimit", "--nofile=128", sys.executable))
+    cluster.nodes["gamma"].start()
+    cluster.wait_in_sync()
+    place = [f"--filename={cluster.device}", "--size=4m", "--rw=write", "--direct=1"]
+    run("fio", "--name=w", *place, "--bs=64k")
+    cluster.settle()
+    with crowd(cluster.ports["alpha"][0], 300):
+        # No descriptor is free, and none is needed where the intent is recorded already.
+        run("fio", "--name=w", *place, "--bs=4k")
+    cluster.settle()
+    run(*fio_command(cluster.device, "--bsrange=4k-128k", "--size=32m"))
+    cluster.settle()
+    cluster.assert_equal()
 
 
 @pytest.mark.parametrize("index", [0, 1])

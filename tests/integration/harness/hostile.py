@@ -81,12 +81,28 @@ def throw_bytes(port: int, times: int) -> None:
                 one.shutdown(socket.SHUT_WR)
 
 
+_READY = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
+_HANDSHAKE = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+_HANDSHAKE += b"\x04" + bytes((len(_READY),)) + _READY
+
+
+@contextlib.contextmanager
+def crowd(port: int, most: int) -> Iterator[None]:
+    """Hold as many connections as can be had, at most ``most``, that do ZeroMQ's handshake and then nothing."""
+    with contextlib.ExitStack() as held:
+        for _ in range(most):
+            try:
+                one = held.enter_context(socket.create_connection(("127.0.0.1", port), 1))
+                one.sendall(_HANDSHAKE)
+            except OSError:
+                break
+        yield
+
+
 def announce_too_much(port: int) -> None:
     """Do ZeroMQ's handshake, then announce a frame of an exabyte and begin to send it."""
-    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-    ready = b"\x05READY" + b"\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as one:
-        one.sendall(greeting + b"\x04" + bytes((len(ready),)) + ready)
+        one.sendall(_HANDSHAKE)
         one.settimeout(5)
         one.recv(64)
         one.sendall(b"\x02" + (1 << 60).to_bytes(8, "big"))
