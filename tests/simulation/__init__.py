@@ -1,1 +1,14 @@
-"""A seeded simulator of whole clusters: the code that ships, on virtual time, a faulty network and faulty disks."""
+"""A seeded simulator of whole clusters: the code that ships, on virtual time, a faulty network and faulty disks.
+
+    run, test_*      seeds from the command line and in the tests; ``simulate`` runs one of them
+    settings         what a seed's cluster is like
+    world            virtual time, randomness, the trace
+    cluster          machines, network, application; what really happened (``truth``, ``ancestry``)
+    machine, disk, files     what a host keeps, with a page cache that may be lost, and how the daemon reaches it
+    process, patches, device, sockets, network     one life of a daemon: its loop, threads, clocks, device and sockets
+    faults, roles    what goes wrong; who is promoted
+    checks, probe, copies    the rules R1 to R10
+
+Everything of ``dkrepl.core`` and the runtimes of ``dkrepl.daemon`` are the real ones. Not simulated: the enquiry of a
+source that comes back (``dkrepl.daemon.main``), verify, the control socket, ZeroMQ and the kernel themselves.
+"""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import active_record, frames
-from dkrepl.core.errors import MetadataError
+from dkrepl.core import frames
 from dkrepl.io.fuse import WRITE
-from tests.simulation.copies import unnamed
+from tests.simulation.ancestry import lost
+from tests.simulation.copies import named_active, unnamed
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
-from tests.simulation.truth import GARBAGE, Point, Session
+from tests.simulation.truth import GARBAGE, Session
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ class Checks:
         """Note what the bitmaps say; and R3: what a flush in the stream separates, a power loss must not mix."""
         disk = machine.disk
         bits = {name: bytes(image.bits.cache) for name, image in disk.bitmaps.items()}
-        active = _active(disk.active.cache if disk.active else None)
-        active |= _active(disk.active.durable if disk.active else None)
+        active = named_active(disk.active.cache if disk.active else None)
+        active |= named_active(disk.active.durable if disk.active else None)
         if machine.name in self._bits_before:  # it died again before it had started
             earlier, bits, before = self._bits_before[machine.name]
             active |= before
@@ -215,29 +215,9 @@ class Checks:
         if point is None or machine.excused_once:
             machine.excused_once = False
             return
-        lost = self._lost(machine.name, point, session)
-        if lost:
-            raise RuleBroken("R7", f"{machine.name} follows {session.node}, which lacks {lost}")
-
-    def _lost(self, name: str, point: Point, session: Session | None) -> str:
-        """Say what of ``point`` is not in the past of ``session``, and was answered because ``name`` has it."""
-        origin, seq = point
-        while (began := self._cluster.sessions[origin]).parent and not began.wrote(seq):
-            origin, seq = began.parent
-        while session is not None:
-            if session.number == origin:
-                return ""
-            if session.parent is None:
-                break
-            number, upto = session.parent
-            parent = self._cluster.sessions[number]
-            if number == origin:
-                known = parent.unseen.get(session.node, 0)
-                answered = min(seq, known if name == parent.node else parent.relied.get((session.node, name), 0))
-                alone = session.node != parent.node and seq > upto and answered > upto
-                return f"writes {upto + 1} to {answered} of {parent.node}" if alone else ""
-            session = parent
-        return f"everything of session {origin:x}"
+        missing = lost(self._cluster.sessions, machine.name, point, session)
+        if missing:
+            raise RuleBroken("R7", f"{machine.name} follows {session.node}, which lacks {missing}")
 
     def promoted(self, machine: Machine) -> None:
         """R6: a copy that its record calls consistent is the source's of some moment."""
@@ -267,11 +247,3 @@ class Checks:
             machine = cluster.machines[fields["target"]]
             if not machine.excused and not process.machine.excused:
                 raise RuleBroken("R8", f"{machine.name} is copied as a whole: {fields['code']}, {fields['reason']}")
-
-
-def _active(content: bytearray | None) -> set[int]:
-    """Extents that any sector of a record names as active."""
-    try:
-        return set(active_record.parse(bytes(content)).extents) if content else set()
-    except MetadataError:
-        return set()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dkrepl.core import active_record
 from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.errors import MetadataError
 from dkrepl.core.generation import decide
 from dkrepl.core.messages import Hello
 from dkrepl.core.metadata import NodeMetadata
@@ -52,3 +54,11 @@ def unnamed(content: bytearray, bitmap: IntentBitmap, source: NodeMetadata, targ
         if missing:
             return f"blocks {missing}, in which its copy {state} differs"
     return ""
+
+
+def named_active(content: bytearray | None) -> set[int]:
+    """Extents that any sector of a record names as active."""
+    try:
+        return set(active_record.parse(bytes(content)).extents) if content else set()
+    except MetadataError:
+        return set()

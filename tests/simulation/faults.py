@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation import roles
@@ -75,7 +76,7 @@ class Faults:
         for name, view in source.runtime.source.views.items():
             record = source.runtime.source.metadata.peers.get(name)
             if view.state == "Paused" or (record is not None and record.paused):
-                source.reactor.post(lambda name=name: source.runtime.source.resume(name, self._world.now))
+                source.reactor.post(partial(source.runtime.source.resume, name, self._world.now))
 
     # --- when ----------------------------------------------------------------------------------------
 
@@ -175,7 +176,11 @@ class Faults:
         kind = self._rng.choice(("write", "read", "sync", "active", "bitmap", "metadata"))
         machine.disk_faults[kind] = self._rng.choice((0.05, 0.5, 1.0))
         self._world.note(machine.name, f"its disk fails: {kind}")
-        self._later(2.0, lambda: machine.disk_faults.pop(kind, None))
+
+        def mend() -> None:
+            machine.disk_faults.pop(kind, None)
+
+        self._later(2.0, mend)
 
     # --- the network ---------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ class Machine:
     def __init__(self, cluster: Cluster, name: str, disk: Disk) -> None:
         self.cluster = cluster
         self.world = cluster.world
-        self.name = name
+        self.name: str = name
         self.disk = disk
         self.process: Process | None = None
         self.stuck = False

@@ -13,7 +13,9 @@ from dkrepl.daemon.target_runtime import TargetRuntime
 from tests.simulation.files import MetadataFile, Paths, Store
 
 if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
     from tests.simulation.machine import Machine
+    from tests.simulation.world import World
 
 _TICK = 0.1  # seconds
 _THREADS = {"flush": 1, "commit": 1, "read": 2}
@@ -111,9 +113,9 @@ class Process:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.world = machine.world
-        self.name = machine.name
-        self.cluster = machine.cluster
+        self.world: World = machine.world
+        self.name: str = machine.name
+        self.cluster: Cluster = machine.cluster
         self.alive = True
         self.working = False
         self.reactor = Reactor(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from dkrepl.core.target import Target
 from dkrepl.core.target_view import TargetView
 from dkrepl.core.write_log import WriteLog
 from dkrepl.daemon import intent, publisher
-from tests.simulation import cluster
+from tests.simulation import cluster, settings
 from tests.simulation.simulate import simulate
 
 MOST_SEEDS = 300
@@ -38,7 +39,7 @@ def extents_leave_without_their_bits_flushed(patch: Patch) -> None:
     right = intent.IntentStore.commit
 
     def commit(self: intent.IntentStore, commit: Any, store: Any) -> None:
-        right(self, source.replaced(commit, sync_bitmaps=False), store)
+        right(self, replace(commit, sync_bitmaps=False), store)
 
     patch.setattr(intent.IntentStore, "commit", commit)
 
@@ -229,8 +230,8 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
 def test_a_broken_copy_is_caught(rule: str, mutation: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutation(monkeypatch)
     if rule == "R7":
-        right = cluster.draw
-        monkeypatch.setattr(cluster, "draw", lambda rng: source.replaced(right(rng), roles=True))
+        right = settings.draw
+        monkeypatch.setattr(cluster, "draw", lambda rng: replace(right(rng), roles=True))
     found: dict[str, int] = {}
     for seed in range(1, MOST_SEEDS + 1):
         failure = simulate(seed).failure

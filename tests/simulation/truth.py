@@ -105,10 +105,6 @@ class Follower:
         self._seq = 0
         self._image = bytearray()
 
-    def wrote(self, seq: int) -> bool:
-        """Whether any of the records up to ``seq`` changed data."""
-        return any(length or op == GARBAGE for op, length, _, _ in self.ops[:seq])
-
     def image(self, session: Session, seq: int) -> bytearray:
         """The content after record ``seq`` of ``session``."""
         if self._session is not session or seq < self._seq:
