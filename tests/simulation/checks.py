@@ -99,7 +99,7 @@ class Checks:
             machine.joined = joined
             machine.synced_at = None
         applied = machine.reached[session.number] = target.applied
-        if target.state == "Resyncing" and not target.barrier:
+        if target.state == "Resyncing" and (target.resync_applied or not target.barrier):
             machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
         copying = target.resync_applied and target.state == "Resyncing" and not target.barrier
         if copying and machine.disk.durable_metadata().store_state != "Inconsistent":
