@@ -3,6 +3,8 @@
 While it was away one of them may have been promoted. It may serve when every peer has answered and none of them is
 source or holds data that descends from its own. A peer that is, or does, is followed instead, as a target.
 
+A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
+
 A peer that does not answer may be such a one too. After a restart within the same boot of the kernel the node was
 away for moments, so ``QUICK`` seconds are enough to wait; otherwise it waits for ``start_alone`` seconds, or for ever.
 """
@@ -47,6 +49,10 @@ class Enquiry:
     def on_answer(self, answer: Answer) -> None:
         """Take the answer of a peer; one of another mirror counts as none."""
         if self.verdict is not None or answer.node not in self._peers or answer.mirror != self._ask.mirror:
+            return
+        if not self._metadata.generation and (answer.role == "source" or answer.generation):
+            # This node was initialised anew, as the description's first source, but the mirror lives on elsewhere.
+            self._decide("follow", f"{answer.node} holds the mirror's data already, and this node none")
             return
         if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
             return

@@ -40,7 +40,8 @@ class EnquiryRuntime:
         self.events = events
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None
-        alone = QUICK if metadata.boot == metadata_file.boot_id() else description.start_alone
+        quick = metadata.boot == metadata_file.boot_id() or not metadata.generation
+        alone = QUICK if quick else description.start_alone
         self.enquiry = Enquiry(description, node.name, metadata, alone)
         self._ready = threading.Event()
         self._began = 0.0

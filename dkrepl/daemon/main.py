@@ -95,9 +95,9 @@ class _Stop:
 
 
 def _ask_peers(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> None:
-    """A node that was source, and has data, asks first whether another was promoted; then it becomes a target (R7)."""
+    """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
     metadata = _checked_metadata(paths, description, node)
-    if metadata.role != "source" or not metadata.generation:
+    if metadata.role != "source" or (not metadata.generation and metadata.store_state != "Empty"):
         return
     reactor = Reactor()
     try:
@@ -112,7 +112,8 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
         stop.asked = True
     elif runtime.enquiry.verdict == "follow":
         state_dir = paths.state_dir(description.name)
-        metadata_file.write(state_dir, msgspec.structs.replace(metadata, role="target", peers={}))
+        mirror_id = metadata.mirror_id if metadata.generation else ""
+        metadata_file.write(state_dir, msgspec.structs.replace(metadata, role="target", mirror_id=mirror_id, peers={}))
 
 
 def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> bool:

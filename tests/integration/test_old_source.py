@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import msgspec
 import pytest
 from conftest import Clusters
@@ -99,3 +101,22 @@ def test_an_administrator_or_the_description_can_let_a_source_start_alone(cluste
     code, _, _ = alpha.cli("promote", "r0", "--force")
     assert code == 0
     alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves as told")
+
+
+def test_a_first_source_that_was_lost_and_initialised_anew_follows_the_one_that_has_the_data(cluster: Cluster) -> None:
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0)
+    cluster.settle()
+    alpha.stop()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.ask("promote")
+    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    shutil.rmtree(alpha.paths.state_dir("r0"))
+    alpha.store.unlink()
+    alpha.initialise()
+
+    alpha.start(ready=False)
+    alpha.wait_until(
+        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
+    )
+    cluster.assert_equal_to(beta, alpha)
