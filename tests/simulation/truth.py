@@ -43,7 +43,8 @@ class Session:
     def went_back(self, content: bytearray) -> None:
         """The store lost some of what was written."""
         if self.ops:
-            self.ops[-1] = (GARBAGE, 0, 0, bytes(content))
+            _, length, offset, _ = self.ops[-1]
+            self.ops[-1] = (GARBAGE, length, offset, bytes(content))
             del self.marks[(len(self.ops) - 1) // _MARK :]
             if len(self.ops) % _MARK == 0:
                 self.marks.append(bytes(content))
