@@ -65,7 +65,10 @@ class Node:
                 [*launch, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
                 cwd=ROOT,
                 pass_fds=pass_fds,
-                env=os.environ | {f"DKREPL_{key}": str(path) for key, path in where.items()} | environment,
+                env=os.environ
+                | {f"DKREPL_{key}": str(path) for key, path in where.items()}
+                | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(ROOT / ".cache" / "pycache")}
+                | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
