@@ -27,7 +27,7 @@ class IntentLog:
         self.active: dict[int, int] = dict.fromkeys(active, 0)  # extent -> seq of its newest write
         self.wanted: set[int] = set()
         self.short = 0  # extents that writes wait for and for which the last plan had no room
-        self._urgent: set[int] = set()  # those of ``wanted`` that writes wait for
+        self._urgent: dict[int, None] = {}  # those of ``wanted`` that writes wait for, the longest waiting first
         self._pinned: Counter[int] = Counter()
         self._committing: frozenset[int] | None = None
         self._leaving: frozenset[int] = frozenset()  # extents that the commit on its way leaves out
@@ -51,7 +51,7 @@ class IntentLog:
 
     def want(self, first: int, end: int) -> None:
         """Ask that extents ``first`` to ``end`` - 1 be active after the next commit, for a write waits for them."""
-        self._urgent.update(range(first, end))
+        self._urgent.update(dict.fromkeys(range(first, end)))
         self.wanted.update(range(first, end))
         if first and first - 1 in self.active:
             self.wanted.update(range(end, min(end + AHEAD, self.extents)))
@@ -84,8 +84,7 @@ class IntentLog:
             return None
         leaving = self._choose_leaving(confirmed, now, everything)
         room = LIMIT - (len(self.active) - len(leaving)) - len(self._doubtful)
-        self._urgent.difference_update(self.active, self._doubtful)
-        needed = sorted(self._urgent)
+        needed = [e for e in self._urgent if e not in self.active and e not in self._doubtful]
         self.short = max(0, len(needed) - max(room, 0))
         needed += sorted(self.wanted.difference(self.active, self._doubtful, self._urgent))
         arriving = needed[: max(room, 0)]
