@@ -120,12 +120,14 @@ class SourceRuntime:
     def step(self) -> None:
         """What every round does after the descriptors: control frames, resync, commits, actions."""
         sockets, source = self.sockets, self.source
-        if sockets.unasked and sockets.readable():
+        if sockets.unasked:
             for _ in range(_FRAMES_A_ROUND):
-                self._take_frame()
-                if not sockets.readable():
+                received = sockets.receive()
+                if received is None:
                     break
-            self.requests.answer()
+                self._take_frame(*received)
+                # At once, for it may be what an application waits for; only then see whether there is more.
+                self.requests.answer()
         more = False
         if any(view.resync is not None for view in source.stream.members):
             more = self._pump.step(self._fuse_busy)
@@ -136,7 +138,7 @@ class SourceRuntime:
             self._perform()
         if self.requests.full == self._fuse_watched:
             self._watch_fuse()
-        self.reactor.busy = more or (sockets.unasked and sockets.readable())
+        self.reactor.busy = more or sockets.unasked
 
     def tick(self) -> None:
         """Let time pass."""
@@ -161,12 +163,7 @@ class SourceRuntime:
 
     # --- control frames ------------------------------------------------------------------------------
 
-    def _take_frame(self) -> None:
-        received = self.sockets.receive()
-        if received is None:
-            self.frames_refused += 1
-            return
-        identity, frame = received
+    def _take_frame(self, identity: bytes, frame: bytes) -> None:
         name = identity.partition(b"/")[0].decode(errors="replace")
         now = time.monotonic()
         try:

@@ -154,6 +154,8 @@ class TargetRuntime:
             self._take(message)
             if self.target.actions:
                 self._perform()
+            if self.target.joined:
+                self._confirm()  # at once, for an application may wait for it; only then see whether there is more
         return True
 
     def _take(self, message: frames.StreamMessage) -> None:

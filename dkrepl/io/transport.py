@@ -31,7 +31,6 @@ _CONTROL_MESSAGES = 1000
 # Plain integers: on the data path pyzmq's enumerations cost more than the calls that they are given to.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _NOWAIT, _NOWAIT_MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
-_RCVMORE = int(zmq.RCVMORE)
 _LINGER = 500  # ms that a socket may take to send its last messages when it is closed
 
 
@@ -113,15 +112,22 @@ class SourceSockets:
         self.unasked = True
         """Whether frames may wait of which ``fd`` says nothing any more: its signal is used up by any call."""
 
-    def readable(self) -> bool:
-        """Whether a control frame waits. To be asked when ``fd`` was readable, and again while it is true."""
-        self.unasked = _readable(self.control)
-        return self.unasked
-
     def receive(self) -> tuple[bytes, bytes] | None:
-        """Return (identity, frame) of the next control frame; None if it has too many parts."""
-        parts = self.control.recv_multipart(_NOWAIT)
-        return (parts[0], parts[1]) if len(parts) == 2 else None
+        """Return (identity, frame) of the next control frame, None if none waits; then ``fd`` tells of the next.
+
+        A message of too many parts gives an empty frame, which no check passes.
+        """
+        try:
+            identity = self.control.recv(_NOWAIT)
+        except zmq.Again:
+            self.unasked = False
+            return None
+        part = self.control.recv(_NOWAIT, copy=False)
+        if not part.more:
+            return identity, part.bytes
+        while part.more:
+            part = self.control.recv(_NOWAIT, copy=False)
+        return identity, b""
 
     def send(self, identity: bytes, frame: bytes) -> bool:
         """Send a control frame; returns whether the peer is still connected. A full queue drops the frame."""
@@ -254,14 +260,18 @@ class TargetSockets:
             lost = recv_monitor_message(monitor, zmq.DONTWAIT)["event"] == zmq.EVENT_DISCONNECTED or lost
         return lost
 
-    def next_message(self) -> tuple[bytes, memoryview | None] | None:
+    def next_message(self) -> tuple[memoryview, memoryview | None] | None:
         """Return (head frame, data frame or None) of the next stream message, or None if none waits."""
         sock = self.stream
-        if sock is None or not _readable(sock):
+        if sock is None:
             return None
-        head = sock.recv(_NOWAIT)
+        try:
+            part = sock.recv(_NOWAIT, copy=False)
+        except zmq.Again:
+            return None
+        head = part.buffer
         data: memoryview | None = None
-        while BackendSocket.get(sock, _RCVMORE):
+        while part.more:
             part = sock.recv(_NOWAIT, copy=False)
             data = part.buffer if data is None else memoryview(b"")  # a third part: fails its checks
         return head, data

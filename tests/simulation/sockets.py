@@ -38,12 +38,9 @@ class SourceSockets:
         process.cluster.switch.listening[process.name] = process
         process.sockets = self  # type: ignore[attr-defined]
 
-    def readable(self) -> bool:
-        self.unasked = bool(self._inbox)
-        return self.unasked
-
     def receive(self) -> tuple[bytes, bytes] | None:
-        return self._inbox.popleft()
+        self.unasked = bool(self._inbox)
+        return self._inbox.popleft() if self._inbox else None
 
     def send(self, identity: bytes, frame: bytes) -> bool:
         self.unasked = True
