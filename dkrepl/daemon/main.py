@@ -99,6 +99,8 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
     metadata = _checked_metadata(paths, description, node)
     if metadata.role != "source" or (not metadata.generation and metadata.store_state != "Empty"):
         return
+    _check_root(metadata)
+    store = BackingStore(Path(node.store))  # whoever may not have it need not ask
     reactor = Reactor()
     try:
         runtime = EnquiryRuntime(description, node, metadata, reactor, events)
@@ -107,6 +109,7 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
         finally:
             runtime.close()
     finally:
+        store.close()
         reactor.close()
     if runtime.enquiry.verdict is None:
         stop.asked = True
@@ -119,8 +122,7 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
 def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
     metadata = _checked_metadata(paths, description, node)
-    if metadata.role == "source" and os.geteuid() != 0:
-        raise HostError("a source needs root, to mount FUSE and attach a loop device; run it as root")
+    _check_root(metadata)
     store = BackingStore(Path(node.store))
     reactor = Reactor()
     try:
@@ -137,6 +139,11 @@ def _run(paths: Paths, description: Description, node: Node, events: EventLog, s
     finally:
         store.close()
         reactor.close()
+
+
+def _check_root(metadata: NodeMetadata) -> None:
+    if metadata.role == "source" and os.geteuid() != 0:
+        raise HostError("a source needs root, to mount FUSE and attach a loop device; run it as root")
 
 
 def _serve(
