@@ -22,6 +22,20 @@ DETACH_SECONDS = 10.0
 _SERVED, _DRAINED = "device", "device-drained"  # names of the kept descriptor: with requests on their way, without
 
 
+def abandon(paths: Paths, mirror: str) -> None:
+    """End the device that a predecessor left, for this node is source no more: its users get errors, not silence."""
+    held = fd_store.take(_SERVED, _DRAINED)
+    for name in (_SERVED, _DRAINED):
+        fd_store.forget(name)
+    if held is not None:
+        os.close(held[1])
+    mountpoint = paths.mountpoint(mirror)
+    mount.unmount_all(mountpoint)
+    for stale in loop.find(mountpoint):
+        loop.remove_link(paths.device(mirror), stale.path)
+        stale.detach(timeout=1.0)
+
+
 class Device:
     """A FUSE session of one file and the loop device on it. The session must be served meanwhile."""
 

@@ -16,6 +16,7 @@ import msgspec
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, HostError, MetadataError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.daemon import device
 from dkrepl.daemon.commands import Commands
 from dkrepl.daemon.control_server import ControlServer
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
@@ -117,6 +118,7 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
         state_dir = paths.state_dir(description.name)
         mirror_id = metadata.mirror_id if metadata.generation else ""
         metadata_file.write(state_dir, msgspec.structs.replace(metadata, role="target", mirror_id=mirror_id, peers={}))
+        device.abandon(paths, description.name)
 
 
 def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> bool:

@@ -101,3 +101,23 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
     assert cluster.source.stop() == 0
     assert not manager.held
     assert not cluster.device.exists()
+
+
+def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager: ServiceManager) -> None:
+    cluster: Cluster = manager.cluster  # type: ignore[attr-defined]
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    fio = _fio(cluster, 600)
+    try:
+        alpha.wait_until(lambda status: status and status["counters"]["writes"] > 300, "writes go on")
+        alpha.kill()
+        beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+        beta.ask("promote")
+        beta.wait_until(lambda status: status and status["role"] == "source", "it is source")
+        manager.start()
+        alpha.wait_until(lambda status: status and status["role"] == "target", "it follows beta")
+        fio.communicate(timeout=LONG)
+    finally:
+        fio.kill()
+    assert fio.returncode != 0, "the application must be told"
+    assert not manager.held
+    assert not cluster.device.exists()

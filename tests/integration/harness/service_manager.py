@@ -22,6 +22,7 @@ import os, sys
 kept = [int(fd) for fd in os.environ.pop("TEST_FDS").split(",") if fd]
 for place, fd in enumerate(kept, 3):
     os.dup2(fd, place)
+    os.close(fd)
 if kept:
     os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(kept)))
     os.environ["LISTEN_FDNAMES"] = os.environ.pop("TEST_NAMES")
