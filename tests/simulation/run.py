@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.simulate import Result, simulate
 
@@ -26,8 +26,9 @@ def main() -> int:
     begun = time.perf_counter()
     counters: Counter[str] = Counter()
     done = failed = events = 0
-    with multiprocessing.Pool(options.jobs) as pool:
-        results = pool.imap(simulate, seeds, 4) if options.jobs > 1 else map(simulate, seeds)
+    # Not multiprocessing.Pool, which waits for ever for a worker that was killed; this one raises.
+    with ProcessPoolExecutor(options.jobs) as pool:
+        results = pool.map(simulate, seeds, chunksize=4) if options.jobs > 1 else map(simulate, seeds)
         for result in results:
             done += 1
             events += result.events
@@ -36,6 +37,7 @@ def main() -> int:
                 failed += 1
                 _show(result, 0 if options.keep_going and failed > 1 else options.trace)
                 if not options.keep_going:
+                    pool.shutdown(cancel_futures=True)
                     break
     took = time.perf_counter() - begun
     speed = f"{done / took:.1f} seeds/s, {events / done:.0f} events a seed"
