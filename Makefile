@@ -76,7 +76,7 @@ unit: $(READY)  ## unit tests
 simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
 
-simulation: $(READY)  ## the simulator's first 500 seeds, and broken copies of the logic that it must catch
+simulation: $(READY)  ## the simulator's first 2000 seeds, and broken copies of the logic that it must catch
 	$(BIN)/python -m pytest tests/simulation
 
 integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root)

@@ -6,9 +6,9 @@ import argparse
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.simulate import Result, simulate
+from tests.simulation.seeds import cores, results
+from tests.simulation.simulate import Result
 
 _TAIL = 60  # lines of the trace shown
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Simulate whole clusters, one for each seed.")
     parser.add_argument("--seeds", type=int, default=500, help="how many")
     parser.add_argument("--start", type=int, default=1, help="the first")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes; by default one for each core")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--trace", type=int, default=_TAIL, help="lines of the trace shown")
     options = parser.parse_args()
@@ -26,10 +26,8 @@ def main() -> int:
     begun = time.perf_counter()
     counters: Counter[str] = Counter()
     done = failed = events = 0
-    # Not multiprocessing.Pool, which waits for ever for a worker that was killed; this one raises.
-    with ProcessPoolExecutor(options.jobs) as pool:
-        results = pool.map(simulate, seeds, chunksize=4) if options.jobs > 1 else map(simulate, seeds)
-        for result in results:
+    with results(seeds, options.jobs) as found:
+        for result in found:
             done += 1
             events += result.events
             counters.update(result.counters)
@@ -37,7 +35,6 @@ def main() -> int:
                 failed += 1
                 _show(result, 0 if options.keep_going and failed > 1 else options.trace)
                 if not options.keep_going:
-                    pool.shutdown(cancel_futures=True)
                     break
     took = time.perf_counter() - begun
     speed = f"{done / took:.1f} seeds/s, {events / done:.0f} events a seed"
