@@ -23,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export MOLECULE_COMMAND_BORDERS := false
 
 .PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell unit simulate simulation \
-        integration molecule test bench demo demo-down clean
+        integration molecule test test-long bench demo demo-down clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ simulation: $(READY)  ## the simulator's first 2000 seeds, and broken copies of 
 integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root)
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m pytest tests/integration
+
+test-long: $(READY)  ## an hour of kills, upgrades, failovers and power losses; prints seeds and figures (root)
+	@$(BIN)/python -m demo.check root fuse loop
+	$(BIN)/python -m pytest tests/long
 
 molecule: $(READY)  ## deploy three containers with Ansible and test the mirror in them (root)
 	@$(BIN)/python -m demo.check root fuse loop containers molecule

@@ -51,6 +51,7 @@ def _chaos(cluster: Cluster, dice: random.Random, writers: list[Writer]) -> None
             [6, 4, 4, 4, 2, 3, 2, 2, 1],
         )[0]
         print(f"round {round_}: {what} {name}")
+        # How long the fault lasts, which the seed chooses; no state is waited for.
         rest = dice.random() * dice.choice([0.05, 0.5, 1.0])
         if what == "kill":
             node.kill()

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from harness.cluster import Cluster
+from harness.kills import kill_again_and_again
+from harness.seeds import seed_for
 from harness.service_manager import ServiceManager, path_with_systemctl
 from harness.waiting import LONG
 
 pytestmark = pytest.mark.root
 
-KILLS = 8
-
-
-@pytest.fixture
-def manager(clusters: object) -> Iterator[ServiceManager]:
-    cluster: Cluster = clusters.make(start=False)  # type: ignore[attr-defined]
-    manager = ServiceManager(cluster.source)
-    manager.cluster = cluster  # type: ignore[attr-defined]
-    for node in cluster.targets:
-        node.start(ready=False)
-    manager.start()
-    cluster.wait_in_sync()
-    try:
-        yield manager
-    finally:
-        cluster.source.clean()
-        manager.close()
+KILLS = 10  # tests/long has more
 
 
 def _fio(cluster: Cluster, seconds: int) -> subprocess.Popen[str]:
@@ -44,34 +30,17 @@ def _fio(cluster: Cluster, seconds: int) -> subprocess.Popen[str]:
     )
 
 
-def test_a_daemon_killed_under_load_is_replaced_and_no_application_gets_an_error(manager: ServiceManager) -> None:
-    cluster: Cluster = manager.cluster  # type: ignore[attr-defined]
-    loop = cluster.source.status()["loop"]  # type: ignore[index]
-    fio = _fio(cluster, 20)
-    try:
-        for _ in range(KILLS):
-            before = cluster.source.status()["counters"]["writes"]  # type: ignore[index]
-            cluster.source.wait_until(
-                lambda status, n=before: status and status["counters"]["writes"] > n + 300, "writes go on"
-            )
-            cluster.source.kill()
-            manager.start()
-            assert fio.poll() is None, f"the load ended early: {fio.communicate()[0]}"
-        output, _ = fio.communicate(timeout=LONG)
-    finally:
-        fio.kill()
-    assert fio.returncode == 0, output
-    assert cluster.source.status()["loop"] == loop  # type: ignore[index]
-    taken = [event["taken_over"] for event in cluster.source.logged("device_ready")]
-    assert taken == [False] + [True] * KILLS
-    cluster.settle()
-    cluster.assert_equal()
+def test_a_daemon_killed_at_any_moment_is_replaced_and_no_application_gets_an_error(
+    manager: ServiceManager, tmp_path: Path, request: pytest.FixtureRequest, say: Callable[[str], None]
+) -> None:
+    seed = seed_for(request.node.nodeid, say)
+    say(f"kills: {kill_again_and_again(manager, KILLS, seed, tmp_path / 'load')}")
 
 
 def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
     manager: ServiceManager, tmp_path: Path
 ) -> None:
-    cluster: Cluster = manager.cluster  # type: ignore[attr-defined]
+    cluster = manager.cluster
     restarting = {
         "PATH": path_with_systemctl(tmp_path / "bin", "7 dkrepl@r0.service restart running"),
         "DKREPL_UNIT": "dkrepl@r0.service",
@@ -104,7 +73,7 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
 
 
 def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager: ServiceManager) -> None:
-    cluster: Cluster = manager.cluster  # type: ignore[attr-defined]
+    cluster = manager.cluster
     alpha, beta = cluster.source, cluster.nodes["beta"]
     fio = _fio(cluster, 600)
     try:

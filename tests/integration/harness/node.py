@@ -38,6 +38,7 @@ class Node:
         self.paths.etc.mkdir(parents=True)
         self.store = directory / "store.img"
         self.log = directory / "log"
+        self.code = ROOT  # where the daemon's package is found
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- the daemon ----------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ class Node:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*launch, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
-                cwd=ROOT,
+                cwd=self.code,
                 pass_fds=pass_fds,
                 env=os.environ
                 | {f"DKREPL_{key}": str(path) for key, path in where.items()}

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from harness.cluster import Cluster
 from harness.node import Node
 
 # The number of the process is only known inside it.
@@ -35,6 +36,7 @@ class ServiceManager:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.cluster: Cluster  # that the node belongs to
         self._path = node.directory / "notify"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self._path))
@@ -44,8 +46,8 @@ class ServiceManager:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def start(self, **environment: str) -> None:
-        """Start the daemon with what it is owed; wait until it serves."""
+    def start(self, ready: bool = True, **environment: str) -> None:
+        """Start the daemon with what it is owed; with ``ready``, wait until it serves."""
         with self._lock:
             names, fds = list(self.held), list(self.held.values())
         # Out of the way of 3 and up, where they have to end.
@@ -53,7 +55,8 @@ class ServiceManager:
         high = [self._above(fd) for fd in high]
         extra = {"TEST_FDS": ",".join(map(str, high)), "TEST_NAMES": ":".join(names), "NOTIFY_SOCKET": str(self._path)}
         try:
-            self._node.start(launch=(sys.executable, "-c", _LAUNCH), pass_fds=high, **extra, **environment)
+            launch = (sys.executable, "-c", _LAUNCH)
+            self._node.start(ready, launch, pass_fds=high, **extra, **environment)
         finally:
             for fd in high:
                 os.close(fd)
