@@ -15,6 +15,9 @@ LOCK_VENV := .cache/lock-venv
 SEEDS ?= 500
 START ?= 1
 JOBS ?= $(shell nproc)
+# To see a failure again that was made small: the numbers of its faults, and which order of events.
+ONLY ?=
+VARY ?= 0
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -74,7 +77,8 @@ unit: $(READY)  ## unit tests
 	$(BIN)/python -m pytest tests/unit
 
 simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
-	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS)
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS) \
+	    --vary $(VARY) $(if $(ONLY),--only $(ONLY))
 
 simulation: $(READY)  ## the simulator's first 2000 seeds, and broken copies of the logic that it must catch
 	$(BIN)/python -m pytest tests/simulation

@@ -25,9 +25,9 @@ assert _RECORD.size == RECORD_BYTES
 class Cluster:
     """Made from a seed, with every store empty or, at the source, holding data."""
 
-    def __init__(self, seed: int) -> None:
-        self.world = World(seed)
-        self.settings: Settings = draw(self.world.rng)
+    def __init__(self, seed: int, vary: int = 0) -> None:
+        self.world = World(seed, vary)
+        self.settings: Settings = draw(self.world.random("settings"))
         self.description = self.settings.description
         self.hwm = self.settings.hwm
         self.switch = Switch(self.world)
@@ -58,7 +58,7 @@ class Cluster:
         self.application.start()
 
     def _disk(self, name: str) -> Disk:
-        rng, description = self.world.rng, self.description
+        rng, description = self.world.random(f"store of {name}"), self.description
         role = "source" if name == description.source else "target"
         full = rng.random() < 0.4
         state = "Empty" if not full else "Consistent" if role == "source" else "Inconsistent"

@@ -92,6 +92,7 @@ class Application:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._world = cluster.world
+        self._rng = cluster.world.random("application")
         self._unique = 0
         self.asked: dict[int, Asked] = {}
         self.running = True
@@ -128,15 +129,15 @@ class Application:
         world, settings = self._world, self._cluster.settings
         if not self.running:
             return
-        world.after(world.rng.expovariate(1.0 / settings.pace), self._next)
+        world.after(self._rng.expovariate(1.0 / settings.pace), self._next)
         sources = self._cluster.sources
-        process = world.rng.choice(sources) if sources else None
+        process = self._rng.choice(sources) if sources else None
         if process is None or process.runtime.state != "Serving" or len(self.asked) >= settings.depth:
             return
         self._ask(process)
 
     def _ask(self, process: Process) -> None:
-        rng, size = self._world.rng, self._cluster.description.size
+        rng, size = self._rng, self._cluster.description.size
         op = rng.choices((WRITE, SYNC, DISCARD, ZERO, READ), (70, 10, 4, 3, 2))[0]
         offset = length = 0
         data = b""

@@ -6,41 +6,64 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation import roles
+from tests.simulation import roles, schedule
 from tests.simulation.machine import Machine
+from tests.simulation.schedule import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 
-class Faults:
-    """Faults strike until ``stop``."""
+WEIGHTS: dict[str, float] = {
+    "kill": 4,
+    "die in an operation": 6,
+    "power": 3,
+    "cut": 4,
+    "reset": 4,
+    "slow wires": 3,
+    "damage": 2,
+    "repeat": 2,
+    "stick": 3,
+    "slow machine": 2,
+    "disk fails": 4,
+    "command": 5,
+    "stop cleanly": 2,
+}
 
-    def __init__(self, cluster: Cluster) -> None:
+
+class Faults:
+    """Faults strike until ``stop``; with ``only``, these of them. ``struck`` are those that did."""
+
+    def __init__(self, cluster: Cluster, only: frozenset[int] | None = None) -> None:
         self._cluster = cluster
         self._world = cluster.world
         self._rng = cluster.world.rng
+        self._only = only
         self._striking = True
-        self._kinds: list[tuple[Callable[[], None], int]] = [
-            (self._kill, 4),
-            (self._die_in_an_operation, 6),
-            (self._power, 3),
-            (self._cut, 4),
-            (self._reset, 4),
-            (self._slow_wires, 3),
-            (self._damage, 2),
-            (self._repeat, 2),
-            (self._stick, 3),
-            (self._slow_machine, 2),
-            (self._disk_fails, 4),
-            (self._command, 5),
-            (self._stop_cleanly, 2),
-        ]
-        if cluster.settings.roles:
-            self._kinds.append((lambda: roles.promote(cluster), 5))
+        self.struck: list[Fault] = []
+        self._kinds: dict[str, Callable[[], None]] = {
+            "kill": self._kill,
+            "die in an operation": self._die_in_an_operation,
+            "power": self._power,
+            "cut": self._cut,
+            "reset": self._reset,
+            "slow wires": self._slow_wires,
+            "damage": self._damage,
+            "repeat": self._repeat,
+            "stick": self._stick,
+            "slow machine": self._slow_machine,
+            "disk fails": self._disk_fails,
+            "command": self._command,
+            "stop cleanly": self._stop_cleanly,
+            "promote": lambda: roles.promote(cluster, self._rng),
+        }
 
     def start(self) -> None:
-        self._world.after(self._rng.random() * 2.0, self._strike)
+        settings = self._cluster.settings
+        weights = WEIGHTS | ({"promote": 5.0} if settings.roles else {})
+        for fault in schedule.draw(self._world.random("faults"), weights, settings.calm, settings.seconds):
+            if self._only is None or fault.number in self._only:
+                self._world.after(fault.at, partial(self._strike, fault))
         self._world.after(0.05, self._kernel)
 
     def stop(self) -> None:
@@ -80,18 +103,19 @@ class Faults:
 
     # --- when ----------------------------------------------------------------------------------------
 
-    def _strike(self) -> None:
+    def _strike(self, fault: Fault) -> None:
         if not self._striking:
             return
-        self._world.after(self._rng.expovariate(1.0 / self._cluster.settings.calm), self._strike)
-        kind = self._rng.choices([kind for kind, _ in self._kinds], [weight for _, weight in self._kinds])[0]
-        kind()
+        self.struck.append(fault)
+        self._world.note("fault", f"{fault.number}: {fault.kind}")
+        self._rng = self._world.random(f"fault {fault.number}")
+        self._kinds[fault.kind]()
 
     def _kernel(self) -> None:
         """The kernel writes dirty pages back."""
-        self._world.after(self._rng.random() * 0.4, self._kernel)
-        machine = self._machine()
-        machine.disk.write_back(self._rng)
+        rng = self._world.rng
+        self._world.after(rng.random() * 0.4, self._kernel)
+        rng.choice(list(self._cluster.machines.values())).disk.write_back(rng)
 
     def _later(self, longest: float, undo: Callable[[], None]) -> None:
         def run() -> None:

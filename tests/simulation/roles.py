@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,9 +10,9 @@ if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
 
-def promote(cluster: Cluster) -> None:
+def promote(cluster: Cluster, rng: random.Random) -> None:
     """The source dies; a target whose copy is consistent is promoted. The old source is demoted, now or later."""
-    rng, world = cluster.world.rng, cluster.world
+    world = cluster.world
     able = [machine for machine in cluster.machines.values() if _may(machine)]
     if not able:
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.patches import simulated
+from tests.simulation.schedule import Fault
 from tests.simulation.world import START, RuleBroken
 
 ANSWER_WITHIN = 40.0  # seconds: silence, a stall, a failing commit, one after the other
@@ -16,36 +17,39 @@ IN_SYNC_WITHIN = 60.0  # seconds after the last fault
 
 @dataclass
 class Result:
-    """``failure`` is None if every rule held."""
+    """``failure`` is None if every rule held; ``faults`` are those that struck before the end."""
 
     seed: int
     failure: RuleBroken | None
     trace: list[str]
     counters: dict[str, int] = field(default_factory=dict)
     events: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    only: frozenset[int] | None = None
+    vary: int = 0
 
 
-def simulate(seed: int) -> Result:
-    """Run a seed."""
-    cluster = Cluster(seed)
+def simulate(seed: int, only: frozenset[int] | None = None, vary: int = 0) -> Result:
+    """Run a seed; with ``only`` these of its faults, by their numbers; ``vary`` gives another order of events."""
+    cluster = Cluster(seed, vary)
     world = cluster.world
+    faults = Faults(cluster, only)
     failure: RuleBroken | None = None
     with simulated(cluster):
         try:
-            _run(cluster)
+            _run(cluster, faults)
         except RuleBroken as broken:
             failure = broken
         except OverflowError as error:
             failure = RuleBroken("R5", f"{error}")
         except Exception:
             failure = RuleBroken("no exception", traceback.format_exc())
-    return Result(seed, failure, list(world.trace), world.counters, world.events)
+    return Result(seed, failure, list(world.trace), world.counters, world.events, faults.struck, only, vary)
 
 
-def _run(cluster: Cluster) -> None:
+def _run(cluster: Cluster, faults: Faults) -> None:
     world, application = cluster.world, cluster.application
     cluster.start()
-    faults = Faults(cluster)
     faults.start()
     _watch_answers(cluster)
     end = START + cluster.settings.seconds

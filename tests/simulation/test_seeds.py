@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from tests.simulation.corpus import CORPUS
+from tests.simulation.report import shrunk
 from tests.simulation.seeds import cores, results
+from tests.simulation.shrink import SECONDS
 from tests.simulation.simulate import simulate
 
 SEEDS = 2000
@@ -17,12 +19,14 @@ SEEDS = 2000
 def _hold(seeds: Sequence[int]) -> None:
     """Run ``seeds`` on all cores; the first that fails is told, with what led to it."""
     begun = time.perf_counter()
+    failed = None
     with results(seeds, cores()) as found:
         for result in found:
             if result.failure is not None:
-                trace = "\n".join(f"    {line}" for line in result.trace[-40:])
-                again = f"make simulate SEEDS=1 START={result.seed}"
-                pytest.fail(f"seed {result.seed}: {result.failure}\n{trace}\n  again: {again}", pytrace=False)
+                failed = result
+                break
+    if failed is not None:
+        pytest.fail(shrunk(failed, 40, SECONDS), pytrace=False)
     print(f"{len(seeds)} seeds, {len(seeds) / (time.perf_counter() - begun):.1f} seeds/s")
 
 

@@ -1,4 +1,4 @@
-"""Virtual time: an event queue, the one source of randomness, and a trace of what happened.
+"""Virtual time: an event queue, the sources of randomness, and a trace of what happened.
 
 Everything that a simulation does is an event here, so a seed gives the same run, step by step, every time.
 """
@@ -26,11 +26,11 @@ class RuleBroken(AssertionError):
 
 
 class World:
-    """``now`` is in seconds."""
+    """``now`` is in seconds. ``vary`` gives another order of events under the same settings and faults."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, vary: int = 0) -> None:
         self.seed = seed
-        self.rng = random.Random(seed)
+        self.rng = self.random(f"world {vary}")
         self.now = START
         self.trace: deque[str] = deque(maxlen=_TRACE)
         self.events = 0
@@ -38,6 +38,10 @@ class World:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._depth = 0
+
+    def random(self, what: str) -> random.Random:
+        """A source of randomness of its own, so that what it is for stays as it is when something else changes."""
+        return random.Random(f"{self.seed} {what}")
 
     def after(self, delay: float, action: Callable[[], None]) -> None:
         """Run ``action`` in ``delay`` seconds; two events of the same moment run in the order of their asking."""
