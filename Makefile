@@ -63,6 +63,7 @@ lint-python: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict -p tests.simulation
 	$(BIN)/mypy --strict demo roles/dkrepl_install/files ansible/check_specs.py
 
 lint-ansible: $(READY)

@@ -37,12 +37,13 @@ class Checks:
     def after_round(self, process: Process) -> None:
         if process.is_source:
             self._source(process)
-        else:
+        elif process.is_target:
             self._target(process)
 
     def _source(self, process: Process) -> None:
         source = process.runtime.source
         stream, log = source.stream, source.stream.log
+        now = process.machine.clock().monotonic
         slack = 6 * self._cluster.settings.depth + 12
         for view in stream.members:
             outstanding = log.seq - view.applied
@@ -54,10 +55,9 @@ class Checks:
             resync = view.resync
             if resync is not None and (resync.bytes_on_way > 600 or len(resync.on_way) > 5):
                 raise RuleBroken("R5", f"{resync.bytes_on_way} bytes of resync are on the way to {view.name}")
-            if self._world.now - view.heard > PEER_TIMEOUT + 0.6 * process.machine.slow and not process.machine.late:
-                raise RuleBroken(
-                    "R10", f"{view.name} is {view.state} but was not heard for {self._world.now - view.heard:.2f} s"
-                )
+            silent = now - view.heard
+            if silent > PEER_TIMEOUT + 0.6 * process.machine.slow and not process.machine.late:
+                raise RuleBroken("R10", f"{view.name} is {view.state} but was not heard for {silent:.2f} s")
             if view.state == "InSync" and self._world.chance(0.2):
                 self._in_sync(view, self._cluster.sessions[source.session])
         if self._world.chance(0.1):

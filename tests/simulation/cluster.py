@@ -105,6 +105,11 @@ class Cluster:
         self._watch(process, session)
         self.checks.source_started(process)
 
+    def role_taken(self, process: Process, role: str) -> None:
+        """A daemon goes on in another role, which its record says durably."""
+        self.roles_changed = True
+        self.checks.forget_bitmaps(process.machine)
+
     def ended(self, process: Process, quietly: bool) -> None:
         """A process is gone."""
         machine = process.machine

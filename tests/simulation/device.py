@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, ZERO, Request
 from tests.simulation.disk import SECTOR
-from tests.simulation.sockets import Fd
+from tests.simulation.listener import Fd
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster

@@ -25,6 +25,8 @@ WEIGHTS: dict[str, float] = {
     "repeat": 2,
     "stick": 3,
     "slow machine": 2,
+    "suspend": 3,
+    "wall clock jumps": 1,
     "disk fails": 4,
     "command": 5,
     "stop cleanly": 2,
@@ -52,6 +54,8 @@ class Faults:
             "repeat": self._repeat,
             "stick": self._stick,
             "slow machine": self._slow_machine,
+            "suspend": self._suspend,
+            "wall clock jumps": self._wall_clock_jumps,
             "disk fails": self._disk_fails,
             "command": self._command,
             "stop cleanly": self._stop_cleanly,
@@ -72,16 +76,17 @@ class Faults:
         self._striking = False
         self._world.note("faults", "end")
         for _, wires in cluster.switch.all_wires():
-            wires.delay, wires.rate, wires.corrupt, wires.repeat = 0.0005, 0.0, 0.0, 0.0
+            wires.delay, wires.rate, wires.corrupt, wires.repeat, wires.twice = 0.0005, 0.0, 0.0, 0.0, 0.0
             wires.heal()
         for machine in cluster.machines.values():
             machine.disk_faults.clear()
             machine.stuck, machine.slow = False, 1.0
+            machine.resume(noticed=True)
             if machine.process is not None:
                 machine.process.die_never()
             if machine.store_failed:
                 machine.crash("kill")  # after a failed flush the administrator looks at the store and starts anew
-        for moment in (0.0, 1.0, 3.0):
+        for moment in (0.0, 1.0, 3.0, 6.0, 10.0, 15.0):
             self._world.after(moment, self._revive)
 
     def _revive(self) -> None:
@@ -99,7 +104,7 @@ class Faults:
         for name, view in source.runtime.source.views.items():
             record = source.runtime.source.metadata.peers.get(name)
             if view.state == "Paused" or (record is not None and record.paused):
-                source.reactor.post(partial(source.runtime.source.resume, name, self._world.now))
+                source.reactor.post(partial(source.runtime.source.resume, name, source.machine.clock().monotonic))
 
     # --- when ----------------------------------------------------------------------------------------
 
@@ -172,7 +177,7 @@ class Faults:
     def _stop_cleanly(self) -> None:
         machine = self._machine()
         process = machine.process
-        if process is not None and process.runtime is not None and process.runtime.state == "Serving":
+        if process is not None and process.runtime is not None and getattr(process.runtime, "state", "") == "Serving":
             process.reactor.post(process.runtime.stop)
         self._later(4.0, machine.start)
 
@@ -194,6 +199,20 @@ class Faults:
             machine.slow = 1.0
 
         self._later(5.0, go_on)
+
+    def _suspend(self) -> None:
+        """A virtual machine is suspended, and goes on as if nothing had been; or its clock has counted on."""
+        machine = self._machine()
+        noticed = self._rng.random() < 0.5
+        self._world.note(machine.name, "is suspended")
+        machine.suspend()
+        machine.late = True
+        self._later(8.0, lambda: machine.resume(noticed))
+
+    def _wall_clock_jumps(self) -> None:
+        machine = self._machine()
+        machine.wall = self._rng.choice((-1e6, -3600.0, -1.0, 0.5, 3600.0, 1e6))
+        self._world.note(machine.name, f"its wall clock jumps to {machine.wall:+g} s")
 
     def _disk_fails(self) -> None:
         machine = self._machine()
@@ -244,6 +263,7 @@ class Faults:
     def _repeat(self) -> None:
         for _, wires in self._cluster.switch.all_wires():
             wires.repeat = self._rng.choice((0.0, 0.02))
+            wires.twice = self._rng.choice((0.0, 0.02))
 
     # --- the administrator ---------------------------------------------------------------------------
 
@@ -251,14 +271,14 @@ class Faults:
         process = self._cluster.source
         if process is None:
             return
-        source, now = process.runtime.source, self._world
+        source, clock = process.runtime.source, process.machine.clock
         name = self._rng.choice(sorted(source.views))
         what = self._rng.choice(("pause", "resume", "resume", "resync", "resync full"))
         self._world.note("admin", f"{what} {name}")
         if what == "pause":
-            process.reactor.post(lambda: source.pause(name, now.now))
+            process.reactor.post(lambda: source.pause(name, clock().monotonic))
             self._later(3.0, self.resume_all)
         elif what == "resume":
-            process.reactor.post(lambda: source.resume(name, now.now))
+            process.reactor.post(lambda: source.resume(name, clock().monotonic))
         else:
-            process.reactor.post(lambda: source.resync(name, what == "resync full", now.now))
+            process.reactor.post(lambda: source.resync(name, what == "resync full", clock().monotonic))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.simulation.disk import Disk
 from tests.simulation.process import Process
 from tests.simulation.truth import Follower, Point
+from tests.simulation.world import Clock
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -22,6 +24,11 @@ class Machine:
         self.disk = disk
         self.process: Process | None = None
         self.stuck = False
+        self.suspended = False  # nothing on it runs
+        self.deferred: list[Callable[[], None]] = []  # what it does when it goes on
+        self.wall = 0.0  # seconds that its wall clock is off
+        self._ahead = cluster.world.random(f"clock of {name}").uniform(0.0, 1e6)  # of its monotonic clock
+        self._suspended_at = 0.0
         self.slow = 1.0
         self.cold = cluster.settings.cold
         self.disk_faults: dict[str, float] = {}
@@ -46,6 +53,27 @@ class Machine:
             return self.becoming
         return self.point
 
+    def clock(self) -> Clock:
+        """What its clocks show, in seconds: the monotonic one counts from its boot, and not while it is suspended."""
+        now = self.world.now
+        return Clock((self._suspended_at if self.suspended else now) + self._ahead, now + self.wall)
+
+    def suspend(self) -> None:
+        """Nothing runs on it any more, until ``resume``."""
+        if not self.suspended:
+            self.suspended, self._suspended_at = True, self.world.now
+
+    def resume(self, noticed: bool) -> None:
+        """Go on; ``noticed``: its monotonic clock has counted on meanwhile, as a virtual machine's may."""
+        if not self.suspended:
+            return
+        self.suspended = False
+        if not noticed:
+            self._ahead -= self.world.now - self._suspended_at
+        deferred, self.deferred = self.deferred, []
+        for work in deferred:
+            self.world.after(0.0, work)
+
     def loop_delay(self) -> float:
         """Seconds until a loop that was woken runs."""
         return self.world.rng.random() * 0.0008 * self.slow
@@ -68,9 +96,11 @@ class Machine:
         if process is None and kind == "kill":
             return
         if process is not None:
+            self.suspended, self.deferred = False, []
             process.end("loses its power" if kind == "power" else "is killed", kind == "power")
         self.cluster.checks.before_crash(self, kind)
         if kind == "power":
             self.cluster.application.source_is_no_more(self.name)
             self.disk.lose_power(self.world.rng)
+            self._ahead = -self.world.now  # the clock counts from the boot
         self.world.count(f"{'power lost' if kind == 'power' else 'killed'}")

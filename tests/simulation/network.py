@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tests.simulation.listener import Listener
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
@@ -26,7 +27,8 @@ class Wires:
         self.rate = 0.0  # bytes per second; 0 is fast
         self.cut: set[tuple[str, str]] = set()
         self.corrupt = 0.0  # probability for each frame
-        self.repeat = 0.0  # probability that an old frame comes again
+        self.repeat = 0.0  # probability that a frame of an older connection comes again
+        self.twice = 0.0  # probability that a frame of this connection comes again
         self.stalled: list[Pipe] = []
         self.old: dict[tuple[str, str], list[Frame]] = {}  # of connections that are gone
 
@@ -99,6 +101,9 @@ class Pipe:
         if wires.repeat and old and world.chance(wires.repeat):
             world.count("frames repeated")
             self._deliver(world.rng.choice(old), False)
+        if wires.twice and self._seen and world.chance(wires.twice):
+            world.count("frames repeated")
+            self._deliver(world.rng.choice((frame, self._seen[-1], world.rng.choice(self._seen))), False)
         if wires.corrupt and world.chance(wires.corrupt):
             world.count("frames corrupted")
             self._deliver(_damaged(world, frame), True)
@@ -125,7 +130,7 @@ class Switch:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.listening: dict[str, Process] = {}
+        self.listening: dict[str, Listener] = {}
         self.connections: list[Connection] = []
         self._wires: dict[frozenset[str], Wires] = {}
 
@@ -142,7 +147,8 @@ class Switch:
 
     def process_ended(self, process: Process, quietly: bool) -> None:
         """Its connections are reset at once; or stay half open, if its machine is gone."""
-        if self.listening.get(process.name) is process:
+        listener = self.listening.get(process.name)
+        if listener is not None and listener.process is process:
             del self.listening[process.name]
         for connection in list(self.connections):
             if process in (connection.client, connection.server):
@@ -150,6 +156,14 @@ class Switch:
                     connection.freeze()
                 else:
                     connection.reset()
+
+    def listener_closed(self, listener: Listener) -> None:
+        """A process gave its ports back, and lives on."""
+        if self.listening.get(listener.process.name) is listener:
+            del self.listening[listener.process.name]
+        for connection in list(self.connections):
+            if connection.listener is listener:
+                connection.reset()
 
     def machine_is_back(self, name: str) -> None:
         """Its kernel knows nothing of the connections of before and says so."""
@@ -159,20 +173,22 @@ class Switch:
 
 
 class Connection:
-    """From a client (a target) to a server (a source)."""
+    """From a client (a target, or who asks) to a server's port."""
 
     def __init__(
         self,
         switch: Switch,
         client: Process,
-        server: Process,
+        listener: Listener,
         to_client: Callable[[Frame, bool], None],
         to_server: Callable[[Frame, bool], None],
         on_reset: Callable[[Connection], None],
     ) -> None:
+        server = listener.process
         wires = switch.wires(client.name, server.name)
         self.client = client
         self.server = server
+        self.listener = listener
         self.frozen = False
         self.down = Pipe(wires, server.name, client.name, to_client)
         self.up = Pipe(wires, client.name, server.name, to_server)

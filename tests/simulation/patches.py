@@ -10,8 +10,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core import intent_log, metadata, resync, resync_feed, source, stream, target_view, write_log
-from dkrepl.daemon import intent, publisher, requests, resync_pump, source_runtime, target_runtime
-from tests.simulation import files, process, sockets
+from dkrepl.daemon import (
+    door,
+    enquiry_runtime,
+    intent,
+    publisher,
+    requests,
+    resync_pump,
+    source_runtime,
+    target_runtime,
+)
+from tests.simulation import files, listener, loop, sockets
 from tests.simulation.device import Device
 
 if TYPE_CHECKING:
@@ -31,7 +40,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
             setattr(module, name, value)
 
     world = cluster.world
-    clock = SimpleNamespace(monotonic=lambda: world.now)
+    clock = SimpleNamespace(monotonic=lambda: world.clock().monotonic, time=lambda: world.clock().wall)
 
     def timer(delay: float, call: Callable[[], None]) -> Any:
         return SimpleNamespace(start=lambda: world.after(delay, call), daemon=True)
@@ -40,9 +49,9 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     system = SimpleNamespace(urandom=lambda count: world.rng.getrandbits(8 * count).to_bytes(count, "big"))
     put(
         source_runtime,
-        SourceSockets=lambda *_: sockets.SourceSockets(cluster.being_started),
+        SourceSockets=lambda *_: listener.SourceSockets(cluster.being_started),
         Device=lambda *_: Device(cluster.being_started),
-        Workers=process.Workers,
+        Workers=loop.Workers,
         time=clock,
         os=system,
         threading=threads,
@@ -51,25 +60,30 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(
         target_runtime,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
-        Door=lambda *_: SimpleNamespace(fd=object(), answer=lambda: None, close=lambda: None),
-        Workers=process.Workers,
+        Workers=loop.Workers,
         time=clock,
         metadata_file=files.MetadataFile,
         _FLUSH_BYTES=400,
         _MESSAGES_A_ROUND=8,
     )
+    boot_id = lambda: cluster.being_started.machine.disk.boot  # noqa: E731
+    put(
+        enquiry_runtime,
+        TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
+        time=clock,
+        metadata_file=SimpleNamespace(boot_id=boot_id),
+    )
+    put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))
     put(
         intent,
         BitmapFile=files.BitmapFile,
         ActiveFile=files.ActiveFile,
         durable_file=SimpleNamespace(sync_directory=lambda _: None),
-        metadata_file=SimpleNamespace(
-            write=files.MetadataFile.write, boot_id=lambda: cluster.being_started.machine.disk.boot
-        ),
+        metadata_file=SimpleNamespace(write=files.MetadataFile.write, boot_id=boot_id),
     )
     put(requests, time=clock, _DRAIN=6, _PIECE_EXTENTS=2, _UNANSWERED_BYTES=1000)
     put(resync_pump, time=clock, RUN_BYTES=128, _IDLE_MESSAGES=3)
-    put(publisher, COPY_BELOW=sockets.COPY_BELOW, _MOST_RECORDS=3)
+    put(publisher, COPY_BELOW=listener.COPY_BELOW, _MOST_RECORDS=3)
     put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)
     put(resync, WINDOW=300, WINDOW_RUNS=4)
     put(resync_feed, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2)

@@ -1,16 +1,20 @@
-"""One life of a daemon: the real runtime of a source or target, on a simulated loop, threads, files and sockets."""
+"""One life of a daemon: the real runtimes, one after the other, on a simulated loop, threads, files and sockets."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dkrepl.core.errors import DkreplError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
-from tests.simulation.files import MetadataFile, Paths, Store
+from tests.simulation.files import Folder, MetadataFile, Paths, Store
+from tests.simulation.loop import Events, Reactor
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _TICK = 0.1  # seconds
-_THREADS = {"flush": 1, "commit": 1, "read": 2}
 
 
 class Died(BaseException):
@@ -27,85 +30,6 @@ class Died(BaseException):
     def __init__(self, process: Process) -> None:
         super().__init__(process.name)
         self.process = process
-
-
-class Reactor:
-    """The loop: descriptors are any objects, made ready by ``Process.ready``."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self.handlers: dict[object, Callable[[], None]] = {}
-        self.posted: deque[Callable[[], None]] = deque()
-        self.stopping = False
-        self.busy = False
-        self.moved = 0
-
-    def watch(self, fd: object, handler: Callable[[], None]) -> None:
-        self.handlers[fd] = handler
-        self._process.wake()
-
-    def ignore(self, fd: object) -> None:
-        self.handlers.pop(fd, None)
-
-    def post(self, work: Callable[[], None]) -> None:
-        self.posted.append(work)
-        self._process.wake()
-
-
-class Workers:
-    """Threads: what they run takes time, and other events happen in the middle of it."""
-
-    def __init__(self, reactor: Reactor) -> None:
-        self._process: Process = reactor._process
-        self._reactor = reactor
-        self._waiting: dict[str, deque[tuple[Callable[[], Any], Callable[..., None]]]] = {}
-        self._running = dict.fromkeys(_THREADS, 0)
-
-    def run(self, kind: str, work: Callable[[], Any], done: Callable[..., None]) -> None:
-        self._waiting.setdefault(kind, deque()).append((work, done))
-        self._start(kind)
-
-    def _start(self, kind: str) -> None:
-        process = self._process
-        if self._running[kind] < _THREADS[kind] and self._waiting.get(kind):
-            self._running[kind] += 1
-            work, done = self._waiting[kind].popleft()
-            process.world.after(
-                process.machine.work_delay(), lambda: process.guarded(lambda: self._do(kind, work, done))
-            )
-
-    def _do(self, kind: str, work: Callable[[], Any], done: Callable[..., None]) -> None:
-        process = self._process
-        result, failure = None, None
-        process.working = True
-        try:
-            result = work()
-        except DkreplError as error:
-            failure = error
-        finally:
-            process.working = False
-        self._running[kind] -= 1
-        self._start(kind)
-        process.world.after(
-            process.world.rng.random() * 0.002,
-            lambda: self._reactor.post(lambda: done(result, failure)) if process.alive else None,
-        )
-
-    def close(self) -> None:
-        self._waiting.clear()
-
-
-class Events:
-    """The event log."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def tell(self, name: str, level: str = "info", fields: dict[str, Any] | None = None) -> None:
-        shown = " ".join(f"{key}={value}" for key, value in (fields or {}).items() if value is not None)
-        self._process.world.note(self._process.name, f"{name} {shown}")
-        self._process.cluster.checks.event(self._process, name, fields or {})
-        self._process.world.count(f"event {name}")
 
 
 class Process:
@@ -126,31 +50,79 @@ class Process:
         self._kind = "kill"
 
     def start(self) -> None:
-        """Open everything and begin to serve; it may die on the way."""
+        """Open everything and begin to serve, or to ask; it may die on the way."""
+        self._or_fails(self._start)
+
+    def _start(self) -> None:
+        record = self.machine.disk.metadata()
+        MetadataFile.settle(self)
+        self._tick_later()
+        # As dkrepl.daemon.main does it.
+        if record.role == "source" and (record.generation or record.store_state == "Empty"):
+            enquiry: Any = EnquiryRuntime
+            self._open(lambda *of: enquiry(*of, record, self.reactor, Events(self)))
+            self.world.note(self.name, "asks its peers")
+        else:
+            self._serve()
+
+    def _serve(self) -> None:
+        record = self.machine.disk.metadata()
+        MetadataFile.settle(self)
+        kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
+        self._open(lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, Events(self)))
+        self.world.note(self.name, f"starts as {record.role}")
+        self.cluster.started(self)
+
+    def _open(self, make: Callable[..., Any]) -> None:
+        self.reactor = Reactor(self)
+        cluster = self.machine.cluster
+        cluster.starting = self
+        self.runtime = make(cluster.description, cluster.description.node(self.name))
+        self.runtime.start(threading.Event())
+
+    def _next(self) -> None:
+        """The runtime has stopped: the daemon ends, or goes on in another role."""
+        runtime, self.runtime = self.runtime, None
+        self.reactor.ended = True
+        runtime.close()
+        folder, record = Folder(self), self.machine.disk.metadata()
+        becomes: NodeMetadata | None = None
+        if isinstance(runtime, EnquiryRuntime):
+            verdict = runtime.enquiry.verdict
+            if verdict is None:
+                self.end("has stopped")
+                return
+            if verdict == "follow":
+                mirror_id = record.mirror_id if record.generation else ""
+                becomes = msgspec.structs.replace(record, role="target", mirror_id=mirror_id, peers={})
+                self.cluster.application.source_is_no_more(self.name)
+        elif runtime.becomes is None:
+            self.end("has stopped")
+            return
+        else:
+            becomes = runtime.becomes(record)
+        if becomes is not None:
+            MetadataFile.write(folder, becomes)
+            self.cluster.role_taken(self, becomes.role)
+        self._serve()
+
+    def _or_fails(self, work: Callable[[], None]) -> None:
+        """Run ``work``; what fails at a start ends the daemon, and the service manager starts it again."""
         try:
-            self.guarded(self._start)
+            self.guarded(work)
         except DkreplError as error:
             self.end(f"cannot start: {error}")
             self.world.after(0.5, self.machine.start)
 
-    def _start(self) -> None:
-        machine = self.machine
-        record = machine.disk.metadata()
-        MetadataFile.settle(self)
-        kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
-        cluster = machine.cluster
-        cluster.starting = self
-        node = cluster.description.node(self.name)
-        self.runtime = kind(Paths(self), cluster.description, node, record, Store(self), self.reactor, Events(self))
-        self.runtime.start(threading.Event())
-        self.world.note(self.name, f"starts as {record.role}")
-        cluster.started(self)
-        self.world.after(0.0, self._tick)
-
     @property
     def is_source(self) -> bool:
-        """Whether it runs as source."""
+        """Whether it serves as source."""
         return isinstance(self.runtime, SourceRuntime)
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it serves as target."""
+        return isinstance(self.runtime, TargetRuntime)
 
     # --- the loop ------------------------------------------------------------------------------------
 
@@ -166,13 +138,12 @@ class Process:
             self._round_due = True
             self.world.after(self.machine.loop_delay(), lambda: self.guarded(self._round))
 
-    def _tick(self) -> None:
-        if self.alive:
-            self.world.after(_TICK, self._tick)
-            self.guarded(self._ticked)
+    def _tick_later(self) -> None:
+        self.world.after(_TICK, lambda: self.guarded(self._ticked))
 
     def _ticked(self) -> None:
-        if self.machine.stuck:
+        self._tick_later()
+        if self.machine.stuck or self.runtime is None:
             return
         self.runtime.tick()
         self.cluster.after_round(self)
@@ -181,6 +152,8 @@ class Process:
         self._round_due = False
         if self.machine.stuck:
             self.world.after(0.05, self.wake)
+            return
+        if self.runtime is None:
             return
         reactor = self.reactor
         for _ in range(len(reactor.posted)):
@@ -199,7 +172,7 @@ class Process:
             self.wake()
         self.cluster.after_round(self)
         if reactor.stopping:
-            self.end("has stopped")
+            self._or_fails(self._next)
 
     # --- dying ---------------------------------------------------------------------------------------
 
@@ -237,11 +210,17 @@ class Process:
         """Run something of this process, if it lives, and let it die quietly in the middle."""
         if not self.alive:
             return
+        if self.machine.suspended:
+            self.machine.deferred.append(lambda: self.guarded(work))
+            return
+        before, self.world.clock = self.world.clock, self.machine.clock
         try:
             work()
         except Died as death:
             if death.process is not self:
                 raise
+        finally:
+            self.world.clock = before
 
     def end(self, why: str, quietly: bool = False) -> None:
         """The process is gone, however that came; ``quietly``: its peers' kernels are not told."""

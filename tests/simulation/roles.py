@@ -42,11 +42,38 @@ def demote(cluster: Cluster, machine: Machine) -> None:
 
 
 def leave_one_source(cluster: Cluster) -> None:
-    """Demote every source but the official one; start whoever is down."""
-    for machine in cluster.machines.values():
-        if machine.name != cluster.official and machine.disk.metadata().role == "source":
+    """Demote every source but one; if none is left, promote the node with the newest data; start whoever is down."""
+    machines = cluster.machines
+    sources = [machine for machine in machines.values() if machine.disk.metadata().role == "source"]
+    if not sources:
+        chosen = _newest(list(machines.values()))
+        chosen.crash("kill")
+        cluster.world.note("admin", f"promote {chosen.name}, for no node is source")
+        cluster.roles_changed = chosen.excused_once = True
+        cluster.edit(chosen.name, role="source", peers={}, store_state="Consistent")
+        cluster.checks.forget_bitmaps(chosen)
+        sources = [chosen]
+    if machines[cluster.official] not in sources:
+        cluster.official = sources[0].name
+    for machine in sources:
+        if machine.name != cluster.official:
             demote(cluster, machine)
+    for machine in machines.values():
         machine.start()
+
+
+def _newest(machines: list[Machine]) -> Machine:
+    """One whose generation no other's history has; with a consistent copy, if there is such a one."""
+    records = {machine.name: machine.disk.metadata() for machine in machines}
+    old = {generation for record in records.values() for generation in record.history}
+    return max(
+        machines,
+        key=lambda machine: (
+            records[machine.name].generation not in old,
+            records[machine.name].store_state == "Consistent",
+            bool(records[machine.name].mirror_id),
+        ),
+    )
 
 
 def _may(machine: Machine) -> bool:

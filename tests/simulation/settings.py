@@ -57,6 +57,7 @@ def draw(rng: random.Random) -> Settings:
         window=rng.choice((256, 512, 2048)),
         resync_rate=rng.choice((0, 0, 0, 4000)),
         peer_timeout=PEER_TIMEOUT,
+        start_alone=rng.choice((None, 1.0, 10.0)),
         nodes=nodes,
     )
     return Settings(

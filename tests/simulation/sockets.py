@@ -1,4 +1,4 @@
-"""The sockets of the daemon over the simulated network: ROUTER and DEALER, PUB and SUB, as it uses them."""
+"""A simulated node's connections to its peers: DEALER to each, and SUB at the source."""
 
 from __future__ import annotations
 
@@ -8,80 +8,12 @@ from typing import TYPE_CHECKING
 
 from dkrepl.core import frames
 from dkrepl.core.description import Description, Node
+from tests.simulation.listener import Fd, SourceSockets
 from tests.simulation.network import Connection, Frame
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
-
-COPY_BELOW = 100  # bytes
-
-
-class Fd:
-    """A descriptor: an object with an identity."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.waiting = False
-
-
-class SourceSockets:
-    """PUB and ROUTER of a source."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self.fd = Fd("control")
-        self.unasked = True
-        self._inbox: deque[tuple[bytes, bytes]] = deque()
-        self._routes: dict[bytes, Connection] = {}
-        self._subscribers: list[tuple[frozenset[bytes], Connection, Subscription]] = []
-        process.cluster.switch.listening[process.name] = process
-        process.sockets = self  # type: ignore[attr-defined]
-
-    def receive(self) -> tuple[bytes, bytes] | None:
-        self.unasked = bool(self._inbox)
-        return self._inbox.popleft() if self._inbox else None
-
-    def send(self, identity: bytes, frame: bytes) -> bool:
-        self.unasked = True
-        route = self._routes.get(identity)
-        if route is None:
-            return False
-        route.down.put((frame, None))
-        return True
-
-    def publish(self, head: bytes, data: bytes | memoryview) -> None:
-        wanted = head[:2]
-        frame: Frame = (head, bytes(data)) if len(data) >= COPY_BELOW else (head + bytes(data), None)
-        for topics, connection, subscription in self._subscribers:
-            if wanted in topics:
-                if len(connection.down) + len(subscription.inbox) >= self._process.cluster.hwm:
-                    self._process.world.count("messages dropped at the high-water mark")
-                else:
-                    connection.down.put(frame)
-
-    def close(self) -> None:
-        return
-
-    # --- what the network does -----------------------------------------------------------------------
-
-    def attach(self, identity: bytes, connection: Connection) -> None:
-        self._routes[identity] = connection
-
-    def detach(self, identity: bytes, connection: Connection) -> None:
-        if self._routes.get(identity) is connection:
-            del self._routes[identity]
-
-    def arrived(self, identity: bytes, frame: bytes) -> None:
-        if self._process.alive:
-            self._inbox.append((identity, frame))
-            self._process.ready(self.fd)
-
-    def subscribe(self, topics: frozenset[bytes], connection: Connection, subscription: Subscription) -> None:
-        self._subscribers.append((topics, connection, subscription))
-
-    def unsubscribe(self, connection: Connection) -> None:
-        self._subscribers = [entry for entry in self._subscribers if entry[1] is not connection]
 
 
 class Dealer:
@@ -92,6 +24,7 @@ class Dealer:
         self._peer = peer
         self._identity = identity
         self._connection: Connection | None = None
+        self._closed = False
         self.inbox: deque[bytes] = deque()
         self.fd = Fd(f"dealer {peer}")
         self._connect()
@@ -100,33 +33,41 @@ class Dealer:
         if self._connection is not None:
             self._connection.up.put((frame, None))
 
+    def close(self) -> None:
+        self._closed = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.reset()
+
     def _connect(self) -> None:
         process = self._process
-        if not process.alive:
+        if not process.alive or self._closed:
             return
         switch = process.cluster.switch
         server = switch.listening.get(self._peer)
         cut = switch.wires(process.name, self._peer).cut
-        if server is None or not server.alive or cut:
+        if server is None or not server.reachable or cut:
             process.world.after(0.1 + 0.2 * process.world.rng.random(), self._connect)
             return
-        sockets: SourceSockets = server.sockets  # type: ignore[attr-defined]
+        found = server
         connection = self._connection = Connection(
             switch,
             process,
-            server,
+            found,
             self._arrived,
-            lambda frame, _: sockets.arrived(self._identity, frame[0]),
+            lambda frame, _: found.arrived(self._identity, frame[0]),
             self._reset,
         )
-        sockets.attach(self._identity, connection)
+        found.attach(self._identity, connection)
 
     def _arrived(self, frame: Frame, damaged: bool) -> None:
+        if self._closed:
+            return
         self.inbox.append(frame[0])
         self._process.ready(self.fd)
 
     def _reset(self, connection: Connection) -> None:
-        connection.server.sockets.detach(self._identity, connection)  # type: ignore[attr-defined]
+        connection.listener.detach(self._identity, connection)
         if self._connection is connection:
             self._connection = None
             self._process.world.after(0.1 + 0.3 * self._process.world.rng.random(), self._connect)
@@ -159,13 +100,13 @@ class Subscription:
         switch = process.cluster.switch
         server = switch.listening.get(self._peer)
         cut = switch.wires(process.name, self._peer).cut
-        if server is None or not server.alive or cut:
+        if not isinstance(server, SourceSockets) or not server.reachable or cut:
             process.world.after(0.1 + 0.2 * process.world.rng.random(), self._connect)
             return
         connection = self._connection = Connection(
             switch, process, server, self._arrived, lambda frame, _: None, self._reset
         )
-        sockets: SourceSockets = server.sockets  # type: ignore[attr-defined]
+        sockets = server
         process.world.after(
             0.001 * process.world.rng.random(),
             lambda: sockets.subscribe(self._topics, connection, self) if connection.down.open else None,
@@ -177,7 +118,9 @@ class Subscription:
             self._process.ready(self.fds[0])
 
     def _reset(self, connection: Connection) -> None:
-        connection.server.sockets.unsubscribe(connection)  # type: ignore[attr-defined]
+        listener = connection.listener
+        if isinstance(listener, SourceSockets):
+            listener.unsubscribe(connection)
         if self._connection is connection:
             self._connection = None
             world = self._process.world
@@ -244,6 +187,8 @@ class TargetSockets:
 
     def close(self) -> None:
         self.unsubscribe()
+        for dealer in self.control.values():
+            dealer.close()
 
 
 MAX_CONTROL = frames.MAX_CONTROL

@@ -63,5 +63,6 @@ def test_faults_do_happen() -> None:
         "event generation_minted",
         "event intent_log_recovered",
         "event bitmap_damaged",
+        "event peers_asked",
     ):
         assert counters.get(what), f"no seed has seen: {what}"

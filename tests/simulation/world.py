@@ -9,6 +9,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 START = 1000.0  # seconds that the clocks show at the beginning
 _TRACE = 400  # newest lines kept
@@ -24,6 +25,16 @@ class RuleBroken(AssertionError):
         self.rule = rule
         self.evidence = evidence
 
+    def __reduce__(self) -> tuple[type[RuleBroken], tuple[str, str]]:
+        return RuleBroken, (self.rule, self.evidence)  # it comes from another process
+
+
+class Clock(NamedTuple):
+    """What a machine's clocks show, in seconds."""
+
+    monotonic: float
+    wall: float
+
 
 class World:
     """``now`` is in seconds. ``vary`` gives another order of events under the same settings and faults."""
@@ -32,6 +43,7 @@ class World:
         self.seed = seed
         self.rng = self.random(f"world {vary}")
         self.now = START
+        self.clock: Callable[[], Clock] = lambda: Clock(self.now, self.now)  # of the machine that runs now
         self.trace: deque[str] = deque(maxlen=_TRACE)
         self.events = 0
         self.counters: dict[str, int] = {}
