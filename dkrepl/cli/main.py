@@ -21,8 +21,10 @@ from dkrepl.cli import (
     intent,
     pause,
     promote,
+    resolve,
     resume,
     resync,
+    switchover,
     verify,
     wait,
 )
@@ -36,7 +38,7 @@ from dkrepl.io.paths import Paths
 SECTIONS: dict[str, list[str]] = {
     "Set up a mirror (in this order)": ["config", "init", "run"],
     "See how it is": ["status", "wait", "events", "intent", "verify"],
-    "Operate it": ["pause", "resume", "resync", "demote", "promote"],
+    "Operate it": ["pause", "resume", "resync", "switchover", "demote", "promote", "resolve"],
     "Help": ["exit-codes"],
 }
 BROKEN_PIPE, INTERRUPTED = 141, 130
@@ -89,6 +91,8 @@ app.command("resume")(resume.command)
 app.command("resync")(resync.command)
 app.command("demote")(demote.command)
 app.command("promote")(promote.command)
+app.command("switchover")(switchover.command)
+app.command("resolve")(resolve.command)
 app.command("exit-codes")(exit_codes.command)
 
 

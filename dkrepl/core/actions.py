@@ -34,6 +34,7 @@ class NewGeneration:
 
     seq: int
     generation: str
+    members: int = 0  # those in sync: bit i stands for the i-th node of the description
 
 
 @dataclass(frozen=True)

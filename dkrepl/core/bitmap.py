@@ -89,6 +89,30 @@ class IntentBitmap:
         """Yield (first, end) of each run of dirty blocks, at most ``limit`` of them."""
         yield from runs_of(self.bits, limit)
 
+    def chunks(self, length: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (first block, bits) of each piece of ``length`` bytes that names a dirty block."""
+        for at in range(0, len(self._memory), length):
+            piece = bytes(self._memory[at : at + length])
+            if any(piece):
+                yield at * 8, piece
+
+    def merge(self, first: int, bits: bytes) -> int:
+        """Set the bits that a piece of another bitmap names, and seal; return how many it names.
+
+        Raises ``ValueError`` if the piece reaches outside.
+        """
+        at = first // 8
+        if first % 8 or at + len(bits) > len(self._memory):
+            raise ValueError("a piece of a bitmap reaches outside it")
+        named = bitarray(endian="little")
+        named.frombytes(bits)
+        if first + len(named) > self.blocks and named[self.blocks - first :].any():
+            raise ValueError("a piece of a bitmap names blocks behind the last one")
+        self.bits[first : first + len(named)] |= named
+        per = self.extent_blocks
+        self.seal(range(first // per, -(-(first + len(named)) // per)))
+        return named.count()
+
     def _crc(self, extent: int) -> int:
         width = self.extent_blocks // 8
         # The extent's number is the CRC's start value, so that zeroed or shifted memory does not pass.

@@ -22,6 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
+MARKS_BYTES = 8192  # of a bitmap, in one message
 
 
 class Message(msgspec.Struct, tag=True, frozen=True):
@@ -44,6 +45,11 @@ class Hello(Message, frozen=True):
     join: Join
     software: Name
     follows: Name = ""  # the source of that joining
+    base: Annotated[list[Identity], msgspec.Meta(max_length=128)] = []  # that it keeps for the receiver
+    tracked: bool = False  # whether its bitmap for the receiver has been kept
+    marks: Count = 0  # blocks that this bitmap names
+    peer_join: Join = 0  # the receiver's own joining, as far as it knows
+    yields: Annotated[str, msgspec.Meta(pattern="^(keep|discard)?$")] = ""  # whether it gives way to the receiver
 
 
 class Welcome(Message, frozen=True):
@@ -59,6 +65,7 @@ class Welcome(Message, frozen=True):
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
     decision: Name
     source: Name
+    node_join: Join = 0  # the source's own last joining, of the time when it was a target
 
 
 class Refuse(Message, frozen=True):
@@ -69,10 +76,44 @@ class Refuse(Message, frozen=True):
     node: Name
 
 
-class Ready(Message, frozen=True):
-    """Target to source: the probe of this joining was seen, so the subscriptions are in place."""
+class Marks(Message, frozen=True):
+    """Target to source, before Ready: a part of its bitmap of blocks that it wrote and the source may lack.
+
+    ``first``: the number of the first block, a multiple of 8; ``bits``: one bit a block, the lowest first.
+    """
 
     join: Join
+    first: Count
+    bits: Annotated[bytes, msgspec.Meta(max_length=MARKS_BYTES)]
+
+
+class Ready(Message, frozen=True):
+    """Target to source: the probe of this joining was seen, so the subscriptions are in place.
+
+    ``marks``: the number of blocks that were named by Marks, to find out whether one was lost.
+    """
+
+    join: Join
+    marks: Count = 0
+
+
+class Positions(Message, frozen=True):
+    """Source to a target that is in sync: how far the targets are durable that are in sync, this one left out.
+
+    ``durable``: name -> (number of its joining, seq). ``generation``: the source's, at that moment.
+    """
+
+    join: Join
+    generation: Identity
+    durable: Annotated[dict[Name, tuple[Join, Count]], msgspec.Meta(max_length=1024)]
+
+
+class Handover(Message, frozen=True):
+    """From a node that was source to its heir: be source, if this joining was your last."""
+
+    node: Name
+    join: Join
+    generation: Identity
 
 
 class Alive(Message, frozen=True):
@@ -128,6 +169,9 @@ class Answer(Message, frozen=True):
     role: Name
     generation: Identity
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
+    base: Annotated[list[Identity], msgspec.Meta(max_length=128)] = []  # that it keeps for the one who asked
+    since: float = 0.0  # Unix time at which it minted its generation; 0: it did not
+    own_bytes: Count = 0  # that it has written and the one who asked may lack
 
 
 class Bye(Message, frozen=True):
@@ -136,7 +180,22 @@ class Bye(Message, frozen=True):
     node: Name
 
 
-AnyMessage = Hello | Welcome | Refuse | Ready | Alive | Detach | Trouble | Digest | Ask | Answer | Bye
+AnyMessage = (
+    Hello
+    | Welcome
+    | Refuse
+    | Marks
+    | Ready
+    | Positions
+    | Alive
+    | Detach
+    | Trouble
+    | Digest
+    | Ask
+    | Answer
+    | Handover
+    | Bye
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)

@@ -19,16 +19,25 @@ HISTORY = 16  # generations remembered
 
 
 class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a source remembers of one target.
+    """What a node remembers of one peer.
 
-    ``join`` is the number of the last joining that it has recorded, as far as is known, and ``offered`` that of the
-    newest one offered to it (0: never); ``generations`` are those that it may have recorded since.
+    ``join`` is the number of the peer's last joining that it has recorded, as far as is known, and ``offered`` that
+    of the newest one offered to it here (0: never); ``generations`` are those that it may have recorded since.
+    ``base``: the generations under which nothing was answered here without it.
+
+    ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: its own
+    bitmap for this node, of the time before it followed this node, is part of ours. ``loose``: bits were set without
+    being made durable, so a power loss ends the tracking.
     """
 
     join: int = 0
     offered: int = 0
     generations: tuple[str, ...] = ()
     paused: bool = False
+    base: tuple[str, ...] = ()
+    tracked: bool = False
+    merged: bool = False
+    loose: bool = False
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,13 +56,18 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store_state: StoreState = "Empty"
     join: int = 0  # as a target: number of the last joining
     follows: str = ""  # as a target: the source of that joining
-    boot: str = ""  # as a source: the kernel's boot id under which the intent log was last opened
+    boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
+    minted_at: float = 0.0  # Unix time at which this node, as source, minted the generation; 0: it did not
+    heir: str = ""  # as a former source: the node that is to be source now (switchover)
+    heir_join: int = 0  # and its joining, in which it has everything
+    yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and kept aside before
+    yields_to: str = ""  # by the data of this node
     peers: dict[str, PeerRecord] = {}
 
-    def minted(self, generation: str) -> NodeMetadata:
+    def minted(self, generation: str, at: float = 0.0) -> NodeMetadata:
         """Return the record after a new generation; the old one goes into the history."""
         history = ((self.generation, *self.history) if self.generation else self.history)[:HISTORY]
-        return msgspec.structs.replace(self, generation=generation, history=history)
+        return msgspec.structs.replace(self, generation=generation, history=history, minted_at=at)
 
 
 def pack(metadata: NodeMetadata) -> bytes:

@@ -1,41 +1,34 @@
-"""What a source remembers of its targets from joining to joining, as changes of its metadata (rule R7).
+"""What a node remembers of its peers, as changes of its metadata (rule R7).
 
 A target that comes back shows a generation; the source must know whether it gave it to that target. So every
 generation that a target may have recorded is kept until the target has confirmed a newer one.
+
+The *base* of a peer are the generations under which nothing was answered here without it: it begins with that under
+which the peer was in sync, and each one that is minted while the peer is in sync is added. Once the peer has left, the
+next generation is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import msgspec
 
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
 
 _GENERATIONS = 100  # that one target may have recorded and not yet confirmed
+_BASE = 100  # generations of a base
 
 
 def record_of(metadata: NodeMetadata, name: str) -> PeerRecord:
-    """Return what is remembered of the target ``name``: an empty record if nothing is."""
+    """Return what is remembered of the peer ``name``: an empty record if nothing is."""
     return metadata.peers.get(name, PeerRecord())
 
 
-def remembered(
-    metadata: NodeMetadata,
-    name: str,
-    join: int | None = None,
-    offered: int | None = None,
-    generations: tuple[str, ...] | None = None,
-    paused: bool | None = None,
-) -> NodeMetadata:
-    """Return the metadata with those facts about the target ``name`` that are given."""
-    record = record_of(metadata, name)
-    record = PeerRecord(
-        record.join if join is None else join,
-        record.offered if offered is None else offered,
-        record.generations if generations is None else generations,
-        record.paused if paused is None else paused,
-    )
+def remembered(metadata: NodeMetadata, name: str, **facts: Any) -> NodeMetadata:
+    """Return the metadata with those facts (fields of ``PeerRecord``) about the peer ``name``."""
+    record = msgspec.structs.replace(record_of(metadata, name), **facts)
     return msgspec.structs.replace(metadata, peers=metadata.peers | {name: record})
 
 
@@ -47,21 +40,61 @@ def may_know(metadata: NodeMetadata, name: str, generation: str) -> NodeMetadata
 
 def all_may_know(metadata: NodeMetadata) -> NodeMetadata:
     """Return the metadata as after a start: any target may have been told of the generation just before."""
+    for name in metadata.peers:
+        metadata = may_know(metadata, name, metadata.generation)
+    return metadata
+
+
+def minted(
+    metadata: NodeMetadata, generation: str, told: Iterable[str], kept: Iterable[str], at: float
+) -> NodeMetadata:
+    """Return a source's metadata with a new generation, minted at Unix time ``at``.
+
+    ``told``: the targets in the stream, which will be told of it; ``kept``: those in sync, without which nothing has
+    been answered under it when it begins.
+    """
+    metadata = msgspec.structs.replace(metadata.minted(generation, at), store_state="Consistent")
+    for name in told:
+        metadata = remembered(metadata, name, generations=(*record_of(metadata, name).generations, generation))
+    return with_base(metadata, kept, generation)
+
+
+def with_base(metadata: NodeMetadata, names: Iterable[str], generation: str) -> NodeMetadata:
+    """Return the metadata after ``generation`` began while the peers ``names`` were in sync."""
+    for name in names:
+        base = record_of(metadata, name).base
+        if base:
+            metadata = remembered(metadata, name, base=(base[0], *base[1:][-_BASE:], generation))
+    return metadata
+
+
+def in_sync(metadata: NodeMetadata, name: str, generation: str, **facts: Any) -> NodeMetadata:
+    """Return the metadata after it became known that ``name`` has everything that is under ``generation`` here."""
+    return remembered(metadata, name, base=(generation,), tracked=True, **facts)
+
+
+def loosened(metadata: NodeMetadata) -> NodeMetadata:
+    """Return the metadata of a target that sets bits from now on that are not made durable."""
+    return _each(metadata, lambda record: record.tracked, loose=True)
+
+
+def fastened(metadata: NodeMetadata) -> NodeMetadata:
+    """Return the metadata after every bit was made durable."""
+    return _each(metadata, lambda record: record.loose, loose=False)
+
+
+def untracked(metadata: NodeMetadata, names: Collection[str]) -> NodeMetadata:
+    """Return the metadata without trust in the bitmaps for the peers ``names``."""
     peers = {
-        name: msgspec.structs.replace(
-            record, generations=tuple(dict.fromkeys((*record.generations, metadata.generation)))
-        )
+        name: msgspec.structs.replace(record, tracked=False, merged=False, loose=False) if name in names else record
         for name, record in metadata.peers.items()
     }
     return msgspec.structs.replace(metadata, peers=peers)
 
 
-def minted(metadata: NodeMetadata, generation: str, members: Collection[str]) -> NodeMetadata:
-    """Return the metadata with a new generation, of which ``members``, the targets in the stream, will be told."""
+def _each(metadata: NodeMetadata, which: Any, **facts: Any) -> NodeMetadata:
     peers = {
-        name: msgspec.structs.replace(record, generations=(*record.generations, generation))
-        if name in members
-        else record
+        name: msgspec.structs.replace(record, **facts) if which(record) else record
         for name, record in metadata.peers.items()
     }
-    return msgspec.structs.replace(metadata.minted(generation), peers=peers, store_state="Consistent")
+    return msgspec.structs.replace(metadata, peers=peers)

@@ -17,7 +17,7 @@ R7 by ``decide`` and by minting a generation before the first answer that a lost
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replaced
 
 from dkrepl.core import frames, peer_records
@@ -31,10 +31,13 @@ from dkrepl.core.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Alive,
+    Answer,
     AnyMessage,
     Bye,
     Detach,
     Hello,
+    Marks,
+    Positions,
     Ready,
     Refuse,
     Trouble,
@@ -43,6 +46,7 @@ from dkrepl.core.messages import (
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.resync import RateLimit, Resync
 from dkrepl.core.resync_feed import ResyncFeed
+from dkrepl.core.rivals import Rival, judge
 from dkrepl.core.stream import Stream
 from dkrepl.core.target_view import TargetState, TargetView
 
@@ -50,6 +54,7 @@ SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) t
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
 _PATIENCE = 0.2  # seconds that a write waits, because of targets that may not delay it, for room in the intent log
+_POSITIONS = 0.25  # seconds between two messages about how far the other targets are
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
 
 
@@ -65,7 +70,9 @@ class Source:
         intent: IntentLog,
         session: int,
         identity: Callable[[], str],
+        wall: Callable[[], float],
     ) -> None:
+        self._wall = wall
         self.description = description
         self.node = node
         self.metadata = peer_records.all_may_know(metadata)
@@ -74,6 +81,7 @@ class Source:
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
         self.actions: list[Action] = []
         self.commit_error: str | None = None
+        self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
         self._identity = identity
         self._shift = description.block.bit_length() - 1
         self._extent_shift = description.extent.bit_length() - 1
@@ -102,6 +110,8 @@ class Source:
         self._mint_needed = True
         self._commits = 0
         self._minting = 0
+        self._kept: list[str] = []  # targets in sync when the generation on its way was minted
+        self._told_at = 0.0
         self._intent_commit = 0
         self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
         self._timeout = description.peer_timeout
@@ -179,9 +189,12 @@ class Source:
             joined = view.in_stream or view.state == "Connecting"
             if message.join and (message.join != view.join or not joined):
                 self._send(peer, Detach(message.join, "NotJoined", "the source does not know this joining"))
+        elif isinstance(message, Marks):
+            if message.join == view.join and view.state == "Connecting":
+                self._on_marks(view, message, now)
         elif isinstance(message, Ready):
             if message.join == view.join and view.state == "Connecting":
-                self._on_ready(view)
+                self._on_ready(view, message, now)
         elif (
             isinstance(message, Trouble)
             and message.join == view.join
@@ -213,6 +226,8 @@ class Source:
             view.generation_seq = 0
             # What it recorded before is gone there.
             self.metadata = peer_records.remembered(self.metadata, view.name, generations=(self.generation,))
+            if view.state == "InSync":
+                self.metadata = peer_records.remembered(self.metadata, view.name, base=(self.generation,))
             self._end_hold()
         if self.stream.confirmed > oldest:
             self.stream.log.trim(self.stream.confirmed)
@@ -268,7 +283,13 @@ class Source:
         view.probe_at, view.probe_wait = 0.0, 0.0
         if hello.join >= record.join:  # else it is a late one, and says nothing of what was recorded since
             self.metadata = peer_records.remembered(self.metadata, view.name, generations=(hello.generation,))
-        self.metadata = peer_records.remembered(self.metadata, view.name, join=hello.join, offered=view.join)
+        view.marked = 0
+        # What it wrote without us is merged before Ready, or all of it is copied anyway.
+        known = hello.follows == self.node and record.merged and not hello.marks
+        merged = known or decision.action == "Full" or decision.code == "NewAndEmpty"
+        self.metadata = peer_records.remembered(
+            self.metadata, view.name, join=hello.join, offered=view.join, tracked=True, merged=merged
+        )
         self.metadata = peer_records.may_know(self.metadata, view.name, self.metadata.generation)
         self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
@@ -289,17 +310,29 @@ class Source:
                 list(meta.history),
                 action,
                 self.node,
+                meta.join,
             ),
         )
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
-    def _on_ready(self, view: TargetView) -> None:
+    def _on_marks(self, view: TargetView, message: Marks, now: float) -> None:
+        """Its blocks that we may lack are to be copied to it, besides ours that it may lack (R7, R8)."""
+        try:
+            view.marked += view.bitmap.merge(message.first, message.bits)
+        except ValueError as error:
+            self._detach(view, "Behind", "BadMarks", str(error), now)
+
+    def _on_ready(self, view: TargetView, message: Ready, now: float) -> None:
         if not view.probe_wait:
+            return
+        if view.marked != message.marks:
+            text = f"{view.marked} of its {message.marks} marked blocks have arrived"
+            self._detach(view, "Behind", "MarksLost", text, now)
             return
         view.probe_wait = 0.0
         # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
-        self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join)
-        self._go_on_after(view, Commit(0, metadata=self.metadata))
+        self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join, merged=True)
+        self._go_on_after(view, Commit(0, sync_bitmaps=view.marked > 0, metadata=self.metadata))
 
     def _go_on_after(self, view: TargetView, commit: Commit) -> None:
         """Welcome ``view``, or let it into the stream, once ``commit`` is durable."""
@@ -311,9 +344,24 @@ class Source:
         self._state(view, "Resyncing", None)
         self.stream.enter(view, now)
         view.generation_seq = 0
+        view.told = {}
         view.resync = Resync(blocks, self.description.block, now)
         self.actions.append(Publish(view.name, frames.START, view.resync.total))
         self._finish_if_all_sent(view)
+
+    def on_answers(self, answers: Iterable[Answer]) -> None:
+        """Take what the peers that do not follow say of themselves: one may be source too (R7)."""
+        rivals = {}
+        for answer in answers:
+            own = self.views[answer.node].bitmap.count() * self.description.block
+            rival = judge(self.metadata, answer, min(own, self.description.size))
+            if rival is not None:
+                rivals[rival.node] = rival
+                before = self.rivals.get(rival.node)
+                if before is None or before.kind != rival.kind:
+                    name = "split_brain" if rival.kind == "SplitBrain" else "two_sources"
+                    self._event(name, "error", peer=rival.node, reason=rival.text)
+        self.rivals = rivals
 
     # --- resync --------------------------------------------------------------------------------------
 
@@ -335,6 +383,7 @@ class Source:
             resync.finishing = resync.rseq
             generation = int(self.generation or "0", 16)
             self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
+            view.synced_as = self.generation
             self.actions.append(Publish(view.name, frames.SYNCED, resync.rseq, 0, generation))
 
     def _resync_confirmed(self, view: TargetView, resync: Resync, durable: int, now: float) -> None:
@@ -354,6 +403,9 @@ class Source:
             view.in_sync_at = now
             view.dropped_at = None
             self._state(view, "InSync", None)
+            base = tuple(dict.fromkeys((view.synced_as, self.generation)))
+            self.metadata = peer_records.remembered(self.metadata, view.name, base=base)
+            self._commit(Commit(0, metadata=self.metadata))
 
     # --- time, commits -------------------------------------------------------------------------------
 
@@ -371,7 +423,19 @@ class Source:
             for view in self.views.values():
                 if view.state not in ("Disconnected",):
                     self._send(view.name, self._alive(view, now))
+        if now >= self._told_at:
+            self._told_at = now + _POSITIONS
+            self.tell_positions()
         self.plan(now)
+
+    def tell_positions(self) -> None:
+        """Tell each target that is in sync how far the others are (R8: what survivors would have to copy)."""
+        durable = {view.name: (view.join, view.durable) for view in self.stream.members if view.state == "InSync"}
+        for name in durable:
+            view, others = self.views[name], {other: at for other, at in durable.items() if other != name}
+            if others and others != view.told:
+                view.told = others
+                self._send(name, Positions(view.join, self.generation, others))
 
     def plan(self, now: float, everything: bool = False) -> None:
         """Begin the commits that are needed: a generation, active extents."""
@@ -451,20 +515,24 @@ class Source:
 
     def _mint(self) -> None:
         """Begin a new generation; it counts once it is durable."""
-        members = [view.name for view in self.stream.members]
-        self.metadata = peer_records.minted(self.metadata, self._identity(), members)
+        members = self.stream.members
+        told, self._kept = [view.name for view in members], [view.name for view in members if view.state == "InSync"]
+        self.metadata = peer_records.minted(self.metadata, self._identity(), told, self._kept, self._wall())
         self._minting = self._commit(Commit(0, metadata=self.metadata))
 
     def _minted(self) -> None:
         previous, self.generation = self.generation, self.metadata.generation
-        self._mint_needed = False
+        kept = [name for name in self._kept if self.views[name].state == "InSync"]
+        self._mint_needed = len(kept) < len(self._kept)  # one has left meanwhile: it must not count as kept (R7)
         self._event("generation_minted", generation=self.generation, previous=previous)
         if self.stream.members:
             seq = self.stream.control_record()
             for view in self.stream.members:
                 view.generation_seq = seq
                 self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
-            self.actions.append(NewGeneration(seq, self.generation))
+            places = {node.name: i for i, node in enumerate(self.description.nodes[:32])}
+            members = sum(1 << places[name] for name in kept if name in places)
+            self.actions.append(NewGeneration(seq, self.generation, members))
         self._end_hold()
 
     def _end_hold(self) -> None:

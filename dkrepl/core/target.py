@@ -14,22 +14,29 @@ is malformed, out of order or of an old session is never applied.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
-from dkrepl.core import frames
+from dkrepl.core import frames, peer_records
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, Send
+from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
+from dkrepl.core.marks import Marks as MarkedBlocks
 from dkrepl.core.messages import (
+    MARKS_BYTES,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Alive,
     AnyMessage,
     Bye,
     Detach,
+    Handover,
     Hello,
+    Marks,
     Message,
+    Positions,
     Ready,
     Refuse,
     Trouble,
@@ -43,11 +50,47 @@ _HELLO_FIRST, _HELLO_LAST = 0.2, 2.0  # seconds between Hellos
 _ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
 
 
-class Target:
-    """``now`` is a monotonic clock, in seconds."""
+def hello_of(metadata: NodeMetadata, peer: str, marks: int, software: str) -> Hello:
+    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names."""
+    record = peer_records.record_of(metadata, peer)
+    return Hello(
+        PROTOCOL_MIN,
+        PROTOCOL_MAX,
+        metadata.mirror,
+        metadata.mirror_id,
+        metadata.node,
+        metadata.size,
+        metadata.block,
+        metadata.generation,
+        list(metadata.history),
+        metadata.store_state,
+        metadata.join,
+        software,
+        metadata.follows,
+        list(record.base),
+        record.tracked,
+        marks,
+        record.join,
+        metadata.yields if metadata.yields_to == peer else "",
+    )
 
-    def __init__(self, description: Description, node: str, metadata: NodeMetadata, software: str) -> None:
+
+class Target:
+    """``now`` is a monotonic clock, in seconds; ``bitmaps`` are those for the other nodes."""
+
+    def __init__(
+        self,
+        description: Description,
+        node: str,
+        metadata: NodeMetadata,
+        bitmaps: Mapping[str, IntentBitmap],
+        software: str,
+    ) -> None:
         self.description = description
+        self.marks = MarkedBlocks(bitmaps, description.block.bit_length() - 1)
+        self.inherits: str | None = None  # the former source that says that this node is to be source now
+        self._source_join = 0
+        self._marks_sent = 0
         self.node = node
         self.metadata = metadata
         self._recorded = metadata  # the newest record known to be durable
@@ -122,9 +165,14 @@ class Target:
             self.resync_applied = message.first
             return False
         self.applied += len(message.records)
-        op, _, offset = message.records[-1]
+        op, length, offset = message.records[-1]
         if op == frames.GENERATION:
-            minted = self.metadata.minted(f"{offset:016x}")
+            generation = f"{offset:016x}"
+            nodes = [node.name for node in self.description.nodes[:32]]
+            kept = [name for i, name in enumerate(nodes) if length >> i & 1 and name not in (self.node, self.source)]
+            minted = peer_records.with_base(
+                self.metadata.minted(generation), [*kept, *([self.source] if self.source else [])], generation
+            )
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
             self._commit_then("generation", minted)
@@ -149,7 +197,7 @@ class Target:
         op, _, offset = message.records[0]
         if op == frames.PROBE:
             if self.state == "Connecting" and not self._started and self.source:
-                self._send(self.source, Ready(self.join))
+                self._send(self.source, Ready(self.join, self._marks_sent))
         elif op == frames.START and not self._started:
             self._started = True
             self.applied, self.resync_applied = message.position, 0
@@ -169,11 +217,23 @@ class Target:
             if generation or metadata.store_state == "Inconsistent":
                 metadata = msgspec.structs.replace(metadata, store_state="Consistent")
             self.resync_applied = message.first
-            self._commit_then("synced", metadata)
+            self._commit_then("synced", self._has_all(metadata))
             return "barrier"
         elif op == frames.DIGEST and self._started:
             return "apply"
         return "ignore"
+
+    def _has_all(self, metadata: NodeMetadata) -> NodeMetadata:
+        """Return the record of a node that lacks nothing of the source's, and has nothing that the source lacks."""
+        source = self.source
+        assert source is not None
+        if source in self.marks.bitmaps:
+            self.marks.bitmaps[source].fill(0)
+        self.marks.in_sync(self.applied)
+        metadata = peer_records.in_sync(
+            metadata, source, metadata.generation, join=self._source_join, merged=True, loose=False
+        )
+        return msgspec.structs.replace(metadata, yields="", yields_to="")
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -185,6 +245,8 @@ class Target:
             self._unanswered_break = False  # it lives, and may answer writes without this target
         if isinstance(message, Welcome):
             self._on_welcome(peer, message, now)
+        elif isinstance(message, Handover):
+            self._on_handover(peer, message)
         elif isinstance(message, Refuse):
             if self.source in (None, peer) and not self._started and message.code != "NotSource":
                 self._heard = now
@@ -208,6 +270,8 @@ class Target:
                 return
             self._heard = now
             self.progress = message if message.join == self.join and message.total_bytes else None
+        elif isinstance(message, Positions):
+            self._on_positions(message)
         elif isinstance(message, Bye):
             self._leave("Disconnected", f"{peer} was stopped", now, _HELLO_FIRST)
 
@@ -233,11 +297,47 @@ class Target:
         self._started = False
         self._after = (message.group, message.slot)
         self._state("Connecting", None)
+        self._source_join = message.node_join
         # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
-        self._commit_then(
-            "joined",
-            msgspec.structs.replace(self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer),
+        joined = msgspec.structs.replace(
+            self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer, heir="", heir_join=0
         )
+        self._commit_then("joined", peer_records.loosened(joined))
+
+    def _send_marks(self, source: str) -> None:
+        """Tell the source which blocks were written here that it may lack (R7, R8): it copies them over."""
+        bitmap = self.marks.bitmaps.get(source)
+        self._marks_sent = 0 if bitmap is None else bitmap.count()
+        if bitmap is not None and self._marks_sent:
+            for first, bits in bitmap.chunks(MARKS_BYTES):
+                self._send(source, Marks(self.join, first, bits))
+
+    def _on_positions(self, message: Positions) -> None:
+        """Note how far the other targets are: what they have durable need not be marked for them any more."""
+        if message.join != self.join or self.state != "InSync" or self._waiting:
+            return
+        if message.generation != self.metadata.generation:
+            return  # of before or after the newest generation: it cannot be told who was in sync when that began
+        metadata = self.metadata
+        told = {name: seq for name, (_, seq) in message.durable.items()}
+        for name in self.marks.told(told, self.applied):
+            record, join = peer_records.record_of(metadata, name), message.durable[name][0]
+            if not record.tracked or record.join != join or metadata.generation not in record.base:
+                metadata = peer_records.in_sync(metadata, name, metadata.generation, join=join, loose=True)
+        if metadata is not self.metadata:
+            self._commit_then("tracked", metadata)
+
+    def _on_handover(self, peer: str, message: Handover) -> None:
+        """The former source asks this node to be source: only as what it was when it left that source."""
+        metadata = self.metadata
+        unchanged = metadata.join == message.join and metadata.generation == message.generation
+        if unchanged and self.state == "Disconnected" and not self._waiting and metadata.store_state != "Inconsistent":
+            self.inherits = peer
+
+    def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
+        """An administrator says that what this node alone has may be replaced by what ``node`` has."""
+        self._commit_then("yields", msgspec.structs.replace(self.metadata, yields=mode, yields_to=node))
+        self._hello_at = 0.0
 
     # --- time, commits -------------------------------------------------------------------------------
 
@@ -256,24 +356,9 @@ class Target:
     def _hello(self, now: float) -> None:
         if self._waiting:
             return
-        meta = self.metadata
-        hello = Hello(
-            PROTOCOL_MIN,
-            PROTOCOL_MAX,
-            meta.mirror,
-            meta.mirror_id,
-            self.node,
-            meta.size,
-            meta.block,
-            meta.generation,
-            list(meta.history),
-            meta.store_state,
-            meta.join,
-            self._software,
-            meta.follows,
-        )
         for peer in self._peers:
-            self._send(peer, hello)
+            marked = self.marks.bitmaps.get(peer)
+            self._send(peer, hello_of(self.metadata, peer, marked.count() if marked is not None else 0, self._software))
         if self.state in ("Paused", "Refused"):
             self._hello_at = now + _ASK_AGAIN
         else:
@@ -286,6 +371,9 @@ class Target:
         what, self._recorded = self._waiting.pop(number)
         if what == "joined" and self.state == "Connecting" and self.source:
             group, slot = self._after
+            tracked = [name for name, record in self.metadata.peers.items() if record.tracked]
+            self.marks.enter(self.source, tracked)
+            self._send_marks(self.source)
             self.actions.append(Connect(self.source, group, slot))
             self._subscribed = True
         elif what == "synced" and self._started:
@@ -304,7 +392,8 @@ class Target:
         self._commits += 1
         self.metadata = metadata
         self._waiting[self._commits] = (what, metadata)
-        self.actions.append(Commit(self._commits, sync_store=what in ("synced", "generation"), metadata=metadata))
+        data = what in ("synced", "generation")
+        self.actions.append(Commit(self._commits, data, sync_bitmaps=what == "synced", metadata=metadata))
 
     # --- leaving and changing state ------------------------------------------------------------------
 

@@ -59,6 +59,9 @@ class TargetView:
         self.probe_wait = 0.0
         self.deadline = 0.0
         self.generation_seq = 0
+        self.marked = 0  # blocks that it has named in this joining as its own
+        self.told: dict[str, tuple[int, int]] = {}  # what it was told last of the other targets
+        self.synced_as = ""  # the generation that the mark at the end of its resync named
         self.resent_bytes = 0
         self.last_resync: dict[str, object] | None = None
 

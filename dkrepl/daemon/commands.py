@@ -9,12 +9,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any, Literal, TypeVar
 
 from dkrepl.core.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.roles import as_source, as_target
 from dkrepl.daemon import status, verify
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog
@@ -39,7 +38,6 @@ class Commands:
         events: EventLog,
         stop: Callable[[], None],
     ) -> None:
-        self.role_changed = False
         self._runtime = runtime
         self._reactor = reactor
         self._events = events
@@ -53,6 +51,8 @@ class Commands:
             "verify": self._verify,
             "intent": self._intent,
             "promote": self._promote,
+            "switchover": self._switchover,
+            "resolve": self._resolve,
             "demote": self._demote,
         }
 
@@ -193,14 +193,8 @@ class Commands:
                     "missing here; promote a sync node, or give --force to go on without them"
                 )
 
-        def become(metadata: NodeMetadata) -> NodeMetadata:
-            mirror_id = metadata.mirror_id or uuid.uuid4().hex
-            return msgspec.structs.replace(
-                metadata, role="source", peers={}, store_state="Consistent", mirror_id=mirror_id
-            )
-
         self.in_loop(check)
-        return self._change_role(become)
+        return self._change_role(lambda metadata: as_source(metadata, uuid.uuid4().hex))
 
     def _insist(self, runtime: EnquiryRuntime, force: bool) -> Answer:
         """Let a node that waits for its peers' answers serve without them."""
@@ -214,17 +208,61 @@ class Commands:
 
     def _demote(self, _: dict[str, Any]) -> Answer:
         runtime = self._source("be demoted")
+        self._unused(runtime)
+        return self._change_role(as_target)
+
+    def _switchover(self, arguments: dict[str, Any]) -> Answer:
+        """Hand the mirror over to a target that has everything; the caller looks at what becomes of it."""
+        runtime = self._source("hand the mirror over")
+        [heir] = self._names(runtime, {"targets": [str(arguments.get("to"))]})
+
+        def check() -> None:
+            view = runtime.source.views[heir]
+            if view.state != "InSync":
+                raise Refused(
+                    f"{heir} is {view.state} and may lack writes; wait until it is InSync (dkrepl wait insync {heir})"
+                )
+
+        def become(metadata: NodeMetadata) -> NodeMetadata:
+            if heir in runtime.drained:
+                return as_target(metadata, heir, runtime.drained[heir])
+            reason = f"{heir} did not confirm the last writes in time; this node stays source"
+            self._events.tell("switchover_failed", "error", {"to": heir, "reason": reason})
+            return metadata
+
+        self.in_loop(check)
+        self._unused(runtime)
+        return self._change_role(become)
+
+    def _resolve(self, arguments: dict[str, Any]) -> Answer:
+        """Give way to another node's data: what this node alone has may be replaced, and is kept aside before (R7)."""
+        runtime = self._runtime
+        keep, discard = str(arguments.get("keep")), bool(arguments.get("discard"))
+        mirror, here = runtime.description.name, runtime.node.name
+        if keep == here:
+            raise UsageError(f"{here} is the node that this runs on; run it on the node that is to give way to {here}")
+        if keep not in [peer.name for peer in runtime.description.peers(here)]:
+            raise NotFound(f"{keep} is not a node of {mirror}")
+        mode: Literal["keep", "discard"] = "discard" if discard else "keep"
+        if isinstance(runtime, TargetRuntime):
+            self.in_loop(lambda: runtime.yield_to(keep, mode))
+            yield "ok", {"mirror": mirror, "node": here, "role": "target", "yields_to": keep}
+            return
+        if isinstance(runtime, SourceRuntime):
+            self._unused(runtime)
+        yield from self._change_role(lambda metadata: as_target(metadata, yields=mode, yields_to=keep))
+
+    @staticmethod
+    def _unused(runtime: SourceRuntime) -> None:
         users = runtime.device.users()
         if users:
             raise Refused(f"{runtime.device.link} is in use ({'; '.join(users)}); stop that first")
-        return self._change_role(lambda metadata: msgspec.structs.replace(metadata, role="target", peers={}))
 
     def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
         runtime = self._runtime
         role = "target" if isinstance(runtime, SourceRuntime) else "source"
         runtime.becomes = become
         self._events.tell("role_changes", fields={"role": role})
-        self.role_changed = True
         self._stop()
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": role}
 

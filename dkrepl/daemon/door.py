@@ -1,4 +1,4 @@
-"""The control port of a node that is not serving as source: it answers who it is, and nothing else."""
+"""The control port of a node that is not serving as source: it answers who it is, and tells its heir to be source."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ from dkrepl.core import messages
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import ProtocolError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.peer_records import record_of
 from dkrepl.io.transport import DoorSocket
 
 _FRAMES_A_ROUND = 64
 
 
-def who_am_i(metadata: NodeMetadata, role: str) -> messages.Answer:
-    """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking"."""
+def who_am_i(metadata: NodeMetadata, role: str, asker: str, own_bytes: int) -> messages.Answer:
+    """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
+
+    ``own_bytes``: written here, and perhaps not at the node that asks.
+    """
     return messages.Answer(
-        metadata.node, metadata.mirror, metadata.mirror_id, role, metadata.generation, list(metadata.history)
+        metadata.node,
+        metadata.mirror,
+        metadata.mirror_id,
+        role,
+        metadata.generation,
+        list(metadata.history),
+        list(record_of(metadata, asker).base),
+        metadata.minted_at,
+        own_bytes,
     )
 
 
@@ -42,8 +54,12 @@ class Door:
             except ProtocolError:
                 self.frames_refused += 1
                 continue
+            metadata = self._metadata()
             if isinstance(message, messages.Ask):
-                self._socket.send(identity, messages.encode(who_am_i(self._metadata(), self._role)))
+                self._socket.send(identity, messages.encode(who_am_i(metadata, self._role, message.node, 0)))
+            elif isinstance(message, messages.Hello) and metadata.heir and message.node == metadata.heir:
+                heir = messages.Handover(metadata.node, metadata.heir_join, metadata.generation)
+                self._socket.send(identity, messages.encode(heir))
 
     def close(self) -> None:
         """Give the port back."""

@@ -1,4 +1,4 @@
-"""Opens a source's intent log, brings it up to date after a crash, and makes its commits durable."""
+"""Opens a node's bitmaps and its intent log, brings them up to date after a crash, and makes commits durable."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from dkrepl.core import peer_records
 from dkrepl.core.actions import Commit
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.metadata import NodeMetadata
@@ -18,14 +19,20 @@ Tell = Callable[[str, str, dict[str, object]], None]
 
 
 class IntentStore:
-    """The intent log of a source on stable storage; ``metadata`` is the record after the opening."""
+    """The bitmaps of a node on stable storage, and its intent log; ``metadata`` is the record after the opening.
 
-    def __init__(self, state_dir: Path, metadata: NodeMetadata, targets: Iterable[str], tell: Tell) -> None:
-        """Open the log. Raises ``MetadataError``.
+    It is opened alike in both roles, so that a change of the role is a change of the metadata and nothing else. What
+    a source leaves as active is settled by whichever role follows.
+    """
+
+    def __init__(
+        self, state_dir: Path, metadata: NodeMetadata, peers: Iterable[str], store: BackingStore, tell: Tell
+    ) -> None:
+        """Open the log. Raises ``MetadataError``, and ``StoreError`` if what a source left cannot be made durable.
 
         Same boot of the kernel: the bitmaps are exact, for the page cache kept them. Another boot: power may have
-        been lost, so every block of every active extent may differ, for every target (R1). Damage: every block of
-        the target may differ, and it is said (R9).
+        been lost, so every block of every active extent may differ, for every target (R1); and a bitmap that a target
+        had not made durable is worth nothing. Damage: every block of the target may differ, and it is said (R9).
         """
         self._state_dir = state_dir
         directory = state_dir / "intent"
@@ -33,27 +40,31 @@ class IntentStore:
             directory.mkdir(mode=0o700)
             durable_file.sync_directory(state_dir)
         self._active = ActiveFile(directory / "active")
-        self.files = {name: BitmapFile(directory / f"{name}.bitmap", metadata, name) for name in targets}
+        self.files = {name: BitmapFile(directory / f"{name}.bitmap", metadata, name) for name in peers}
         active = self._active.record.extents
         boot = metadata_file.boot_id()
         crashed = bool(active)
         other_boot = metadata.boot != boot
         extents = -(-metadata.size // metadata.extent)
+        lost = []
         for name, file in self.files.items():
-            record = metadata.peers.get(name)
-            tracked = record is not None and record.offered > 0
+            record = peer_records.record_of(metadata, name)
             damage = file.damage or self._active.damage
             if file.created or self._active.created:
                 damage = damage or "a file of the intent log is missing"
-            if not damage and (bad := file.bitmap.damaged(active)):
+            if record.loose and other_boot:
+                lost.append(name)
+            if not damage and not record.loose and (bad := file.bitmap.damaged(active)):
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
-            if damage and tracked:
+            if damage and record.tracked:
                 file.bitmap.fill(1)
                 tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
             elif damage:
                 file.bitmap.fill(0)  # nothing rests on it: who never joined is copied in full, or nothing was written
             elif other_boot:
                 file.bitmap.mark_extents(e for e in active if e < extents)
+            if record.loose and not damage:
+                file.bitmap.seal(range(extents))
             file.sync()
         self._active.open()
         if crashed:
@@ -64,14 +75,29 @@ class IntentStore:
             }
             tell("intent_log_recovered", "warning", fields)
         # No bitmap is kept for a target that the description leaves out: back in it, the target is copied in full (R2).
-        peers = {
-            name: record if name in self.files else msgspec.structs.replace(record, join=0, offered=0)
-            for name, record in metadata.peers.items()
-        }
-        self.metadata = msgspec.structs.replace(metadata, boot=boot, peers=peers)
+        lost += [name for name in metadata.peers if name not in self.files]
+        opened = peer_records.fastened(peer_records.untracked(metadata, lost))
+        if metadata.role == "target" and active:
+            store.sync()  # else a power loss could take what it wrote as source, and nothing would name it
+            self._seal_all()
+            self._active.write(self._active.record.serial + 1, ())
+            active = frozenset()
+        self.metadata = msgspec.structs.replace(opened, boot=boot)
         if self.metadata != metadata:
             metadata_file.write(state_dir, self.metadata)
         self.log = IntentLog(extents, (e for e in active if e < extents), self._active.record.serial)
+
+    def _seal_all(self) -> None:
+        for file in self.files.values():
+            file.bitmap.seal(range(file.bitmap.extents))
+            file.sync()
+
+    def settle(self, metadata: NodeMetadata) -> None:
+        """A target ends cleanly: make its bitmaps durable, and record that they are. Raises ``MetadataError``."""
+        settled = peer_records.fastened(metadata)
+        if settled != metadata:
+            self._seal_all()
+            metadata_file.write(self._state_dir, settled)
 
     def commit(self, commit: Commit, store: BackingStore) -> None:
         """Make a commit durable, in the order that its docstring gives (R1). Runs in a worker thread."""

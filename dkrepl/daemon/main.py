@@ -16,6 +16,7 @@ import msgspec
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, HostError, MetadataError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.roles import as_target
 from dkrepl.daemon import device
 from dkrepl.daemon.commands import Commands
 from dkrepl.daemon.control_server import ControlServer
@@ -112,12 +113,16 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
     finally:
         store.close()
         reactor.close()
-    if runtime.enquiry.verdict is None:
+    if runtime.becomes is not None:
+        state_dir = paths.state_dir(description.name)
+        metadata_file.write(state_dir, runtime.becomes(metadata_file.read(state_dir)))
+        device.abandon(paths, description.name)
+    elif runtime.enquiry.verdict is None:
         stop.asked = True
     elif runtime.enquiry.verdict == "follow":
         state_dir = paths.state_dir(description.name)
         mirror_id = metadata.mirror_id if metadata.generation else ""
-        metadata_file.write(state_dir, msgspec.structs.replace(metadata, role="target", mirror_id=mirror_id, peers={}))
+        metadata_file.write(state_dir, msgspec.structs.replace(as_target(metadata), mirror_id=mirror_id))
         device.abandon(paths, description.name)
 
 
@@ -163,14 +168,15 @@ def _serve(
         with stop.ends(lambda: reactor.post(runtime.stop)):
             reactor.run(runtime.step, runtime.tick)
     finally:
-        if not commands.role_changed and (stop.asked or not isinstance(runtime, EnquiryRuntime)):
+        if runtime.becomes is None and (stop.asked or not isinstance(runtime, EnquiryRuntime)):
             notify("STOPPING=1")
         watchdog.stop()
         server.close()
     if runtime.error is not None:
         raise runtime.error
-    events.tell("daemon_stopped", fields={"role": runtime.role, "role_changed": commands.role_changed})
-    return commands.role_changed
+    changed = runtime.becomes is not None
+    events.tell("daemon_stopped", fields={"role": runtime.role, "role_changed": changed})
+    return changed
 
 
 def _checked_metadata(paths: Paths, description: Description, node: Node) -> NodeMetadata:

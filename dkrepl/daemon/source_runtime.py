@@ -25,6 +25,7 @@ from dkrepl.daemon.device import Device
 from dkrepl.daemon.door import who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
+from dkrepl.daemon.lookout import Lookout
 from dkrepl.daemon.publisher import Publisher
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.requests import Requests
@@ -71,7 +72,7 @@ class SourceRuntime:
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
-        self.intent_store = IntentStore(paths.state_dir(description.name), metadata, targets, events.tell)
+        self.intent_store = IntentStore(paths.state_dir(description.name), metadata, targets, store, events.tell)
         self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.source = Source(
@@ -82,8 +83,11 @@ class SourceRuntime:
             self.intent_store.log,
             self.session,
             lambda: os.urandom(8).hex(),
+            lambda: time.time(),
         )
         self.sockets = SourceSockets(description, node)
+        self.lookout = Lookout(description, node)
+        self.drained: dict[str, int] = {}  # targets that had everything at the end, and their joinings
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
         self._workers = Workers(reactor)
@@ -142,7 +146,10 @@ class SourceRuntime:
 
     def tick(self) -> None:
         """Let time pass."""
-        self.source.tick(time.monotonic())
+        now, source = time.monotonic(), self.source
+        source.tick(now)
+        absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
+        source.on_answers(self.lookout.tick(now, source.metadata.mirror_id, absent))
         self._perform()
         self.requests.answer()
 
@@ -172,7 +179,9 @@ class SourceRuntime:
             self._refused(name, error, now)
             return
         if isinstance(message, messages.Ask):
-            self.sockets.send(identity, messages.encode(who_am_i(self.source.metadata, "source")))
+            own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
+            answer = who_am_i(self.source.metadata, "source", message.node, own * self.description.block)
+            self.sockets.send(identity, messages.encode(answer))
             return
         self._guest = (name, identity)
         link = self._links.get(name)
@@ -226,7 +235,7 @@ class SourceRuntime:
                 record = pack_record(action.op, action.length, action.offset)
                 self.publisher.single(frames.MARK, view.group, view.bit, view.join, action.number, record)
             elif isinstance(action, act.NewGeneration):
-                record = pack_record(frames.GENERATION, 0, int(action.generation, 16))
+                record = pack_record(frames.GENERATION, action.members, int(action.generation, 16))
                 self.publisher.add(action.seq, record, None)
                 self.publisher.flush()
             elif isinstance(action, act.FlushTargets):
@@ -338,6 +347,13 @@ class SourceRuntime:
             self._later(self._say_goodbye)
             return
         self.source.plan(time.monotonic(), everything=True)
+        seq = self.source.stream.log.seq
+        self.drained = {
+            view.name: view.join
+            for view in self.source.stream.members
+            if view.state == "InSync" and view.durable == seq
+        }
+        self.source.tell_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
         # Commits are carried out one after the other: when this one is done, all are.
@@ -360,5 +376,6 @@ class SourceRuntime:
             self.device.leave(drained=False)
         self.device.close()
         self._workers.close()
+        self.lookout.close()
         self.sockets.close()
         self.intent_store.close()

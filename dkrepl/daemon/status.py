@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from dkrepl.core.resync import Resync
+from dkrepl.core.rivals import Rival
 from dkrepl.core.source import Source
 from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
@@ -37,7 +38,11 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "session": f"{runtime.session:016x}",
         "seq": source.stream.log.seq,
         "active_extents": len(source.intent.active),
-        "warnings": [why for why in (runtime.requests.store_error, source.commit_error) if why],
+        "warnings": [
+            *(why for why in (runtime.requests.store_error, source.commit_error) if why),
+            *(rival.text for rival in source.rivals.values()),
+        ],
+        "split_brain": next((_rival(one) for one in source.rivals.values() if one.kind == "SplitBrain"), None),
         "targets": [_target(runtime, view) for view in source.views.values()],
         "counters": {
             "writes": counters.writes,
@@ -48,6 +53,15 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             "discards": counters.discards,
             "frames_refused": runtime.frames_refused,
         },
+    }
+
+
+def _rival(rival: Rival) -> dict[str, Any]:
+    return {
+        "with": rival.node,
+        "since": rival.since or None,
+        "here_bytes": rival.here_bytes,
+        "there_bytes": rival.there_bytes,
     }
 
 

@@ -19,13 +19,14 @@ from dkrepl.core import frames, messages
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.roles import as_source
 from dkrepl.core.source import SLOTS
 from dkrepl.core.target import Target
 from dkrepl.daemon.door import Door
 from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.intent import IntentStore
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.workers import Workers
-from dkrepl.io import metadata_file
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 from dkrepl.io.transport import TargetSockets
@@ -66,7 +67,10 @@ class TargetRuntime:
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
-        self.target = Target(description, node.name, metadata, __version__)
+        peers = [peer.name for peer in description.peers(node.name)]
+        self.intent_store = IntentStore(paths.state_dir(description.name), metadata, peers, store, events.tell)
+        bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
+        self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
         self.door = Door(description, node, lambda: self.target.metadata, "target")
         try:
             self.sockets = TargetSockets(description, node)
@@ -76,7 +80,6 @@ class TargetRuntime:
         self.frames_refused = 0
         self.applied_bytes = 0
         self.resync_bytes = 0
-        self._state_dir = paths.state_dir(description.name)
         self._workers = Workers(reactor)
         self._stream_fds: list[int] = []
         self._flushing = False
@@ -109,6 +112,8 @@ class TargetRuntime:
             for peer in self.sockets.control:
                 while (frame := self.sockets.receive(peer)) is not None:
                     self._take_frame(peer, frame)
+            if target.inherits is not None and self.state == "Serving":
+                self._inherit(target.inherits)
             if self.sockets.broken():
                 target.bad_frame("the connection of the stream was lost", time.monotonic())
         more = self._take_messages()
@@ -180,7 +185,10 @@ class TargetRuntime:
 
     def _apply(self, message: frames.StreamMessage) -> None:
         store, data, at = self.store, message.data, 0
+        marks = self.target.marks if self.target.marks.active else None
         for op, length, offset in message.records:
+            if marks is not None and op <= frames.ZERO:
+                marks.mark(offset, length)  # R8: before the block is written, as the process may die in between
             if op == frames.WRITE:
                 store.write(offset, data[at : at + length])
                 at += length
@@ -321,12 +329,6 @@ class TargetRuntime:
         target = self.target
         join, position = target.join, (target.applied, target.resync_applied)
 
-        def work() -> None:
-            if commit.sync_store:
-                self.store.sync()
-            if commit.metadata is not None:
-                metadata_file.write(self._state_dir, commit.metadata)
-
         def done(_: object, error: DkreplError | None) -> None:
             now = time.monotonic()
             if error is not None:
@@ -337,12 +339,25 @@ class TargetRuntime:
                 target.committed(commit.number, now)
             self._perform()
 
-        self._workers.run("commit", work, done)
+        self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
 
     # --- the end -------------------------------------------------------------------------------------
 
+    def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
+        """Let what this node alone has be replaced by what ``node`` has; ``mode``: keep it aside before, or not."""
+        self.target.yield_to(node, mode)
+        self._perform()
+
+    def _inherit(self, former: str) -> None:
+        """The former source has handed the mirror over to this node: be source."""
+        self.becomes = lambda metadata: as_source(metadata, metadata.mirror_id)
+        self.events.tell("role_changes", fields={"role": "source", "reason": f"{former} has handed over"})
+        self.stop()
+
     def stop(self) -> None:
         """Begin a clean stop: flush, say goodbye."""
+        if self.state == "Stopping":
+            return
         self.state = "Stopping"
 
         def synced(_: object, error: DkreplError | None) -> None:
@@ -355,8 +370,18 @@ class TargetRuntime:
                 self.sockets.send(self.target.source, messages.encode(messages.Bye(self.node.name)))
             self.reactor.stopping = True
 
+        def settled(_: object, error: DkreplError | None) -> None:
+            if error is not None:
+                self.events.tell("commit_failed", "error", {"reason": str(error)})
+            self._workers.run("flush", self.store.sync, synced)
+
         self._disconnect()  # nothing more is applied, so the flush covers it all
-        self._workers.run("flush", self.store.sync, synced)
+        self.target.marks.end()
+
+        def settle(_: object, __: DkreplError | None) -> None:
+            self._workers.run("commit", lambda: self.intent_store.settle(self.target.metadata), settled)
+
+        self._workers.run("commit", lambda: None, settle)  # after what is on its way, which may fail
 
     def close(self) -> None:
         """Give everything back."""
@@ -366,3 +391,4 @@ class TargetRuntime:
         self._workers.close()
         self.sockets.close()
         self.door.close()
+        self.intent_store.close()

@@ -2,7 +2,7 @@
 
 A bitmap file is a page that says what it is, then the bits, then the seals, each padded to pages:
 
-    page 0   mark 8 B, format 4 B, block 4 B, extent 4 B, size 8 B, mirror id 32 B, target 64 B, checksum 8 B
+    page 0   mark 8 B, format 4 B, block 4 B, extent 4 B, size 8 B, node 64 B, peer 64 B, checksum 8 B
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dkrepl.io import durable_file
 
 _PAGE = mmap.PAGESIZE
 _MARK = b"dkbitmp1"
-_HEADER = struct.Struct("<8sIIIQ32s64s")
+_HEADER = struct.Struct("<8sIIIQ64s64s")
 _FORMAT = 1
 
 
@@ -50,7 +50,7 @@ class BitmapFile:
             metadata.block,
             metadata.extent,
             metadata.size,
-            metadata.mirror_id.encode(),
+            metadata.node.encode(),
             target.encode(),
         )
         header += checksum(header).to_bytes(8, "little")

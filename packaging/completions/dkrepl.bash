@@ -23,7 +23,8 @@ _dkrepl() {
         esac
     done
     case "$command $sub" in
-        " ") words="config init run status wait events intent verify pause resume resync demote promote exit-codes
+        " ") words="config init run status wait events intent verify pause resume resync switchover demote promote
+                    resolve exit-codes
                     --etc --state --run --debug --version --help" ;;
         "config ") words="check example" ;;
         "wait ") words="insync" ;;
@@ -38,6 +39,8 @@ _dkrepl() {
         "events "*) words="--since --follow --json --help $(_dkrepl_mirrors)" ;;
         "intent show"*) words="--all --json --help $(_dkrepl_mirrors)" ;;
         "resync "*) words="--full --json --help $(_dkrepl_mirrors)" ;;
+        "switchover "*) words="--to --timeout --json --help $(_dkrepl_mirrors)" ;;
+        "resolve "*) words="--keep --discard --json --help $(_dkrepl_mirrors)" ;;
         "promote "*) words="--force --json --help $(_dkrepl_mirrors)" ;;
         *) words="--json --help $(_dkrepl_mirrors)" ;;
     esac

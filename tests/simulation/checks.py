@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core import frames
+from dkrepl.core.peer_records import record_of
 from dkrepl.io.fuse import WRITE
 from tests.simulation.ancestry import lost
 from tests.simulation.copies import named_active, unnamed
@@ -204,6 +205,8 @@ class Checks:
         for target, bits in before.items():
             if target not in source.views or process.machine.excused:
                 continue
+            if not record_of(source.metadata, target).tracked:
+                continue  # it lost its power as a target; the other is copied as a whole
             for first, end in source.views[target].bitmap.runs():
                 for block in range(first, end):
                     known = bits[block // 8] >> block % 8 & 1

@@ -1,51 +1,43 @@
-"""Whether a bitmap names every block in which two copies differ: the heart of R1 and R2."""
+"""Whether the bitmaps of two nodes name every block in which their copies differ: the heart of R1, R2 and R8."""
 
 from __future__ import annotations
+
+from bitarray import bitarray
 
 from dkrepl.core import active_record
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.errors import MetadataError
 from dkrepl.core.generation import decide
-from dkrepl.core.messages import Hello
 from dkrepl.core.metadata import NodeMetadata
-from tests.simulation.disk import Disk
+from dkrepl.core.peer_records import record_of, untracked
+from dkrepl.core.target import hello_of
+from tests.simulation.disk import BitmapImage, Disk
 from tests.simulation.settings import BLOCK
 
 
-def hello_of(record: NodeMetadata) -> Hello:
-    """What a node with this record would say to join."""
-    return Hello(
-        1,
-        1,
-        record.mirror,
-        record.mirror_id,
-        record.node,
-        record.size,
-        record.block,
-        record.generation,
-        list(record.history),
-        record.store_state,
-        record.join,
-        "simulated",
-        record.follows,
-    )
-
-
 def unnamed(content: bytearray, bitmap: IntentBitmap, source: NodeMetadata, target: Disk) -> str:
-    """Say which blocks of ``content`` differ from the target's and are not in ``bitmap``, or "".
+    """Say which blocks of ``content`` differ from the target's and are in neither bitmap, or "".
 
-    Only if the target would be trusted to need no more than the bitmap names, were it to join now.
+    Only if the target would be trusted to need no more than the bitmaps name, were it to join now.
     """
-    for record, copy, state in (
-        (target.metadata(), target.store.cache, "as it is"),
-        (target.durable_metadata(), target.store.durable, "after a power loss"),
+    image = target.bitmaps.get(source.node)
+    for record, copy, state, durably in (
+        (target.metadata(), target.store.cache, "as it is", False),
+        (target.durable_metadata(), target.store.durable, "after a power loss", True),
     ):
         if copy == content:
             continue
-        action = decide(source, hello_of(record), bitmap.any()).action
-        if action not in ("Nothing", "Partial"):
+        lost = durably or record.boot != target.boot  # as it will find out when it is started
+        if lost:
+            record = _after_power_loss(record)
+        own = _bits(image, durably, bitmap)
+        if lost and target.active is not None:  # it was source, and has not been started since
+            for extent in named_active(target.active.durable if durably else target.active.cache):
+                own[extent * bitmap.extent_blocks : min((extent + 1) * bitmap.extent_blocks, bitmap.blocks)] = 1
+        hello = hello_of(record, source.node, own.count(), "simulated")
+        if decide(source, hello, bitmap.any()).action not in ("Nothing", "Partial"):
             continue
-        bits = bitmap.bits
+        bits = bitmap.bits | own
         missing = [
             at // BLOCK
             for at in range(0, len(content), BLOCK)
@@ -54,6 +46,21 @@ def unnamed(content: bytearray, bitmap: IntentBitmap, source: NodeMetadata, targ
         if missing:
             return f"blocks {missing}, in which its copy {state} differs"
     return ""
+
+
+def _bits(image: BitmapImage | None, durably: bool, like: IntentBitmap) -> bitarray:
+    bits = bitarray(len(like.bits), "little")
+    if image is None:
+        bits.setall(0)
+        return bits
+    found = bitarray(endian="little")
+    found.frombytes(bytes(image.bits.durable if durably else image.bits.cache))
+    return found
+
+
+def _after_power_loss(record: NodeMetadata) -> NodeMetadata:
+    """The record as its owner would read it after a power loss: what was not made durable is not trusted."""
+    return untracked(record, [name for name in record.peers if record_of(record, name).loose])
 
 
 def named_active(content: bytearray | None) -> set[int]:

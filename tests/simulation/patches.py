@@ -51,6 +51,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         source_runtime,
         SourceSockets=lambda *_: listener.SourceSockets(cluster.being_started),
         Device=lambda *_: Device(cluster.being_started),
+        Lookout=lambda *_: SimpleNamespace(tick=lambda *_: [], close=lambda: None),
         Workers=loop.Workers,
         time=clock,
         os=system,
@@ -62,7 +63,6 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         Workers=loop.Workers,
         time=clock,
-        metadata_file=files.MetadataFile,
         _FLUSH_BYTES=400,
         _MESSAGES_A_ROUND=8,
     )

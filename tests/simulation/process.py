@@ -10,6 +10,7 @@ import msgspec
 
 from dkrepl.core.errors import DkreplError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.roles import as_target
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
@@ -94,7 +95,7 @@ class Process:
                 return
             if verdict == "follow":
                 mirror_id = record.mirror_id if record.generation else ""
-                becomes = msgspec.structs.replace(record, role="target", mirror_id=mirror_id, peers={})
+                becomes = msgspec.structs.replace(as_target(record), mirror_id=mirror_id)
                 self.cluster.application.source_is_no_more(self.name)
         elif runtime.becomes is None:
             self.end("has stopped")

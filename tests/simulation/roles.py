@@ -25,7 +25,7 @@ def promote(cluster: Cluster, rng: random.Random) -> None:
     cluster.checks.promoted(chosen)
     cluster.roles_changed = True
     cluster.official = chosen.name
-    cluster.edit(chosen.name, role="source", peers={}, store_state="Consistent")
+    cluster.edit(chosen.name, role="source", store_state="Consistent")
     cluster.checks.forget_bitmaps(chosen)
     world.after(rng.random(), chosen.start)
     if rng.random() < 0.7:
@@ -37,7 +37,7 @@ def demote(cluster: Cluster, machine: Machine) -> None:
     """A source becomes a target; its daemon does not run meanwhile."""
     machine.crash("kill")
     cluster.world.note("admin", f"demote {machine.name}")
-    cluster.edit(machine.name, role="target", peers={})
+    cluster.edit(machine.name, role="target")
     cluster.application.source_is_no_more(machine.name)
 
 
@@ -50,7 +50,7 @@ def leave_one_source(cluster: Cluster) -> None:
         chosen.crash("kill")
         cluster.world.note("admin", f"promote {chosen.name}, for no node is source")
         cluster.roles_changed = chosen.excused_once = True
-        cluster.edit(chosen.name, role="source", peers={}, store_state="Consistent")
+        cluster.edit(chosen.name, role="source", store_state="Consistent")
         cluster.checks.forget_bitmaps(chosen)
         sources = [chosen]
     if machines[cluster.official] not in sources:

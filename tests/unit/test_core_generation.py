@@ -11,6 +11,7 @@ from dkrepl.core.generation import decide
 from dkrepl.core.messages import Hello
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
 
+BETA = PeerRecord(join=5, offered=7, generations=("g3", "g9"), base=("g2",), tracked=True, merged=True)
 SOURCE = NodeMetadata(
     format=1,
     mirror="r0",
@@ -23,11 +24,15 @@ SOURCE = NodeMetadata(
     generation="g3",
     history=("g2", "g1"),
     store_state="Consistent",
-    peers={"beta": PeerRecord(5, 7, ("g3", "g9"))},
+    join=2,
+    peers={"beta": BETA},
 )
 HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 20, 4096, "g3", ["g2"], "Consistent", 6, "x", "alpha")
 NEW = msgspec.structs.replace(HELLO, mirror_id="", generation="", history=[], store_state="Empty", join=0, follows="")
 EMPTY = msgspec.structs.replace(SOURCE, generation="", history=(), store_state="Empty", peers={})
+# What it remembers if it was not the source's target last, but kept a bitmap for it.
+ALONE: dict[str, object] = {"generation": "h4", "history": ["g2"]}
+APART: dict[str, object] = {"follows": "gamma", "tracked": True, "join": 9, "peer_join": 2}
 
 
 def outcome(source: NodeMetadata, hello: Hello, dirty: bool = False, **changes: object) -> tuple[str, str]:
@@ -36,35 +41,65 @@ def outcome(source: NodeMetadata, hello: Hello, dirty: bool = False, **changes: 
     return found.action, found.code
 
 
+def knowing(**changes: object) -> NodeMetadata:
+    return msgspec.structs.replace(SOURCE, peers={"beta": msgspec.structs.replace(BETA, **changes)})
+
+
 @pytest.mark.parametrize(
     ("changes", "dirty", "expected"),
     [
         ({}, False, ("Nothing", "Clean")),
         ({}, True, ("Partial", "Dirty")),
         ({"store_state": "Inconsistent"}, False, ("Partial", "Dirty")),
+        ({"marks": 3}, False, ("Partial", "Dirty")),
         ({"mirror": "r1"}, False, ("Refuse", "OtherMirror")),
         ({"mirror_id": "m2"}, False, ("Refuse", "OtherMirror")),
         ({"size": 4096}, False, ("Refuse", "SizeDiffers")),
         ({"block": 8192}, False, ("Refuse", "BlockDiffers")),
+        # the lineage: past
         ({"generation": "g1"}, True, ("Partial", "Dirty")),
         ({"generation": "g9"}, True, ("Partial", "Dirty")),  # told to it, and forgotten otherwise
         ({"generation": ""}, True, ("Partial", "Dirty")),
+        # spared: it never answered anything under h4 without this node, and both know g2 or g3
+        ({"generation": "h4", "history": ["g2"], "base": ["g2", "h4"]}, True, ("Partial", "Dirty")),
+        ({"generation": "h4", "history": ["g2"], "base": ["h0", "h4"]}, True, ("Refuse", "SplitBrain")),
+        ({"generation": "h4", "history": ["g2"], "base": ["g2"]}, True, ("Refuse", "SplitBrain")),
+        # yielding
+        ({"generation": "h4", "history": ["g2"], "yields": "keep"}, False, ("Nothing", "Clean")),
+        ({"generation": "h4", "history": ["g2"], "yields": "keep", "marks": 1}, False, ("Partial", "Dirty")),
+        (ALONE | APART | {"tracked": False, "yields": "keep"}, False, ("Refuse", "NotKept")),
+        (ALONE | APART | {"tracked": False, "yields": "discard"}, False, ("Full", "NotTracked")),
+        # not to be overwritten
         ({"generation": "h4", "history": ["g3"]}, False, ("Refuse", "TargetNewer")),
         ({"generation": "h4", "history": ["g2"]}, False, ("Refuse", "SplitBrain")),
-        ({"generation": "h4", "history": []}, False, ("Refuse", "SplitBrain")),
+        ({"generation": "h4", "history": []}, False, ("Refuse", "Unrelated")),
+        # the amount
         ({"join": 5}, True, ("Partial", "Dirty")),
         ({"join": 7}, True, ("Partial", "Dirty")),
         ({"join": 4}, False, ("Full", "OldMetadata")),
         ({"join": 8}, False, ("Full", "OldMetadata")),
-        ({"follows": "gamma"}, False, ("Full", "OtherSource")),
+        (APART, False, ("Nothing", "Clean")),
+        (APART | {"marks": 1}, False, ("Partial", "Dirty")),
+        (APART | {"tracked": False}, False, ("Full", "NotTracked")),
+        (APART | {"join": 4}, False, ("Full", "OldMetadata")),
+        (APART | {"peer_join": 3}, False, ("Full", "OldMetadata")),  # this node's record is from a backup
     ],
-)
+)  # fmt: skip
 def test_a_target_that_is_known(changes: dict[str, object], dirty: bool, expected: tuple[str, str]) -> None:
     assert outcome(SOURCE, HELLO, dirty, **changes) == expected
 
 
-def test_a_target_that_is_not_known() -> None:
+def test_a_target_whose_bitmap_was_not_kept() -> None:
     assert outcome(msgspec.structs.replace(SOURCE, peers={}), HELLO) == ("Full", "NotTracked")
+    assert outcome(knowing(tracked=False), HELLO) == ("Full", "NotTracked")
+    assert outcome(knowing(merged=False), HELLO) == ("Full", "NotTracked")  # it had marks, and they never came
+    assert outcome(knowing(merged=False), HELLO, tracked=True) == ("Nothing", "Clean")
+
+
+def test_a_target_that_wrote_alone_is_newer_if_the_source_did_not() -> None:
+    stranger = {"generation": "h4", "history": ["g2"]}
+    assert outcome(knowing(base=("g2", "g3")), HELLO, **stranger) == ("Refuse", "TargetNewer")
+    assert outcome(knowing(base=("g2",)), HELLO, **stranger) == ("Refuse", "SplitBrain")
 
 
 def test_a_new_target() -> None:
@@ -78,24 +113,43 @@ def test_a_source_without_data_overwrites_nobody() -> None:
     assert outcome(EMPTY, HELLO, join=0)[0] == "Refuse"
 
 
-def test_whatever_they_remember_a_stranger_is_never_overwritten() -> None:
+def test_whatever_they_remember_only_descendants_overwrite_and_only_what_was_tracked_is_copied_in_part() -> None:
     generations = ["", "g1", "g2", "g3", "g9", "h1", "h2"]
-    for generation, past, join, state, follows, dirty in product(
+    for generation, past, base, join, state, follows, tracked, merged, yields, dirty in product(
         generations,
-        ([], ["g3"], ["h1"]),
+        ([], ["g3"], ["h1"], ["g2"]),
+        ([], ["g2"], ["g2", "h1"], ["h2", "h1"]),
         (0, 4, 6, 8),
         ("Consistent", "Inconsistent"),
         ("alpha", "beta"),
         (False, True),
+        (False, True),
+        ("", "keep", "discard"),
+        (False, True),
     ):
         hello = msgspec.structs.replace(
-            HELLO, generation=generation, history=past, join=join, store_state=state, follows=follows
+            HELLO,
+            generation=generation,
+            history=past,
+            base=base,
+            join=join,
+            store_state=state,
+            follows=follows,
+            tracked=tracked,
+            yields=yields,
         )
-        action = decide(SOURCE, hello, dirty).action
-        assert (action == "Refuse") == (generation in ("h1", "h2"))
-        if action in ("Nothing", "Partial"):
-            assert join == 6
-            assert follows == "alpha"
-        if action == "Nothing":
+        found = decide(knowing(merged=merged), hello, dirty)
+        descends = generation not in ("h1", "h2")
+        never_alone = generation in base and "g2" in base
+        if not (descends or never_alone or yields):
+            assert found.action == "Refuse"
+        else:
+            assert (found.action == "Refuse") == (found.code == "NotKept")
+        if found.action in ("Nothing", "Partial"):
+            assert tracked or (follows == "alpha" and merged)
+            assert join == 6 or (join == 8 and follows != "alpha")
+        if found.action == "Nothing":
             assert not dirty
             assert state == "Consistent"
+        if found.code == "NotKept":
+            assert yields == "keep"

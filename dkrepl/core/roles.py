@@ -1,0 +1,43 @@
+"""A node's record after a change of its role; the bitmaps stay, so only what they name need be copied (R8)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dkrepl.core.metadata import NodeMetadata
+
+
+def as_source(metadata: NodeMetadata, mirror_id: str) -> NodeMetadata:
+    """Return the record of a target that is promoted; ``mirror_id`` is used if it has none, as it never had a source.
+
+    Its first write mints a generation, not the promotion alone.
+    """
+    return msgspec.structs.replace(
+        metadata,
+        role="source",
+        store_state="Consistent",
+        mirror_id=metadata.mirror_id or mirror_id,
+        heir="",
+        heir_join=0,
+        yields="",
+        yields_to="",
+    )
+
+
+def as_target(
+    metadata: NodeMetadata,
+    heir: str = "",
+    heir_join: int = 0,
+    yields: Literal["", "keep", "discard"] = "",
+    yields_to: str = "",
+) -> NodeMetadata:
+    """Return the record of a source that becomes a target.
+
+    ``heir`` is to be source in its place, if ``heir_join`` was that node's last joining. ``yields``: what this node
+    alone has may be replaced by what the node ``yields_to`` has, and is kept aside before, or not.
+    """
+    return msgspec.structs.replace(
+        metadata, role="target", heir=heir, heir_join=heir_join, yields=yields, yields_to=yields_to
+    )

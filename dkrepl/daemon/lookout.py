@@ -1,0 +1,54 @@
+"""A source looks out for another one: it asks the peers that do not follow it who they are (rule R7).
+
+Two sources never meet by themselves, for it is targets that connect. So after a partition only this finds them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dkrepl.core import messages
+from dkrepl.core.description import Description, Node
+from dkrepl.core.errors import ProtocolError
+from dkrepl.io.transport import TargetSockets
+
+_ASK_EVERY = 2.0  # seconds
+_HEARD_FOR = 7.0  # seconds that an answer counts
+
+
+class Lookout:
+    """``answers``: what each peer said last, if that was not long ago."""
+
+    def __init__(self, description: Description, node: Node) -> None:
+        self._sockets = TargetSockets(description, node)
+        self._node = node
+        self._mirror = description.name
+        self._ask_at = 0.0
+        self._heard: dict[str, tuple[float, messages.Answer]] = {}
+
+    def tick(self, now: float, mirror_id: str, absent: Iterable[str]) -> list[messages.Answer]:
+        """Ask the ``absent`` peers now and then; return their answers that count."""
+        absent = set(absent)
+        for peer in self._sockets.control:
+            while (frame := self._sockets.receive(peer)) is not None:
+                try:
+                    message = messages.decode(frame)
+                except ProtocolError:
+                    continue
+                if isinstance(message, messages.Answer) and message.node == peer:
+                    self._heard[peer] = (now, message)
+        if now >= self._ask_at:
+            self._ask_at = now + _ASK_EVERY
+            ask = messages.encode(messages.Ask(self._node.name, self._mirror, mirror_id))
+            for peer in absent:
+                self._sockets.send(peer, ask)
+        self._heard = {
+            peer: (at, answer)
+            for peer, (at, answer) in self._heard.items()
+            if peer in absent and now - at <= _HEARD_FOR
+        }
+        return [answer for _, answer in self._heard.values()]
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._sockets.close()

@@ -1,0 +1,90 @@
+"""Another node becomes source, and only what the bitmaps name is copied (R7, R8): after a switchover nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from harness.applications import run
+from harness.cluster import MIB, Cluster
+from harness.node import Node
+
+pytestmark = pytest.mark.root
+
+
+def _write(node: Node, offset: int, size: str = "1m", rw: str = "write", bs: str = "64k") -> None:
+    run("fio", "--name=w", f"--filename={node.device}", f"--rw={rw}", f"--bs={bs}", f"--offset={offset}",
+        f"--size={size}", "--direct=1", "--end_fsync=1", "--randrepeat=0", "--verify_state_save=0")  # fmt: skip
+
+
+def _all_in_sync(source: Node) -> dict[str, dict[str, Any]]:
+    """Wait until every target of ``source`` is in sync with nothing dirty; return what it shows of each."""
+    status = source.wait_until(
+        lambda found: (
+            found
+            and found["role"] == "source"
+            and all(one["state"] == "InSync" and not one["dirty_blocks"] for one in found["targets"])
+        ),
+        "all its targets are in sync",
+    )
+    return {one["name"]: one for one in status["targets"]}
+
+
+def test_a_switchover_and_back_copies_nothing_and_loses_nothing(cluster: Cluster) -> None:
+    alpha, beta, gamma = (cluster.nodes[name] for name in ("alpha", "beta", "gamma"))
+    _write(alpha, 0, "8m")
+    for here, there, offset in ((alpha, beta, 16 * MIB), (beta, alpha, 32 * MIB)):
+        before = _all_in_sync(here)
+        code, answer, sentence = here.cli("switchover", "r0", "--to", there.name, "--json")
+        assert code == 0, sentence
+        assert json.loads(answer)["changed"]
+        seen = _all_in_sync(there)
+        assert {name: one["resent_bytes"] for name, one in seen.items()} == dict.fromkeys(seen, 0), before
+        _write(there, offset, "4m")
+        _all_in_sync(there)
+        cluster.assert_equal_to(there, *(node for node in (alpha, beta, gamma) if node is not there))
+
+
+def test_a_switchover_is_refused_while_it_could_lose_something(cluster: Cluster) -> None:
+    alpha = cluster.source
+    with alpha.device.open("rb"):
+        code, _, sentence = alpha.cli("switchover", "r0", "--to", "beta")
+        assert code == 5
+        assert "in use" in sentence
+    alpha.cli("pause", "r0", "beta")
+    code, _, sentence = alpha.cli("switchover", "r0", "--to", "beta")
+    assert code == 5
+    assert "beta is Paused" in sentence
+    code, _, sentence = alpha.cli("switchover", "r0", "--to", "omega")
+    assert code == 6
+    assert alpha.status()["state"] == "Serving"
+    alpha.cli("resume", "r0", "beta")
+    cluster.wait_in_sync()
+    code, _, _ = alpha.cli("switchover", "r0", "--to", "alpha")
+    assert code == 0
+
+
+def test_after_a_failover_the_survivor_and_the_old_source_are_copied_in_part(cluster: Cluster) -> None:
+    alpha, beta, gamma = (cluster.nodes[name] for name in ("alpha", "beta", "gamma"))
+    _write(alpha, 0, "32m")
+    cluster.settle()
+    _write(alpha, 0, "2m", "randwrite", "4k")
+    alpha.kill()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.ask("promote")
+    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    _write(beta, 48 * MIB, "1m")
+    seen = beta.wait_until(
+        lambda found: found and {one["name"]: one["state"] for one in found["targets"]}.get("gamma") == "InSync",
+        "gamma follows beta",
+    )
+    survivor = next(one for one in seen["targets"] if one["name"] == "gamma")
+    assert survivor["last_resync"]["kind"] == "partial"
+    assert survivor["last_resync"]["copied_bytes"] <= 4 * MIB  # the last 2 MiB, and the 1 MiB since
+
+    alpha.start(ready=False)
+    old = _all_in_sync(beta)["alpha"]
+    assert old["last_resync"]["kind"] == "partial"
+    assert old["last_resync"]["copied_bytes"] <= 4 * MIB
+    cluster.assert_equal_to(beta, alpha, gamma)
