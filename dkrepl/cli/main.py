@@ -15,6 +15,7 @@ from dkrepl import __version__
 from dkrepl.cli import (
     config,
     demote,
+    diverged,
     events,
     exit_codes,
     init,
@@ -38,7 +39,7 @@ from dkrepl.io.paths import Paths
 SECTIONS: dict[str, list[str]] = {
     "Set up a mirror (in this order)": ["config", "init", "run"],
     "See how it is": ["status", "wait", "events", "intent", "verify"],
-    "Operate it": ["pause", "resume", "resync", "switchover", "demote", "promote", "resolve"],
+    "Operate it": ["pause", "resume", "resync", "switchover", "demote", "promote", "resolve", "diverged"],
     "Help": ["exit-codes"],
 }
 BROKEN_PIPE, INTERRUPTED = 141, 130
@@ -93,6 +94,7 @@ app.command("demote")(demote.command)
 app.command("promote")(promote.command)
 app.command("switchover")(switchover.command)
 app.command("resolve")(resolve.command)
+app.add_typer(diverged.app, name="diverged")
 app.command("exit-codes")(exit_codes.command)
 
 

@@ -83,4 +83,11 @@ class Disconnect:
     peer: str
 
 
-Action = Send | Publish | NewGeneration | FlushTargets | Commit | Event | Connect | Disconnect
+@dataclass(frozen=True)
+class KeepAside:
+    """Target: copy the blocks that the bitmap for ``peer`` names to a file; answer with ``kept_aside``."""
+
+    peer: str
+
+
+Action = KeepAside | Send | Publish | NewGeneration | FlushTargets | Commit | Event | Connect | Disconnect

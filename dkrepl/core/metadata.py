@@ -27,7 +27,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: its own
     bitmap for this node, of the time before it followed this node, is part of ours. ``loose``: bits were set without
-    being made durable, so a power loss ends the tracking.
+    being made durable, so a power loss ends the tracking. ``kept``: the blocks that it names were copied aside.
     """
 
     join: int = 0
@@ -38,6 +38,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracked: bool = False
     merged: bool = False
     loose: bool = False
+    kept: bool = False
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,9 +20,10 @@ from typing import Literal
 import msgspec
 
 from dkrepl.core import frames, peer_records
-from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, Send
+from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, KeepAside, Send
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
+from dkrepl.core.generation import spared
 from dkrepl.core.marks import Marks as MarkedBlocks
 from dkrepl.core.messages import (
     MARKS_BYTES,
@@ -88,8 +89,10 @@ class Target:
     ) -> None:
         self.description = description
         self.marks = MarkedBlocks(bitmaps, description.block.bit_length() - 1)
+        self.refusal = ""  # why a source refused it last: a code
         self.inherits: str | None = None  # the former source that says that this node is to be source now
         self._source_join = 0
+        self._keeping = False
         self._marks_sent = 0
         self.node = node
         self.metadata = metadata
@@ -231,7 +234,7 @@ class Target:
             self.marks.bitmaps[source].fill(0)
         self.marks.in_sync(self.applied)
         metadata = peer_records.in_sync(
-            metadata, source, metadata.generation, join=self._source_join, merged=True, loose=False
+            metadata, source, metadata.generation, join=self._source_join, merged=True, loose=False, kept=False
         )
         return msgspec.structs.replace(metadata, yields="", yields_to="")
 
@@ -252,6 +255,7 @@ class Target:
                 self._heard = now
                 self.source = peer
                 self._hello_at = now + _ASK_AGAIN
+                self.refusal = message.code
                 self._state("Paused" if message.code == "Paused" else "Refused", message.text)
         elif peer != self.source:
             return
@@ -278,7 +282,7 @@ class Target:
     def _on_welcome(self, peer: str, message: Welcome, now: float) -> None:
         if self._started or (self.state == "Connecting" and peer != self.source and self.source is not None):
             return
-        if message.join <= self.metadata.join or self._waiting:
+        if message.join <= self.metadata.join or self._waiting or self._keeping:
             return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
             self._state(
@@ -288,6 +292,12 @@ class Target:
         known = self.metadata.mirror_id
         if known and known != message.mirror_id:
             self._state("Refused", f"{peer} offers another mirror ({message.mirror_id}); check the description")
+            return
+        if self._must_keep(peer):
+            self._keeping = True
+            self.source, self._heard = peer, now
+            self.actions.append(KeepAside(peer))
+            self._state("Behind", f"the blocks that only this node has are copied aside before it follows {peer}")
             return
         if self._subscribed and self.source:
             self.actions.append(Disconnect(self.source))
@@ -303,6 +313,29 @@ class Target:
             self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer, heir="", heir_join=0
         )
         self._commit_then("joined", peer_records.loosened(joined))
+
+    def _must_keep(self, peer: str) -> bool:
+        """Whether ``peer`` would replace what somebody was told is safe: what this node wrote and ``peer`` may lack.
+
+        Not so if ``peer`` is sync and was in the stream to the end: then all that was answered is there too.
+        """
+        marked, record = self.marks.bitmaps.get(peer), peer_records.record_of(self.metadata, peer)
+        if marked is None or record.kept or not marked.any():
+            return False
+        if self.metadata.yields_to == peer:
+            return self.metadata.yields == "keep"
+        has_all = self.description.node(peer).mode == "sync" and spared(record.base, self.metadata.generation)
+        return not has_all
+
+    def kept_aside(self, peer: str, error: str | None, now: float) -> None:
+        """The blocks that only this node has are copied aside, or cannot be."""
+        self._keeping = False
+        if error is None:
+            self._commit_then("kept", peer_records.remembered(self.metadata, peer, kept=True))
+            self._hello_at = now
+        elif not self._started:
+            self._hello_at = now + _ASK_AGAIN
+            self._state("Refused", error)
 
     def _send_marks(self, source: str) -> None:
         """Tell the source which blocks were written here that it may lack (R7, R8): it copies them over."""
@@ -354,7 +387,7 @@ class Target:
                 self._send(self.source, Alive(self.join if joined else 0, self.session, self.state))
 
     def _hello(self, now: float) -> None:
-        if self._waiting:
+        if self._waiting or self._keeping:
             return
         for peer in self._peers:
             marked = self.marks.bitmaps.get(peer)

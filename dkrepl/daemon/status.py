@@ -15,6 +15,7 @@ from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
+from dkrepl.io.diverged import Kept
 
 _process = psutil.Process()
 
@@ -122,13 +123,42 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "applied_seq": target.applied,
         "durable_seq": runtime.durable_seq,
         "resync": resync,
-        "warnings": [target.commit_error] if target.commit_error else [],
+        "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
+        "diverged": [_kept(kept) for kept in runtime.kept],
+        "warnings": [*([target.commit_error] if target.commit_error else []), *_warnings(runtime)],
         "counters": {
             "applied_bytes": runtime.applied_bytes,
             "resync_bytes": runtime.resync_bytes,
             "frames_refused": runtime.frames_refused,
         },
     }
+
+
+def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
+    target = runtime.target
+    own = target.marks.bitmaps[target.source].count() if target.source in target.marks.bitmaps else 0
+    bytes_here = min(own * runtime.description.block, runtime.description.size)
+    since = target.metadata.minted_at or None
+    return {"with": target.source, "since": since, "here_bytes": bytes_here, "there_bytes": None}
+
+
+def _kept(kept: Kept) -> dict[str, Any]:
+    return {
+        "name": kept.name,
+        "at": kept.at,
+        "generation": kept.generation,
+        "replaced_by": kept.replaced_by,
+        "bytes": kept.length,
+        "settled": kept.settled,
+    }
+
+
+def _warnings(runtime: TargetRuntime) -> list[str]:
+    settled = [kept for kept in runtime.kept if kept.settled]
+    if not settled:
+        return []
+    total = sum(kept.length for kept in settled)
+    return [f"{total} bytes that only this node had were replaced and are kept aside: dkrepl diverged list"]
 
 
 def of_host(store: str) -> dict[str, Any]:

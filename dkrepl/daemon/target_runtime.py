@@ -27,6 +27,7 @@ from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.workers import Workers
+from dkrepl.io import diverged
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 from dkrepl.io.transport import TargetSockets
@@ -80,6 +81,9 @@ class TargetRuntime:
         self.frames_refused = 0
         self.applied_bytes = 0
         self.resync_bytes = 0
+        self._state_dir = paths.state_dir(description.name)
+        self.kept = diverged.found(self._state_dir)  # what was kept aside before it was replaced
+        self._unsettled = any(not one.settled for one in self.kept)
         self._workers = Workers(reactor)
         self._stream_fds: list[int] = []
         self._flushing = False
@@ -133,6 +137,8 @@ class TargetRuntime:
         self._control_came = True
         self.target.tick(time.monotonic())
         self._perform()
+        if self._unsettled and self.target.state == "InSync" and self.state == "Serving":
+            self._settle_kept()
 
     @property
     def durable_seq(self) -> int:
@@ -307,8 +313,49 @@ class TargetRuntime:
                 self._disconnect()
             elif isinstance(action, act.Commit):
                 self._commit(action)
+            elif isinstance(action, act.KeepAside):
+                self._keep_aside(action.peer)
             elif isinstance(action, act.Event):
                 self.events.tell(action.name, action.level, action.fields)
+
+    def _keep_aside(self, peer: str) -> None:
+        """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
+        mirror, block = self.description.name, self.description.block
+        generation = self.target.metadata.generation
+        runs = [(first * block, (end - first) * block) for first, end in self.target.marks.bitmaps[peer].runs()]
+
+        def done(kept: diverged.Kept | None, error: DkreplError | None) -> None:
+            if kept is not None:
+                self._unsettled = True
+                fields: dict[str, object] = {"name": kept.name, "bytes": kept.length, "replaced_by": peer}
+                self.events.tell("diverged_kept", "warning", fields)
+            elif error is not None:
+                self.events.tell("diverged_not_kept", "error", {"replaced_by": peer, "reason": str(error)})
+            self.target.kept_aside(peer, None if error is None else str(error), time.monotonic())
+            self._perform()
+
+        self._workers.run(
+            "read",
+            lambda: diverged.keep(self._state_dir, self.store, mirror, self.description.size, generation, peer, runs),
+            done,
+        )
+
+    def _settle_kept(self) -> None:
+        """In sync again: of what was kept aside, only what has really been replaced by something else stays."""
+
+        def done(kept: list[diverged.Kept] | None, error: DkreplError | None) -> None:
+            if error is not None:
+                self.events.tell("diverged_not_settled", "warning", {"reason": str(error)})
+            elif kept is not None:
+                self.kept = kept
+                fields: dict[str, object] = {
+                    "names": [one.name for one in kept],
+                    "bytes": sum(one.length for one in kept),
+                }
+                self.events.tell("diverged_settled", "warning" if kept else "info", fields)
+
+        self._unsettled = False
+        self._workers.run("read", lambda: diverged.settle(self._state_dir, self.store), done)
 
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()

@@ -24,10 +24,11 @@ _dkrepl() {
     done
     case "$command $sub" in
         " ") words="config init run status wait events intent verify pause resume resync switchover demote promote
-                    resolve exit-codes
+                    resolve diverged exit-codes
                     --etc --state --run --debug --version --help" ;;
         "config ") words="check example" ;;
         "wait ") words="insync" ;;
+        "diverged ") words="list export drop" ;;
         "intent ") words="show" ;;
         "exit-codes "*) words="--json --help" ;;
         "config example"*) words="--json --help" ;;

@@ -63,6 +63,9 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         Workers=loop.Workers,
         time=clock,
+        diverged=SimpleNamespace(
+            found=lambda _: [], keep=lambda *_: SimpleNamespace(name="", length=0), settle=lambda *_: []
+        ),
         _FLUSH_BYTES=400,
         _MESSAGES_A_ROUND=8,
     )

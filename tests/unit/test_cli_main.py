@@ -23,8 +23,9 @@ __all__ = ["cli"]
 
 COMMAND = [sys.executable, "-m", "dkrepl.cli.main"]
 LEAVES = [
-    *(name for names in SECTIONS.values() for name in names if name not in ("config", "wait", "intent")),
+    *(name for names in SECTIONS.values() for name in names if name not in ("config", "wait", "intent", "diverged")),
     *("config check", "config example", "wait insync", "intent show"),
+    *("diverged list", "diverged export", "diverged drop"),
 ]
 
 

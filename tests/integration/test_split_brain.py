@@ -1,0 +1,101 @@
+"""Two nodes that each wrote without the other: both stay as they are until an administrator decides (R7)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Clusters
+from harness.applications import run
+from harness.cluster import MIB
+from harness.node import Node
+
+pytestmark = pytest.mark.root
+
+
+def _write(node: Node, offset: int, value: int, size: int = MIB) -> None:
+    with node.device.open("r+b") as device:
+        device.seek(offset)
+        device.write(bytes([value]) * size)
+    run("blockdev", "--flushbufs", str(node.device))
+    run("fio", "--name=s", f"--filename={node.device}", "--rw=write", "--bs=4k", f"--offset={offset + size}",
+        "--size=4k", "--direct=1", "--end_fsync=1", f"--buffer_pattern={value}", "--verify_state_save=0")  # fmt: skip
+
+
+def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters: Clusters, tmp_path: Path) -> None:
+    cluster = clusters.make(targets=(("beta", "sync"),), linked=True)
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0, 1)
+    cluster.settle()
+    cluster.links["beta"].cut()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    code, _, sentence = beta.cli("promote", "r0")
+    assert code == 0, sentence
+    _write(alpha, 8 * MIB, 0xA)  # alpha alone
+    _write(alpha, 0, 0xA)
+    _write(beta, 16 * MIB, 0xB)  # beta alone
+    _write(beta, 0, 0xB)
+    cluster.links["beta"].mend()
+
+    seen = {}
+    for node, other in ((alpha, "beta"), (beta, "alpha")):
+        status = node.wait_until(lambda found: found and found.get("split_brain"), "it reports the split-brain")
+        seen[node.name] = status["split_brain"]
+        assert status["role"] == "source"
+        assert status["state"] == "Serving"
+        assert status["split_brain"]["with"] == other
+        assert 2 * MIB <= status["split_brain"]["here_bytes"] <= 3 * MIB
+        assert status["split_brain"]["since"]
+        assert node.logged("split_brain")
+    assert seen["alpha"]["here_bytes"] == seen["beta"]["there_bytes"]
+
+    code, _, sentence = alpha.cli("resolve", "r0", "--keep", "alpha")
+    assert code == 2, sentence
+    code, _, sentence = alpha.cli("resolve", "r0", "--keep", "beta")
+    assert code == 0, sentence
+    status = alpha.wait_until(
+        lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
+    )
+    status = alpha.wait_until(lambda found: found and found["diverged"] and found["diverged"][0]["settled"], "it keeps")
+    assert "diverged" in status["warnings"][0]
+    cluster.assert_equal_to(beta, alpha)
+    joined = next(one for one in beta.status()["targets"] if one["name"] == "alpha")
+    assert joined["last_resync"]["kind"] == "partial"
+    assert joined["last_resync"]["copied_bytes"] <= 5 * MIB
+
+    name = status["diverged"][0]["name"]
+    lost = tmp_path / "lost.img"
+    code, _, sentence = alpha.cli("diverged", "export", name, str(lost), "--mirror", "r0")
+    assert code == 0, sentence
+    content = lost.read_bytes()
+    assert content[:MIB] == b"\x0a" * MIB
+    assert content[8 * MIB : 9 * MIB] == b"\x0a" * MIB
+    assert content[16 * MIB : 17 * MIB] == bytes(MIB)
+    _, listed, _ = alpha.cli("diverged", "list", "r0", "--json")
+    assert [one["name"] for one in json.loads(listed)["diverged"]] == [name]
+    code, _, _ = alpha.cli("diverged", "drop", name, "--mirror", "r0")
+    assert code == 0
+    assert "nothing is kept" in alpha.cli("diverged", "list", "r0")[1]
+
+
+def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=(("beta", "sync"),), linked=True)
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0, 1)
+    cluster.settle()
+    cluster.links["beta"].cut()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    assert beta.cli("promote", "r0")[0] == 0
+    _write(beta, 16 * MIB, 0xB)
+    cluster.links["beta"].mend()
+    alpha.wait_until(
+        lambda found: found and any("demote this node" in text for text in found["warnings"]), "it is told to give way"
+    )
+    assert alpha.status()["split_brain"] is None
+    assert alpha.cli("demote", "r0")[0] == 0
+    alpha.wait_until(
+        lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
+    )
+    assert alpha.status()["diverged"] == []
+    cluster.assert_equal_to(beta, alpha)
