@@ -1,0 +1,26 @@
+"""The source's node is lost under load; the sync target that takes its place has all that was acknowledged (R4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Clusters
+from harness.failover import SIZE, lose_the_source
+from harness.seeds import seed_for
+
+pytestmark = pytest.mark.root
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_no_acknowledged_write_is_lost_with_the_source(
+    clusters: Clusters,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    say: Callable[[str], None],
+    number: int,
+) -> None:
+    cluster = clusters.make(linked=True, size=SIZE, peer_timeout="1s")
+    seed = seed_for(request.node.nodeid, say)
+    say(str(lose_the_source(cluster, seed, tmp_path / "fio", silently=bool(number % 2))))
