@@ -17,6 +17,6 @@ pytestmark = pytest.mark.root
 def test_no_acknowledged_write_is_lost_with_the_source(
     clusters: Clusters, tmp_path: Path, request: pytest.FixtureRequest, say: Callable[[str], None], number: int
 ) -> None:
-    cluster = clusters.make(linked=True, size=SIZE, peer_timeout="1s")
+    cluster = clusters.make(linked=True, size=SIZE, peer_timeout="3s")
     seed = seed_for(request.node.nodeid, say)
     say(str(lose_the_source(cluster, seed, tmp_path / "fio", silently=bool(number % 2))))

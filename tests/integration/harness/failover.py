@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class Lost:
 def lose_the_source(cluster: Cluster, seed: int, directory: Path, silently: bool) -> Lost:
     """Kill the source's node at a moment that ``seed`` chooses; fails if a write that was answered is not at beta.
 
-    ``silently``: the links carry nothing any more from that moment on, as when power is lost: no connection is closed.
-    The cluster has links, and beta is synchronous.
+    ``silently``: as when power is lost no connection is closed, and the links carry nothing any more, already for a
+    moment before: whatever is answered in it without beta is found to be lost. There are links, and beta is sync.
     """
     dice = random.Random(seed)
     alpha, beta = cluster.source, cluster.nodes["beta"]
@@ -61,7 +62,10 @@ def lose_the_source(cluster: Cluster, seed: int, directory: Path, silently: bool
         if silently:
             for link in cluster.links.values():
                 link.freeze()
+            # Not a wait for anything: the seed chooses how long the source may still answer, and beta be missed.
+            time.sleep(dice.uniform(0.0, 0.5))
         alpha.kill()
+        assert not [event for event in alpha.logged("target_state") if event["before"] == "InSync"], "it took too long"
         writer.join()
         fio.communicate(timeout=LONG)
     finally:
