@@ -18,6 +18,8 @@ JOBS ?= $(shell nproc)
 # To see a failure again that was made small: the numbers of its faults, and which order of events.
 ONLY ?=
 VARY ?= 0
+# The Molecule scenario to run; all of them if empty.
+SCENARIO ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -65,6 +67,7 @@ lint-python: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy --strict -p tests.simulation
 	$(BIN)/mypy --strict demo roles/dkrepl_install/files ansible/check_specs.py
+	MYPYPATH=molecule/shared:. $(BIN)/mypy --strict -p support
 
 lint-ansible: $(READY)
 	$(BIN)/yamllint --strict .
@@ -93,8 +96,9 @@ test-long: $(READY)  ## an hour of kills, upgrades, failovers and power losses; 
 	$(BIN)/python -m pytest tests/long
 
 molecule: $(READY)  ## deploy three containers with Ansible and test the mirror in them (root)
+molecule: $(READY)  ## deploy three containers with Ansible and test mirrors in them (root): SCENARIO=failover for one
 	@$(BIN)/python -m demo.check root fuse loop containers molecule
-	$(BIN)/molecule test
+	$(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 	@rm -rf .cache/molecule-logs
 
 test: setup lint unit simulation integration molecule  ## all of the above

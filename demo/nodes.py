@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
+import shutil
 import sys
 import time
 from pathlib import Path
 
-from demo import image
+from demo import image, loops
 from demo.labs import LABS, Lab
 from demo.shell import Trouble, run, succeeds
 
 BOOT_SECONDS = 60
-# linux/loop.h: the request, the size of struct loop_info64, and where in it lo_file_name is.
-LOOP_GET_STATUS64 = 0x4C05
-LOOP_INFO64_SIZE = 232
-LOOP_FILE_NAME = slice(56, 120)
 READY = ("running", "degraded")
 
 
@@ -63,22 +59,6 @@ def wait_booted(lab: Lab, node: str) -> None:
     )
 
 
-def loop_labels(lab: Lab, running: list[str]) -> list[str]:
-    """Return how the labels begin that daemons in this lab give to their loop devices.
-
-    Loop devices belong to the whole kernel: one that a container left attached would outlive it. dkrepl labels each
-    with the identity of its run directory, which no other container has.
-    """
-    found = []
-    for node in lab.nodes:
-        if lab.container(node) in running:
-            where = run("podman", "exec", lab.container(node), "stat", "-c", "%d %i", "/run/dkrepl", check=False)
-            if where:
-                device, inode = where.split()
-                found.append(f"dkrepl:{int(device):x}:{int(inode):x}:")
-    return found
-
-
 def release_device(lab: Lab, node: str) -> None:
     """Unmount what a node has mounted from its mirrors and stop its daemons: the kernel lets go of all."""
     run(
@@ -92,14 +72,14 @@ def release_device(lab: Lab, node: str) -> None:
 def down(lab: Lab, with_image: bool) -> None:
     """Remove the containers, volumes, network and loop devices of a lab; its image, too, if asked."""
     running = run("podman", "ps", "--filter", f"label={lab.label}", "--format", "{{.Names}}").split()
-    labels = loop_labels(lab, running)
+    labels = loops.labels_of(running)
     for node in lab.nodes:
         if lab.container(node) in running:
             release_device(lab, node)
     made = run("podman", "ps", "--all", "--filter", f"label={lab.label}", "--format", "{{.Names}}").split()
     if made:
         run("podman", "rm", "--force", "--volumes", "--time", "15", *made, seconds=120)
-    detach_leftovers(labels)
+    loops.detach(labels)
     if succeeds("podman", "network", "exists", lab.network):
         run("podman", "network", "rm", "--force", lab.network)
     if with_image:
@@ -109,36 +89,28 @@ def down(lab: Lab, with_image: bool) -> None:
                 run("podman", "rmi", tag)
 
 
-def detach_leftovers(labels: list[str]) -> None:
-    """Detach the loop devices whose label begins as one of those given."""
-    for entry in Path("/sys/block").glob("loop*/loop"):
-        device = Path("/dev") / entry.parent.name
-        if labels and device.exists() and loop_label(device).startswith(tuple(labels)):
-            run("losetup", "--detach", str(device), check=False)
-
-
-def loop_label(device: Path) -> str:
-    """Return the name that whoever attached a loop device gave it, or nothing if it is free. See loop(4)."""
-    status = bytearray(LOOP_INFO64_SIZE)
-    try:
-        with open(device, "rb") as opened:
-            fcntl.ioctl(opened, LOOP_GET_STATUS64, status)
-    except OSError:
-        return ""
-    return status[LOOP_FILE_NAME].partition(b"\0")[0].decode(errors="replace")
-
-
 def keep_logs(lab: Lab, directory: Path) -> None:
-    """Write the journal of every node that runs, and its status, into a directory."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write the journal of every node, and its status if it runs, into a directory."""
+    made = run("podman", "ps", "--all", "--filter", f"label={lab.label}", "--format", "{{.Names}}").split()
+    running = run("podman", "ps", "--filter", f"label={lab.label}", "--format", "{{.Names}}").split()
+    if not made:
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
     commands = {
         "journal": ("journalctl", "--no-pager", "--output=short-iso-precise"),
         "status": ("dkrepl", "status", "--json"),
         "units": ("systemctl", "--no-pager", "--full", "status", "dkrepl@*"),
     }
     for node in lab.nodes:
+        container = lab.container(node)
+        if container in made and container not in running:
+            # To be read with: journalctl --directory
+            run("podman", "cp", f"{container}:/var/log/journal", str(directory / f"{node}.journal.d"), check=False)
+        if container not in running:
+            continue
         for name, command in commands.items():
-            text = run("podman", "exec", lab.container(node), *command, check=False)
+            text = run("podman", "exec", container, *command, check=False)
             (directory / f"{node}.{name}").write_text(text + "\n")
 
 

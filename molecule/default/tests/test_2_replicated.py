@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import BLOCK, DEVICE, EXTENT, MIRROR, TARGETS, UNIT, Node, assert_equal_copies, in_sync, quiet
+
+from support.nodes import BLOCK, DEVICE, EXTENT, MIRROR, TARGETS, UNIT, Node, assert_equal_copies, in_sync, quiet
+
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def resent(alpha: Node) -> dict[str, int]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 import testinfra
 from testinfra.host import Host
 
+from demo.labs import LABS
+
+LAB = LABS["molecule"]
 MIRROR = "r0"
 DEVICE = f"/dev/dkrepl/{MIRROR}"
 STORE = f"/var/lib/dkrepl/{MIRROR}.img"
 UNIT = f"dkrepl@{MIRROR}.service"
 BLOCK = 64 * 1024
 EXTENT = 4 * 1024 * 1024
-NODES = ("alpha", "beta", "gamma")
+MIB = 1024 * 1024
+NODES = LAB.nodes
 TARGETS = ("beta", "gamma")
 
 
@@ -26,13 +30,21 @@ class Node:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.host: Host = testinfra.get_host(f"podman://dkrepl-molecule-{name}")
+        self.host: Host = testinfra.get_host(f"podman://{LAB.container(name)}")
 
     def sh(self, command: str, seconds: int = 60) -> str:
         """Run a shell command that must succeed; return what it printed."""
         done = self.host.run("timeout %s bash -c %s", str(seconds), command)
         assert done.rc == 0, f"{self.name}: {command!r} ended with {done.rc}: {done.stderr or done.stdout}"
         return str(done.stdout).strip()
+
+    def refused(self, command: str, code: int) -> str:
+        """Run a shell command that must end with this exit code; return what it said."""
+        done = self.host.run("timeout 60 bash -c %s", command)
+        assert done.rc == code, (
+            f"{self.name}: {command!r} ended with {done.rc}, not {code}: {done.stderr or done.stdout}"
+        )
+        return f"{done.stdout}{done.stderr}".strip()
 
     def status(self) -> dict[str, Any]:
         """The daemon's status; fails the test if there is none."""
@@ -43,6 +55,11 @@ class Node:
         """What the source says of one target."""
         (target,) = [entry for entry in self.status()["targets"] if entry["name"] == name]
         return dict(target)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of this name since the daemon started."""
+        lines = self.sh(f"dkrepl events {MIRROR} --json").splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def wait(self, what: str, asked: Callable[[], Any], seconds: float = 60) -> Any:
         """Ask until the answer is true and return it; a failing command counts as 'not yet'."""
@@ -63,47 +80,32 @@ class Node:
         return self.sh(f"systemctl show --property MainPID --value {UNIT}")
 
 
-@pytest.fixture(scope="session")
-def nodes() -> dict[str, Node]:
-    return {name: Node(name) for name in NODES}
+def in_sync(source: Node, seconds: int = 60) -> None:
+    """Wait until all targets of this source are in sync."""
+    source.sh(f"dkrepl wait insync {MIRROR} --timeout {seconds}s", seconds=seconds + 10)
 
 
-@pytest.fixture(scope="session")
-def alpha(nodes: dict[str, Node]) -> Node:
-    return nodes["alpha"]
-
-
-@pytest.fixture(autouse=True)
-def settled(alpha: Node) -> Iterator[None]:
-    """Every test starts with all targets in sync, whatever the one before it did."""
-    in_sync(alpha)
-    yield
-    alpha.sh("pkill -x fio || true; umount /mnt/r0 2>/dev/null || true")
-
-
-def in_sync(alpha: Node) -> None:
-    alpha.sh(f"dkrepl wait insync {MIRROR} --timeout 60s", seconds=70)
-
-
-def quiet(alpha: Node) -> None:
+def quiet(source: Node) -> None:
     """Flush, and wait until nothing is on its way to a target any more."""
-    alpha.sh(f"blockdev --flushbufs {DEVICE}; sync {DEVICE}")
-    in_sync(alpha)
-    for name in TARGETS:
+    source.sh(f"blockdev --flushbufs {DEVICE}; sync {DEVICE}")
+    in_sync(source)
 
-        def nothing_open(name: str = name) -> bool:
-            target = alpha.target(name)
-            return target["lag_bytes"] == 0 and target["dirty_blocks"] == 0 and target["state"] == "InSync"
+    def nothing_open() -> bool:
+        return all(
+            target["lag_bytes"] == 0 and target["dirty_blocks"] == 0 and target["state"] == "InSync"
+            for target in source.status()["targets"]
+        )
 
-        alpha.wait(f"nothing open for {name}", nothing_open)
+    source.wait("nothing open for any target", nothing_open)
 
 
-def store_hashes(nodes: dict[str, Node]) -> dict[str, str]:
+def store_hashes(nodes: Iterable[Node]) -> dict[str, str]:
     """A hash of each node's whole store, read from the store itself and not through dkrepl."""
-    return {name: node.sh(f"sha256sum < {STORE}") for name, node in nodes.items()}
+    return {node.name: node.sh(f"sha256sum < {STORE}") for node in nodes}
 
 
-def assert_equal_copies(nodes: dict[str, Node]) -> None:
-    quiet(nodes["alpha"])
-    hashes = store_hashes(nodes)
+def assert_equal_copies(nodes: dict[str, Node], source: str = "alpha") -> None:
+    """Nothing is open, and then all stores are equal."""
+    quiet(nodes[source])
+    hashes = store_hashes(nodes.values())
     assert len(set(hashes.values())) == 1, hashes
