@@ -47,11 +47,12 @@ class RateLimit:
 
 @dataclass
 class Run:
-    """Blocks ``first`` to ``end`` - 1 on their way to the target as message ``rseq``."""
+    """Blocks ``first`` to ``end`` - 1 on their way to the target as message ``rseq``, after the write ``position``."""
 
     rseq: int
     first: int
     end: int
+    position: int
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Resync:
     rseq: int = 0
     bytes_on_way: int = 0
     finishing: int = 0  # rseq of the SYNCED mark, once sent
+    finishing_position: int | None = None  # the newest write some time after that
     on_way: deque[Run] = field(default_factory=deque)
     unsynced: bitarray = field(init=False)
     _cursor: int = 0
@@ -99,16 +101,26 @@ class Resync:
         """Whether no block is left to be sent."""
         return self.stale.find(1, self._cursor) < 0
 
-    def sent(self, first: int, end: int, data_bytes: int) -> int:
-        """Blocks ``first`` to ``end`` - 1 are published now; return the message's rseq."""
+    def sent(self, first: int, end: int, data_bytes: int, position: int) -> int:
+        """Blocks ``first`` to ``end`` - 1 are published now, after write ``position``; return the message's rseq."""
         self.rseq += 1
         self.stale[first:end] = 0
         self._cursor = end
-        self.on_way.append(Run(self.rseq, first, end))
+        self.on_way.append(Run(self.rseq, first, end, position))
         self._sizes[self.rseq] = data_bytes
         self.bytes_on_way += data_bytes
         self.sent_bytes += data_bytes
         return self.rseq
+
+    def lost(self, applied: int, rseq: int) -> bool:
+        """Whether a message after ``rseq`` can arrive no more, for the target has applied a write that came after it.
+
+        The target sees a gap by the next message of the resync, but the last ones that may be on the way have no next.
+        """
+        index = rseq + 1 - self.on_way[0].rseq if self.on_way else 0
+        if 0 <= index < len(self.on_way):
+            return self.on_way[index].position < applied
+        return bool(self.finishing > rseq and self.finishing_position is not None and self.finishing_position < applied)
 
     def confirmed(self, rseq: int) -> list[Run]:
         """The target has everything up to ``rseq`` durable; return the runs that this frees."""

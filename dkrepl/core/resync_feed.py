@@ -67,7 +67,7 @@ class ResyncFeed:
         self.pin(first, end)
         view.rate_limit.spend(data_bytes)
         view.resent_bytes += data_bytes
-        return view.resync.sent(first, end, data_bytes)
+        return view.resync.sent(first, end, data_bytes, self._stream.log.seq)
 
     def _activate_for(self, resync: Resync, extent: int) -> None:
         wanted = extent

@@ -218,6 +218,9 @@ class Source:
             self._event("target_trouble", "error", target=peer, code="BadAck", reason="it confirmed what was not sent")
             self._detach(view, "Behind", "BadAck", "a confirmation names writes that were never sent", now)
             return
+        if resync is not None and resync.lost(ack.applied, ack.resync_applied):
+            self._detach(view, "Behind", "Gap", "a message of the resync was lost on its way", now)
+            return
         oldest = min(member.durable for member in self.stream.members)
         view.advance(ack.applied, ack.durable, self.stream.log, now)
         if resync is not None:
@@ -557,6 +560,8 @@ class Source:
             self._detach(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
         elif view.in_stream:
             seq = self.stream.log.seq
+            if view.resync is not None and view.resync.finishing and view.resync.finishing_position is None:
+                view.resync.finishing_position = seq  # not before the mark has been published
             copying = view.resync is not None and bool(view.resync.on_way or view.resync.finishing)
             if view.applied == seq and not copying:
                 view.applied_at = now

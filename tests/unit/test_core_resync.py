@@ -29,7 +29,7 @@ def test_every_block_is_sent_once_and_counts_when_confirmed(blocks: set[int], st
         found = resync.next_run()
         if found is not None:
             first, end = found[0], min(found[1], found[0] + step)
-            resync.sent(first, end, (end - first) * BLOCK)
+            resync.sent(first, end, (end - first) * BLOCK, 0)
             sent += range(first, end)
         elif resync.on_way:
             resync.confirmed(resync.on_way[0].rseq)
@@ -49,11 +49,37 @@ def test_a_bounded_part_is_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         found = resync.next_run()
         assert found is not None
-        resync.sent(*found, BLOCK)
+        resync.sent(*found, BLOCK, 0)
     assert resync.next_run() is None
     assert not resync.all_sent
     assert [(run.first, run.end) for run in resync.confirmed(1)] == [(0, 1)]
     assert resync.next_run() == (4, 5)
+
+
+def test_a_message_is_lost_if_a_write_that_came_after_it_was_applied_without_it() -> None:
+    resync = of({0, 2, 4})
+    for position in (10, 10, 12):
+        found = resync.next_run()
+        assert found is not None
+        resync.sent(*found, BLOCK, position)
+    assert not resync.lost(9, 0), "the target has not come to it yet"
+    assert not resync.lost(10, 0), "nor is it known to be past it"
+    assert resync.lost(11, 1)
+    assert not resync.lost(12, 2)
+    assert resync.lost(13, 2), "nothing more is sent before it is confirmed, so the target cannot see the gap"
+    resync.confirmed(1)
+    assert resync.lost(13, 2)
+    assert not resync.lost(13, 3)
+
+
+def test_the_mark_at_the_end_can_be_lost_too() -> None:
+    resync = of(set())
+    resync.finishing = 1
+    assert not resync.lost(5, 0), "it may not have been published yet"
+    resync.finishing_position = 4
+    assert not resync.lost(4, 0)
+    assert resync.lost(5, 0)
+    assert not resync.lost(5, 1)
 
 
 def test_it_is_full_if_every_block_is_to_be_copied() -> None:
@@ -64,7 +90,7 @@ def test_it_is_full_if_every_block_is_to_be_copied() -> None:
 def test_rate_and_time_left_are_shown_once_something_was_confirmed() -> None:
     resync = of(set(range(10)))
     assert resync.eta(1.0) is None
-    resync.sent(0, 5, 5 * BLOCK)
+    resync.sent(0, 5, 5 * BLOCK, 0)
     resync.confirmed(1)
     assert resync.eta(2.0) == pytest.approx(5 * BLOCK / resync.rate(2.0))
 
