@@ -31,7 +31,7 @@ class Checks:
         self._cluster = cluster
         self._world = cluster.world
         self._probed = 0
-        self._bits_before: dict[str, tuple[str, dict[str, bytes], set[int]]] = {}
+        self._bits_before: dict[str, tuple[str, dict[str, bytes], frozenset[int]]] = {}
 
     # --- after each round ----------------------------------------------------------------------------
 
@@ -165,16 +165,18 @@ class Checks:
 
     def before_crash(self, machine: Machine, kind: str) -> None:
         """Note what the bitmaps say; and R3: what a flush in the stream separates, a power loss must not mix."""
-        disk = machine.disk
+        disk, lost = machine.disk, kind == "power"
         bits = {name: bytes(image.bits.cache) for name, image in disk.bitmaps.items()}
         active = named_active(disk.active.cache if disk.active else None)
         active |= named_active(disk.active.durable if disk.active else None)
+        if disk.metadata().boot != disk.boot:  # it was booted, and its intent log has not been opened since
+            kind = "power"
         if machine.name in self._bits_before:  # it died again before it had started
             earlier, bits, before = self._bits_before[machine.name]
             active |= before
             kind = "power" if earlier == "power" else kind
         self._bits_before[machine.name] = (kind, bits, active)
-        if kind == "power":
+        if lost:
             machine.power_lost = True
             self.barriers(machine)
 
@@ -200,7 +202,7 @@ class Checks:
     def source_started(self, process: Process) -> None:
         """After a restart: R1 (power lost) or R2, and R8: no more bits than the crash can explain."""
         name, source = process.name, process.runtime.source
-        kind, before, active = self._bits_before.pop(name, ("", {}, set()))
+        kind, before, active = self._bits_before.pop(name, ("", {}, frozenset()))
         self.copies(process, "R1" if kind == "power" else "R2")
         for target, bits in before.items():
             if target not in source.views or process.machine.excused:
@@ -242,7 +244,7 @@ class Checks:
             # A new source knows of no joining; a repeated Hello or confirmation costs more copying.
             return
         if name == "bitmap_damaged" and not process.machine.excused:
-            _, before, _ = self._bits_before.get(process.name, ("", {}, set()))
+            _, before, _ = self._bits_before.get(process.name, ("", {}, frozenset()))
             bits = int.from_bytes(before.get(fields["target"], b""), "little")
             if bits.bit_count() == cluster.description.blocks:
                 return  # all of it was to be copied anyway

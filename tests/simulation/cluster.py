@@ -14,6 +14,7 @@ from tests.simulation.device import Application
 from tests.simulation.disk import Disk
 from tests.simulation.machine import Machine
 from tests.simulation.network import Switch
+from tests.simulation.operator import Command
 from tests.simulation.process import Process
 from tests.simulation.settings import Settings, draw
 from tests.simulation.truth import Session
@@ -105,15 +106,31 @@ class Cluster:
         self._watch(process, session)
         self.checks.source_started(process)
 
-    def role_taken(self, process: Process, role: str) -> None:
-        """A daemon goes on in another role, which its record says durably."""
+    def role_taken(self, process: Process, runtime: Any, record: NodeMetadata) -> None:
+        """A daemon goes on in another role, or again in this, as its record says durably."""
         self.roles_changed = True
+        if record.role == "target" or runtime.role == "source":
+            self.application.source_is_no_more(process.name)
         self.checks.forget_bitmaps(process.machine)
+
+    def end(self) -> None:
+        """Nothing happens any more: let every thread go."""
+        for command in self.commands:
+            command.abandon()
+
+    @property
+    def commands(self) -> list[Command]:
+        """The administrator's commands that have no outcome yet."""
+        return [
+            command for machine in self.machines.values() for process in machine.lives for command in process.commands
+        ]
 
     def ended(self, process: Process, quietly: bool) -> None:
         """A process is gone."""
         machine = process.machine
         machine.process = None
+        for command in process.commands:
+            self.world.after(0.0, command.go_on)
         self.switch.process_ended(process, quietly)
         kept = not quietly and self.settings.kept and machine.disk.metadata().role == "source"
         self.application.source_ended(process, kept)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from bitarray import bitarray
 
 from dkrepl.core import active_record
@@ -63,9 +65,14 @@ def _after_power_loss(record: NodeMetadata) -> NodeMetadata:
     return untracked(record, [name for name in record.peers if record_of(record, name).loose])
 
 
-def named_active(content: bytearray | None) -> set[int]:
+def named_active(content: bytearray | None) -> frozenset[int]:
     """Extents that any sector of a record names as active."""
+    return _named(bytes(content)) if content else frozenset()
+
+
+@functools.lru_cache(maxsize=64)
+def _named(content: bytes) -> frozenset[int]:
     try:
-        return set(active_record.parse(bytes(content)).extents) if content else set()
+        return active_record.parse(content).extents
     except MetadataError:
-        return set()
+        return frozenset()

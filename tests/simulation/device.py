@@ -28,6 +28,7 @@ class Device:
         self.fd = Fd("device")
         self.link = "device"
         self.kept = False
+        self.loop = None
         self.pending: deque[Request] = deque(process.cluster.application.taken_over(process))
         self.taken_over = self.fd.waiting = bool(self.pending)
         process.ready(self.fd)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation import roles, schedule
+from tests.simulation import commands, roles, schedule
 from tests.simulation.machine import Machine
 from tests.simulation.schedule import Fault
 
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 
+_COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("pause", {}),
+    ("resume", {}),
+    ("resync", {}),
+    ("resync", {"full": True}),
+    ("verify", {}),
+    ("verify", {}),
+    ("status", {}),
+    ("intent", {}),
+)
 WEIGHTS: dict[str, float] = {
     "kill": 4,
     "die in an operation": 6,
@@ -104,7 +114,7 @@ class Faults:
         for name, view in source.runtime.source.views.items():
             record = source.runtime.source.metadata.peers.get(name)
             if view.state == "Paused" or (record is not None and record.paused):
-                source.reactor.post(partial(source.runtime.source.resume, name, source.machine.clock().monotonic))
+                commands.give(source, "resume", {"targets": [name]})
 
     # --- when ----------------------------------------------------------------------------------------
 
@@ -177,8 +187,8 @@ class Faults:
     def _stop_cleanly(self) -> None:
         machine = self._machine()
         process = machine.process
-        if process is not None and process.runtime is not None and getattr(process.runtime, "state", "") == "Serving":
-            process.reactor.post(process.runtime.stop)
+        if process is not None:
+            process.stop()
         self._later(4.0, machine.start)
 
     def _stick(self) -> None:
@@ -268,17 +278,16 @@ class Faults:
     # --- the administrator ---------------------------------------------------------------------------
 
     def _command(self) -> None:
-        process = self._cluster.source
+        """Any command that does not change roles, to any node; what is not for that node is refused."""
+        machine, source = self._machine(), self._cluster.source
+        process = source if source is not None and self._rng.random() < 0.8 else machine.process
+        name = self._rng.choice(sorted(self._cluster.machines))
+        what, arguments = self._rng.choice(_COMMANDS)
         if process is None:
             return
-        source, clock = process.runtime.source, process.machine.clock
-        name = self._rng.choice(sorted(source.views))
-        what = self._rng.choice(("pause", "resume", "resume", "resync", "resync full"))
-        self._world.note("admin", f"{what} {name}")
+        if self._rng.random() < 0.7:
+            arguments = arguments | {"targets": [name]}
+        self._world.note("admin", f"{what} {arguments} at {process.name}")
+        commands.give(process, what, arguments)
         if what == "pause":
-            process.reactor.post(lambda: source.pause(name, clock().monotonic))
             self._later(3.0, self.resume_all)
-        elif what == "resume":
-            process.reactor.post(lambda: source.resume(name, clock().monotonic))
-        else:
-            process.reactor.post(lambda: source.resync(name, what == "resync full", clock().monotonic))

@@ -23,6 +23,7 @@ class Machine:
         self.name: str = name
         self.disk = disk
         self.process: Process | None = None
+        self.lives: list[Process] = []  # all that it ever had
         self.stuck = False
         self.suspended = False  # nothing on it runs
         self.deferred: list[Callable[[], None]] = []  # what it does when it goes on
@@ -87,6 +88,7 @@ class Machine:
         if self.process is None:
             self.store_failed = False
             self.process = Process(self)
+            self.lives.append(self.process)
             self.cluster.switch.machine_is_back(self.name)
             self.process.start()
 

@@ -4,23 +4,26 @@ limits that are too large to be met in a few seconds. Everything else is the cod
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core import intent_log, metadata, resync, resync_feed, source, stream, target_view, write_log
 from dkrepl.daemon import (
+    commands,
     door,
     enquiry_runtime,
     intent,
+    lookout,
     publisher,
     requests,
     resync_pump,
     source_runtime,
+    status,
     target_runtime,
+    verify,
 )
-from tests.simulation import files, listener, loop, sockets
+from tests.simulation import files, listener, loop, operator, sockets
 from tests.simulation.device import Device
 
 if TYPE_CHECKING:
@@ -45,13 +48,14 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     def timer(delay: float, call: Callable[[], None]) -> Any:
         return SimpleNamespace(start=lambda: world.after(delay, call), daemon=True)
 
-    threads = SimpleNamespace(Condition=threading.Condition, Event=threading.Event, Timer=timer)
+    threads = SimpleNamespace(
+        Condition=lambda: operator.Condition(world), Event=lambda: operator.Event(world), Timer=timer
+    )
     system = SimpleNamespace(urandom=lambda count: world.rng.getrandbits(8 * count).to_bytes(count, "big"))
     put(
         source_runtime,
         SourceSockets=lambda *_: listener.SourceSockets(cluster.being_started),
         Device=lambda *_: Device(cluster.being_started),
-        Lookout=lambda *_: SimpleNamespace(tick=lambda *_: [], close=lambda: None),
         Workers=loop.Workers,
         time=clock,
         os=system,
@@ -76,6 +80,15 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         time=clock,
         metadata_file=SimpleNamespace(boot_id=boot_id),
     )
+    put(lookout, TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of))
+    put(
+        commands,
+        time=clock,
+        threading=threads,
+        uuid=SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{world.rng.getrandbits(128):032x}")),
+    )
+    put(status, time=clock, of_host=lambda store: {})
+    put(verify, time=clock)
     put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))
     put(
         intent,

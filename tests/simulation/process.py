@@ -16,6 +16,8 @@ from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
 from tests.simulation.files import Folder, MetadataFile, Paths, Store
 from tests.simulation.loop import Events, Reactor
+from tests.simulation.operator import Command, Done
+from tests.simulation.world import Died
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -23,14 +25,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _TICK = 0.1  # seconds
-
-
-class Died(BaseException):
-    """The process has ended in the middle of what it was doing."""
-
-    def __init__(self, process: Process) -> None:
-        super().__init__(process.name)
-        self.process = process
 
 
 class Process:
@@ -45,6 +39,8 @@ class Process:
         self.working = False
         self.reactor = Reactor(self)
         self.runtime: Any = None
+        self.commands: list[Command] = []
+        self._stopping = False
         self._ready: list[object] = []
         self._round_due = False
         self._operations_left: int | None = None
@@ -76,6 +72,7 @@ class Process:
 
     def _open(self, make: Callable[..., Any]) -> None:
         self.reactor = Reactor(self)
+        self._stopping = False
         cluster = self.machine.cluster
         cluster.starting = self
         self.runtime = make(cluster.description, cluster.description.node(self.name))
@@ -90,13 +87,14 @@ class Process:
         becomes: NodeMetadata | None = None
         if isinstance(runtime, EnquiryRuntime):
             verdict = runtime.enquiry.verdict
-            if verdict is None:
+            if runtime.becomes is not None:
+                becomes = runtime.becomes(record)
+            elif verdict is None:
                 self.end("has stopped")
                 return
-            if verdict == "follow":
+            elif verdict == "follow":
                 mirror_id = record.mirror_id if record.generation else ""
                 becomes = msgspec.structs.replace(as_target(record), mirror_id=mirror_id)
-                self.cluster.application.source_is_no_more(self.name)
         elif runtime.becomes is None:
             self.end("has stopped")
             return
@@ -104,8 +102,19 @@ class Process:
             becomes = runtime.becomes(record)
         if becomes is not None:
             MetadataFile.write(folder, becomes)
-            self.cluster.role_taken(self, becomes.role)
+            self.cluster.role_taken(self, runtime, becomes)
         self._serve()
+
+    def stop(self) -> None:
+        """End the runtime that serves now, cleanly; once at the most."""
+        if not self._stopping and self.runtime is not None:
+            self._stopping = True
+            self.reactor.post(self.runtime.stop)
+
+    def command(self, name: str, arguments: dict[str, Any], done: Done = lambda _: None) -> None:
+        """The administrator's command, as over the control socket; ``done`` with its outcome, if it has one."""
+        if self.alive and self.runtime is not None:
+            Command(self, name, arguments, done)
 
     def _or_fails(self, work: Callable[[], None]) -> None:
         """Run ``work``; what fails at a start ends the daemon, and the service manager starts it again."""
@@ -180,19 +189,19 @@ class Process:
     def io(self, what: str) -> None:
         """An operation on a file begins or has ended: the process may die here, or be slow."""
         if not self.alive:
-            raise Died(self)
+            raise Died(self, self.name)
         if self._operations_left is not None:
             self._operations_left -= 1
             if self._operations_left <= 0:
                 self.world.note(self.name, f"dies at: {what}")
                 self.machine.crash(self._kind)
-                raise Died(self)
+                raise Died(self, self.name)
         if self.working:
             self.working = False
             self.world.interrupt()
             self.working = True
             if not self.alive:
-                raise Died(self)
+                raise Died(self, self.name)
 
     def fails(self, what: str) -> bool:
         """Whether the disk fails an operation now."""

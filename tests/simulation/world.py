@@ -29,6 +29,14 @@ class RuleBroken(AssertionError):
         return RuleBroken, (self.rule, self.evidence)  # it comes from another process
 
 
+class Died(BaseException):
+    """A process has ended in the middle of what it was doing."""
+
+    def __init__(self, process: object, name: str) -> None:
+        super().__init__(name)
+        self.process = process
+
+
 class Clock(NamedTuple):
     """What a machine's clocks show, in seconds."""
 

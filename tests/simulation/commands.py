@@ -1,0 +1,47 @@
+"""What the administrator's commands answer, and whether that is true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dkrepl.core.errors import DkreplError
+from dkrepl.core.target_view import STATES
+from tests.simulation.operator import Done
+from tests.simulation.world import RuleBroken
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+    from tests.simulation.process import Process
+
+
+def give(process: Process, what: str, arguments: dict[str, Any], then: Done = lambda _: None) -> None:
+    """Give a command to a daemon; its answer is checked, then ``then`` has it."""
+    cluster = process.cluster
+
+    def done(answer: dict[str, Any] | DkreplError) -> None:
+        failed = isinstance(answer, DkreplError)
+        cluster.world.note("admin", f"{what} at {process.name}: {answer if failed else 'done'}")
+        cluster.world.count(f"{what} {'refused' if failed else 'done'}")
+        if not isinstance(answer, DkreplError):
+            _check(cluster, process, what, answer)
+        then(answer)
+
+    process.command(what, arguments, done)
+
+
+def _check(cluster: Cluster, process: Process, what: str, answer: dict[str, Any]) -> None:
+    if what == "verify":
+        for target in answer["targets"]:
+            machine = cluster.machines[target["name"]]
+            spoiled = process.machine.store_failed or machine.store_failed or machine.tainted == machine.joined
+            if not target["equal"] and not spoiled:
+                raise RuleBroken("R10", f"verify finds {target['ranges']} of {machine.name} different, which is InSync")
+    if what == "status":
+        states = [answer["state"], *(target["state"] for target in answer.get("targets", ()))]
+        unknown = [state for state in states if state not in (*STATES, "Starting", "Serving", "Stopping")]
+        if unknown:
+            raise RuleBroken("R10", f"{process.name} shows a state that is none: {unknown}")
+        for target in answer.get("targets", ()):
+            resync = target.get("resync")
+            if resync and not 0.0 <= resync["percent"] <= 100.0:
+                raise RuleBroken("R10", f"{process.name} shows a progress of {resync['percent']} %")
