@@ -23,6 +23,8 @@ def as_source(metadata: NodeMetadata, mirror_id: str) -> NodeMetadata:
         heir_join=0,
         yields="",
         yields_to="",
+        # What it writes from now on has not been kept aside, whatever was before.
+        peers={name: msgspec.structs.replace(record, kept=False) for name, record in metadata.peers.items()},
     )
 
 

@@ -55,6 +55,7 @@ _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
 _PATIENCE = 0.2  # seconds that a write waits, because of targets that may not delay it, for room in the intent log
 _POSITIONS = 0.25  # seconds between two messages about how far the other targets are
+_MARKS_LOST = 3  # joinings in which a target's marked blocks did not arrive, after which all of it is copied
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
 
 
@@ -329,9 +330,15 @@ class Source:
         if not view.probe_wait:
             return
         if view.marked != message.marks:
-            text = f"{view.marked} of its {message.marks} marked blocks have arrived"
-            self._detach(view, "Behind", "MarksLost", text, now)
-            return
+            view.marks_lost += 1
+            if view.marks_lost < _MARKS_LOST:
+                text = f"{view.marked} of its {message.marks} marked blocks have arrived"
+                self._detach(view, "Behind", "MarksLost", text, now)
+                return
+            self._event("marks_lost", "warning", target=view.name, outcome="full resync")
+            view.bitmap.fill(1)  # so many that they never all arrive: everything is copied
+            view.marked = view.bitmap.blocks
+        view.marks_lost = 0
         view.probe_wait = 0.0
         # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
         self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join, merged=True)

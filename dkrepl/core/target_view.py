@@ -60,6 +60,7 @@ class TargetView:
         self.deadline = 0.0
         self.generation_seq = 0
         self.marked = 0  # blocks that it has named in this joining as its own
+        self.marks_lost = 0  # joinings in a row in which some of those were lost
         self.told: dict[str, tuple[int, int]] = {}  # what it was told last of the other targets
         self.synced_as = ""  # the generation that the mark at the end of its resync named
         self.resent_bytes = 0

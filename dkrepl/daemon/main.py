@@ -47,8 +47,9 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     try:
         with stop.on_signals():
             _ask_peers(paths, description, node, events, stop)
-            while not stop.asked and _run(paths, description, node, events, stop):
-                pass
+            first = True
+            while not stop.asked and _run(paths, description, node, events, stop, first):
+                first = False
     except DkreplError:
         # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
         if manager_address() is not None:
@@ -126,9 +127,12 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
         device.abandon(paths, description.name)
 
 
-def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> bool:
+def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop, first: bool) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
     metadata = _checked_metadata(paths, description, node)
+    if first:
+        # A handover is of the moment: after a restart another node may have been promoted instead of the heir (R7).
+        metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
     _check_root(metadata)
     store = BackingStore(Path(node.store))
     reactor = Reactor()

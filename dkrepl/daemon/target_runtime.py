@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from dkrepl import __version__
@@ -35,6 +36,7 @@ from dkrepl.io.transport import TargetSockets
 _MESSAGES_A_ROUND = 64
 _FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
 _FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
+_HANDOVER = 60.0  # seconds that an heir has to take over
 _WINDOW_PART = 8  # an async target confirms at the latest when this part of its window is unconfirmed
 _CONFIRM_SECONDS = 0.02  # or after this time, at the next round of the loop
 
@@ -72,7 +74,8 @@ class TargetRuntime:
         self.intent_store = IntentStore(paths.state_dir(description.name), metadata, peers, store, events.tell)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
-        self.door = Door(description, node, lambda: self.target.metadata, "target")
+        self._began = time.monotonic()
+        self.door = Door(description, node, self._offer, "target")
         try:
             self.sockets = TargetSockets(description, node)
         except BaseException:
@@ -394,6 +397,13 @@ class TargetRuntime:
         """Let what this node alone has be replaced by what ``node`` has; ``mode``: keep it aside before, or not."""
         self.target.yield_to(node, mode)
         self._perform()
+
+    def _offer(self) -> NodeMetadata:
+        """The record as the door may tell it: a handover that was not taken up soon is void (R7)."""
+        metadata = self.target.metadata
+        if metadata.heir and time.monotonic() - self._began > _HANDOVER:
+            metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
+        return metadata
 
     def _inherit(self, former: str) -> None:
         """The former source has handed the mirror over to this node: be source."""
