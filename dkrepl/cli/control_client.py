@@ -165,7 +165,7 @@ def not_understood(mirror: str, what: str) -> ProtocolError:
 
 def _as_raised(failure: _Failure) -> DkreplError:
     """Return the error of the daemon as this side's error of the same name, its sentence unchanged."""
-    for kind in DkreplError.__subclasses__():
+    for kind in errors.kinds():
         if kind.__name__ == failure.name:
             return kind(failure.message)
     return errors.DkreplError(failure.message)

@@ -73,6 +73,13 @@ class MetadataError(DkreplError):
     exit_code = 10
 
 
+class StateDirectoryError(MetadataError):
+    """The state directory cannot be read or written: no space, or its disk fails. The daemon tries again."""
+
+    # Another code than that of damaged metadata, for this mends itself, and the service manager may start us again.
+    exit_code = 14
+
+
 class ProtocolError(DkreplError):
     """A peer sent something that is not allowed; it was refused and nothing was applied."""
 
@@ -85,8 +92,14 @@ class HostError(DkreplError):
     exit_code = 12
 
 
+def kinds() -> list[type[DkreplError]]:
+    """Return every class that has an exit code of its own."""
+    found: list[type[DkreplError]] = [DkreplError]
+    for cls in found:
+        found.extend(sub for sub in cls.__subclasses__() if "exit_code" in vars(sub))
+    return found
+
+
 def table() -> list[tuple[int, str, str]]:
     """Return (exit code, class name, meaning) of every error, by code."""
-    classes: list[type[DkreplError]] = [DkreplError, *DkreplError.__subclasses__()]
-    rows = [(cls.exit_code, cls.__name__, (cls.__doc__ or "").strip()) for cls in classes]
-    return sorted(rows)
+    return sorted((cls.exit_code, cls.__name__, (cls.__doc__ or "").strip()) for cls in kinds())

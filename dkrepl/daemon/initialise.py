@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from dkrepl.core.errors import MetadataError, Refused, StoreError
+from dkrepl.core.errors import Refused, StateDirectoryError, StoreError
 from dkrepl.core.metadata import FORMAT, NodeMetadata, StoreState
 from dkrepl.io import description_file, metadata_file
 from dkrepl.io.paths import Paths
@@ -76,7 +76,7 @@ def initialise(
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise MetadataError(f"cannot make {state_dir} ({error.strerror})") from error
+        raise StateDirectoryError(f"cannot make {state_dir} ({error.strerror})") from error
     metadata_file.write(state_dir, record)
     return {
         "mirror": mirror,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dkrepl.core.errors import MetadataError
+from dkrepl.core.errors import StateDirectoryError
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -28,7 +28,7 @@ def replace(path: Path, content: bytes) -> None:
         fresh.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        raise MetadataError(f"cannot write {path} ({error.strerror}); check the file system it is on") from error
+        raise StateDirectoryError(f"cannot write {path} ({error.strerror}); check the file system it is on") from error
 
 
 def sync(path: Path) -> None:
@@ -41,7 +41,7 @@ def sync(path: Path) -> None:
             os.close(fd)
         sync_directory(path.parent)
     except OSError as error:
-        raise MetadataError(f"cannot flush {path} ({error.strerror}); check the file system it is on") from error
+        raise StateDirectoryError(f"cannot flush {path} ({error.strerror}); check the file system it is on") from error
 
 
 def sync_directory(path: Path) -> None:

@@ -17,7 +17,7 @@ from xxhash import xxh3_64_intdigest as checksum
 
 from dkrepl.core import active_record
 from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.errors import MetadataError
+from dkrepl.core.errors import MetadataError, StateDirectoryError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io import durable_file
 
@@ -67,7 +67,9 @@ class BitmapFile:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise MetadataError(f"cannot use the bitmap {path} ({error.strerror}); check its file system") from error
+            raise StateDirectoryError(
+                f"cannot use the bitmap {path} ({error.strerror}); check its file system"
+            ) from error
         view = memoryview(self._map)
         self.bitmap = IntentBitmap(view[_PAGE : _PAGE + bits], view[_PAGE + bits :], blocks, per)
         if self.created or self.damage:
@@ -78,7 +80,7 @@ class BitmapFile:
         try:
             self._map.flush()
         except OSError as error:
-            raise MetadataError(f"cannot flush the bitmap {self.path} ({error.strerror})") from error
+            raise StateDirectoryError(f"cannot flush the bitmap {self.path} ({error.strerror})") from error
 
     def close(self) -> None:
         """Flush the file; it is unmapped when nobody looks at its bits any more. Raises ``MetadataError``."""
@@ -110,7 +112,7 @@ class ActiveFile:
             self.created = not path.exists()
             content = active_record.empty_file() if self.created else path.read_bytes()
         except OSError as error:
-            raise MetadataError(f"cannot use {path} ({error.strerror}); check its file system") from error
+            raise StateDirectoryError(f"cannot use {path} ({error.strerror}); check its file system") from error
         try:
             self.record = active_record.parse(content)
         except MetadataError as error:
@@ -129,7 +131,7 @@ class ActiveFile:
             # A killed predecessor's last commit may be in memory only; the next one overwrites the one before it.
             os.fdatasync(self._fd)
         except OSError as error:
-            raise MetadataError(f"cannot use {self.path} ({error.strerror}); check its file system") from error
+            raise StateDirectoryError(f"cannot use {self.path} ({error.strerror}); check its file system") from error
 
     def write(self, serial: int, extents: Iterable[int]) -> None:
         """Commit ``extents`` as active, durably (R1). Raises ``MetadataError``."""
@@ -138,7 +140,7 @@ class ActiveFile:
             os.pwrite(self._fd, content, offset)
             os.fdatasync(self._fd)
         except OSError as error:
-            raise MetadataError(f"cannot write {self.path} ({error.strerror}); check its file system") from error
+            raise StateDirectoryError(f"cannot write {self.path} ({error.strerror}); check its file system") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dkrepl.core import metadata
-from dkrepl.core.errors import MetadataError, NotFound
+from dkrepl.core.errors import NotFound, StateDirectoryError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io import durable_file
 
@@ -20,7 +20,7 @@ def read(state_dir: Path) -> NodeMetadata:
     except FileNotFoundError:
         raise NotFound(f"{state_dir.name} is not initialised on this node; run dkrepl init {state_dir.name}") from None
     except OSError as error:
-        raise MetadataError(f"cannot read {path} ({error.strerror})") from error
+        raise StateDirectoryError(f"cannot read {path} ({error.strerror})") from error
 
 
 def settle(state_dir: Path) -> None:

@@ -1,0 +1,119 @@
+"""A file that fails what it is told to fail: real I/O errors, from a file system of its own (FUSE, one process).
+
+    python -m harness.faulty_file BACKING MOUNTPOINT RULES
+
+``RULES`` is a file with a line for each rule, "op first end": requests of that kind (read, write, sync, discard, zero)
+that touch a byte from ``first`` up to ``end`` fail with EIO. A sync touches all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dkrepl.io.fuse import OP_NAMES, READ, WRITE, FuseSession, Request, SessionEnded, mount
+from dkrepl.io.store import BackingStore
+from harness.node import ROOT
+from harness.waiting import LONG, wait_for
+
+_END = 1 << 62
+
+
+class FaultyFile:
+    """The file ``path`` of ``size`` bytes, in a directory of its own; whole until ``fail``."""
+
+    def __init__(self, directory: Path, size: int, content: bytes = b"") -> None:
+        directory.mkdir()
+        self.path = directory / "file"
+        self._rules = directory / "rules"
+        backing = directory / "backing"
+        with backing.open("wb") as file:
+            file.write(content)
+            file.truncate(size)
+        self._rules.touch()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.faulty_file", str(backing), str(self.path), str(self._rules)],
+            cwd=ROOT / "tests" / "integration",
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        try:
+            wait_for(lambda: os.path.ismount(self.path), bool, "the faulty file is there")
+        except BaseException:
+            self.close()
+            raise
+
+    def fail(self, op: str, first: int = 0, end: int = _END) -> None:
+        """Fail requests of kind ``op`` that touch the range from now on, with EIO."""
+        self._set([*self._rules.read_text().splitlines(), f"{op} {first} {end}"])
+
+    def mend(self) -> None:
+        """Fail nothing any more."""
+        self._set([])
+
+    def close(self) -> None:
+        """Take it away; nobody may use it any more."""
+        mount.unmount_all(self.path)
+        self._process.terminate()
+        self._process.wait(LONG)
+
+    def _set(self, rules: list[str]) -> None:
+        fresh = self._rules.with_name("rules.new")
+        fresh.write_text("\n".join(rules))
+        fresh.rename(self._rules)
+
+
+@contextlib.contextmanager
+def faulty_file(directory: Path, size: int, content: bytes = b"") -> Iterator[FaultyFile]:
+    """A ``FaultyFile`` that is taken away in the end."""
+    file = FaultyFile(directory, size, content)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _serve(backing: Path, mountpoint: Path, rules: Path) -> None:
+    store = BackingStore(backing)
+    mountpoint.touch()
+    session = FuseSession.mount(mountpoint, store.size)
+    poll = select.poll()
+    poll.register(session.fd, select.POLLIN)
+    while True:
+        poll.poll()
+        try:
+            request = session.receive()
+        except SessionEnded:
+            return
+        if request is not None:
+            _answer(session, store, request, rules)
+
+
+def _answer(session: FuseSession, store: BackingStore, request: Request, rules: Path) -> None:
+    name = OP_NAMES[request.op]
+    first, end = (request.offset, request.offset + request.length) if request.length else (0, _END)
+    for line in rules.read_text().splitlines():
+        op, rule_first, rule_end = line.split()
+        if op == name and first < int(rule_end) and int(rule_first) < end:
+            session.reply_error(request.unique, errno.EIO)
+            return
+    if request.op == READ:
+        session.reply_data(request.unique, store.read(request.offset, request.length))
+    elif request.op == WRITE:
+        store.write(request.offset, request.data)
+        session.reply_written(request.unique, request.length)
+    else:
+        if name == "sync":
+            store.sync()
+        else:
+            getattr(store, name)(request.offset, request.length)
+        session.reply_ok(request.unique)
+
+
+if __name__ == "__main__":
+    _serve(*map(Path, sys.argv[1:]))
