@@ -61,6 +61,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Seconds without a sign of life after which a peer counts as gone."""
     start_alone: float | None
     """Seconds that a node which was source waits for its peers' answers after a reboot; None: for ever."""
+    on_diverged: Literal["keep", "ask"]
+    """Whether a node's own blocks are replaced once they are kept aside, or only when an administrator agrees."""
     nodes: tuple[Node, ...]
 
     @property

@@ -22,6 +22,8 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 # peer_timeout = "5s"   # silence after which a peer counts as gone: 1s to 60s
 # start_alone = "never" # after a reboot a former source asks first whether another was promoted; "60s": it serves
 #                       # although some do not answer for so long
+# on_diverged = "keep"  # an old source with writes that the new one lacks keeps them in a file, then follows it;
+#                       # "ask": it does so only after `dkrepl resolve`
 # async_limit = 256     # most writes on their way to one target, greater than 2
 # on_full = "block"     # at the limit: "block" writes synchronously until below it,
 #                       # "bitmap" never holds up the application and catches up by resync
@@ -68,6 +70,7 @@ def render(description: Description) -> str:
         f'resync_rate = "{exact_size(mirror.resync_rate)}/s"' if mirror.resync_rate else 'resync_rate = "0"',
         f"peer_timeout = {mirror.peer_timeout!r}",
         'start_alone = "never"' if mirror.start_alone is None else f"start_alone = {mirror.start_alone!r}",
+        f'on_diverged = "{mirror.on_diverged}"',
     ]
     for node in mirror.nodes:
         lines += [

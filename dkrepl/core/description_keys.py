@@ -178,6 +178,7 @@ MIRROR: dict[str, Rule] = {
     "resync_rate": Rule(parse_rate, 0, '"100MiB/s"'),
     "peer_timeout": Rule(_peer_timeout, 5.0, '"5s"'),
     "start_alone": Rule(_start_alone, None, '"never"'),
+    "on_diverged": Rule(_one_of("keep", "ask"), "keep", '"keep"'),
 }
 """Keys that stand above the first [[node]] only."""
 

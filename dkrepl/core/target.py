@@ -294,6 +294,16 @@ class Target:
             self._state("Refused", f"{peer} offers another mirror ({message.mirror_id}); check the description")
             return
         if self._must_keep(peer):
+            if self.description.on_diverged == "ask" and self.metadata.yields_to != peer:
+                self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
+                self.refusal = "Diverged"
+                own = self.marks.bitmaps[peer].count() * self.description.block
+                text = (
+                    f"up to {own} bytes that this node wrote may not be at {peer}; to keep them in a file and follow "
+                    f"it: dkrepl resolve --keep {peer} on {self.node}"
+                )
+                self._state("Refused", text)
+                return
             self._keeping = True
             self.source, self._heard = peer, now
             self.actions.append(KeepAside(peer))

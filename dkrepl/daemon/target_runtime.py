@@ -330,6 +330,7 @@ class TargetRuntime:
         def done(kept: diverged.Kept | None, error: DkreplError | None) -> None:
             if kept is not None:
                 self._unsettled = True
+                self.kept = [*self.kept, kept]
                 fields: dict[str, object] = {"name": kept.name, "bytes": kept.length, "replaced_by": peer}
                 self.events.tell("diverged_kept", "warning", fields)
             elif error is not None:

@@ -99,3 +99,38 @@ def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters:
     )
     assert alpha.status()["diverged"] == []
     cluster.assert_equal_to(beta, alpha)
+
+
+@pytest.mark.parametrize("policy", ["keep", "ask"])
+def test_an_old_source_keeps_the_writes_that_an_async_target_never_got(clusters: Clusters, policy: str) -> None:
+    cluster = clusters.make(targets=(("beta", "async"),), on_diverged=policy)
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0, 1)
+    cluster.settle()
+    beta.freeze()
+    _write(alpha, 8 * MIB, 0xA)  # answered, and in the window of beta, which stands still
+    alpha.kill()
+    beta.thaw()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.ask("promote", force=True)
+    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    _write(beta, 8 * MIB, 0xB)
+
+    alpha.start(ready=False)
+    if policy == "ask":
+        refused = alpha.wait_until(lambda status: status and status.get("state") == "Refused", "it waits to be told")
+        assert "dkrepl resolve --keep beta on alpha" in refused["reason"]
+        with alpha.store.open("rb") as store:
+            store.seek(8 * MIB)
+            assert store.read(MIB) == b"\x0a" * MIB
+        assert alpha.cli("resolve", "r0", "--keep", "beta")[0] == 0
+    alpha.wait_until(
+        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
+    )
+    found = alpha.wait_until(
+        lambda status: status and status["diverged"] and status["diverged"][0]["settled"], "it has compared"
+    )
+    cluster.assert_equal_to(beta, alpha)
+    kept = found["diverged"][0]
+    image = (alpha.state_dir / "diverged" / f"{kept['name']}.img").read_bytes()
+    assert image[8 * MIB : 9 * MIB] == b"\x0a" * MIB
