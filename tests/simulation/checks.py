@@ -93,7 +93,7 @@ class Checks:
                 reached = machine.reached.get(machine.joined[0], 0)
                 machine.reached[machine.joined[0]] = max(reached, target.applied)
             if machine.becoming is not None and machine.becoming[0] == machine.joined[0]:
-                machine.becoming = (machine.joined[0], target.applied)
+                machine.becoming = (machine.joined[0], max(machine.becoming[1], target.applied))  # 0 in a new process
             return
         session = self._cluster.sessions[target.session]
         joined = (target.session, target.join)
