@@ -1,44 +1,100 @@
-"""``dkrepl promote``: make this node the source."""
+"""``dkrepl promote``: make this node the source, or say what that would lose."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
+import msgspec
 import typer
+from typer.core import TyperCommand
 
 from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
-from dkrepl.cli.control_client import ask
-from dkrepl.cli.output import print_done
+from dkrepl.cli.control_client import ask, not_understood
+from dkrepl.cli.output import print_done, print_json
 from dkrepl.cli.role_change import wait_for_role
+from dkrepl.core.errors import UsageError
+
+
+class Command(TyperCommand):
+    """Says where the token is got, if ``--force`` comes without one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line. Raises ``UsageError``."""
+        if _lacks_token(args):
+            raise UsageError(
+                "--force takes a token: `dkrepl promote MIRROR --dry-run` shows what would be lost, and prints it"
+            )
+        return super().parse_args(ctx, args)
+
+
+def _lacks_token(args: Sequence[str]) -> bool:
+    for index, word in enumerate(args):
+        if word == "--force":
+            return index + 1 == len(args) or args[index + 1].startswith("-")
+    return False
 
 
 def command(
     context: typer.Context,
     mirror: MirrorArgument = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Also where data may be lost or the copy is in the middle of a resync."),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing: show what would be lost, and print the token.")
     ] = False,
+    force: Annotated[
+        str | None,
+        typer.Option(
+            "--force",
+            metavar="TOKEN",
+            help="Go on although data may be lost; the token of a dry run says that it was looked at.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make this node the source, so that its applications can open the device.
 
-    Needed after `dkrepl demote` on the old source (switchover), or when the old source is dead (failover).
-    Refused while a living source is connected; demote or stop that first. Where writes that the source has
-    answered may be missing here (this node is asynchronous, was not in sync, or is in the middle of a resync)
-    it takes --force. A node that was source and waits for its peers' answers is let go by --force as well.
-    Make sure first that a source which cannot be reached is really down: two sources are a split-brain.
+    Needed when the old source is dead (failover), or after `dkrepl demote` on it. Without --force it is done only
+    if nothing that was acknowledged can be lost: this node is synchronous and was InSync when it last heard of the
+    source, and no peer that answers knows better. Refused, with --force as well, while a source is reachable from
+    here. A node that was source and waits for its peers' answers is let go in the same way.
+
+    --dry-run asks the peers, waits for them for a second, and shows for each node: in sync as of when, the seconds
+    and bytes that would be lost if it were promoted, what would be overwritten there later. These mean "at least":
+    what a source that cannot be reached answered by itself is known to nobody here. So make sure that it is really
+    down: two sources are a split-brain. The token is good for as long as the situation is the same.
 
     \b
     Examples:
+      dkrepl promote r0 --dry-run
       dkrepl promote r0
-      dkrepl promote r0 --force
+      dkrepl promote r0 --force 1a2b3c4d
 
-    Exit codes: 0 this node is the source, 4 the daemon is not running, 5 refused, 6 no such mirror,
-    7 told so, but not the source after 30 s.
+    Exit codes: 0 this node is the source, or the dry run was shown; 2 --force without a token; 4 the daemon is not
+    running; 5 refused; 6 no such mirror; 7 told so, but not the source after 30 s.
     """
     paths = paths_of(context)
+    if dry_run and force is not None:
+        raise UsageError("--dry-run changes nothing and takes no token: leave out --force")
     name = resolve_mirror(paths, mirror)
+    if dry_run:
+        answer = ask(paths, name, "promote", {"dry_run": True})
+        _show(name, answer, as_json)
+        return
     answer = ask(paths, name, "promote", {"force": force})
     device = wait_for_role(paths, name, "source").device or paths.device(name)
     print_done(answer, as_json, f"{name}: this node is the source, the device is {device}")
+
+
+def _show(mirror: str, answer: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    from dkrepl.cli.promote_view import draw
+    from dkrepl.core.promotion import Assessment
+
+    try:
+        found = msgspec.convert(answer, Assessment)
+    except msgspec.ValidationError as error:
+        raise not_understood(mirror, str(error)) from None
+    draw(found)

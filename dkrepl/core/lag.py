@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from dkrepl.core.target_view import TargetView
+from dkrepl.core.write_log import WriteLog
+
 _SAMPLES = 1200
 _STEP = 0.1  # seconds between two samples at the least
 
@@ -30,3 +33,15 @@ class LagClock:
                 break
             since = moment
         return now - since
+
+
+def lag_of(view: TargetView, log: WriteLog, clock: LagClock, dirty_bytes: int, now: float) -> tuple[float | None, int]:
+    """Return (seconds since the target last had everything, None if not since this start; bytes that it lacks).
+
+    In sync these are the bytes of its window, else ``dirty_bytes``, those of the blocks that its bitmap names.
+    """
+    if view.state == "InSync":
+        return clock.behind(view.applied, log.seq, now), log.bytes_between(view.applied, log.seq)
+    if not dirty_bytes:
+        return 0.0, 0
+    return (now - view.dropped_at if view.dropped_at is not None else None), dirty_bytes

@@ -125,6 +125,11 @@ class Alive(Message, frozen=True):
     dirty_bytes: Count = 0
     total_bytes: Count = 0
     rate: float = 0.0
+    at: float = 0.0  # Unix seconds, by the source's clock
+    seq: Count = 0  # the source's newest write
+    written: Count = 0  # bytes of data up to it, in this session
+    lag_bytes: Count = 0  # that the target lacks, as far as it has confirmed
+    lag_seconds: float | None = None
 
 
 class Detach(Message, frozen=True):
@@ -160,6 +165,24 @@ class Ask(Message, frozen=True):
     mirror_id: Identity
 
 
+class Copy(msgspec.Struct, frozen=True):
+    """What a node that is not source says of its copy. Times are Unix seconds by the clock of the source then."""
+
+    mode: Name = ""
+    state: Name = ""
+    store_state: Name = ""
+    follows: Name = ""  # the source of its last joining
+    hears: Name = ""  # the source that it hears now
+    in_sync_when_lost: bool = False
+    in_sync_as_of: float | None = None
+    heard_at: float | None = None  # the last heartbeat
+    session: Count = 0  # of the stream that it was in last; 0: in none since its daemon started
+    applied: Count = 0  # seq
+    applied_bytes: Count = 0  # written in that session up to it
+    head_bytes: Count = 0  # written in that session up to the newest write that it has heard of
+    missing_bytes: Count | None = None  # what the source told a copy out of the stream that it lacks
+
+
 class Answer(Message, frozen=True):
     """Answer to Ask; ``role`` is "source", "target" or "asking"."""
 
@@ -172,6 +195,7 @@ class Answer(Message, frozen=True):
     base: Annotated[list[Identity], msgspec.Meta(max_length=128)] = []  # that it keeps for the one who asked
     since: float = 0.0  # Unix time at which it minted its generation; 0: it did not
     own_bytes: Count = 0  # that it has written and the one who asked may lack
+    copy: Copy | None = None  # not of a source
 
 
 class Bye(Message, frozen=True):

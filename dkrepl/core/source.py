@@ -26,7 +26,7 @@ from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import decide
 from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.lag import LagClock
+from dkrepl.core.lag import LagClock, lag_of
 from dkrepl.core.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -83,6 +83,7 @@ class Source:
         self.actions: list[Action] = []
         self.commit_error: str | None = None
         self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
+        self.wall = 0.0  # Unix seconds, as the caller keeps it; only told to the targets
         self._identity = identity
         self._shift = description.block.bit_length() - 1
         self._extent_shift = description.extent.bit_length() - 1
@@ -356,7 +357,7 @@ class Source:
         view.generation_seq = 0
         view.told = {}
         view.resync = Resync(blocks, self.description.block, now)
-        self.actions.append(Publish(view.name, frames.START, view.resync.total))
+        self.actions.append(Publish(view.name, frames.START, view.resync.total, 0, self.stream.log.written))
         self._finish_if_all_sent(view)
 
     def on_answers(self, answers: Iterable[Answer]) -> None:
@@ -416,6 +417,7 @@ class Source:
             base = tuple(dict.fromkeys((view.synced_as, self.generation)))
             self.metadata = peer_records.remembered(self.metadata, view.name, base=base)
             self._commit(Commit(0, metadata=self.metadata))
+            self._send(view.name, self._alive(view, now))  # so that it knows at once as of when its copy is complete
 
     # --- time, commits -------------------------------------------------------------------------------
 
@@ -638,17 +640,21 @@ class Source:
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
-        resync = view.resync
-        if resync is None:
-            return Alive(view.join, self.session, view.state)
-        block = self.description.block
+        resync, block, log = view.resync, self.description.block, self.stream.log
+        dirty = 0 if view.state == "InSync" else min(view.bitmap.count() * block, self.description.size)
+        seconds, missing = lag_of(view, log, self.lag, dirty, now)
         return Alive(
             view.join,
             self.session,
             view.state,
-            (resync.total - resync.done) * block,
-            resync.total * block,
-            resync.rate(now),
+            (resync.total - resync.done) * block if resync else 0,
+            resync.total * block if resync else 0,
+            resync.rate(now) if resync else 0.0,
+            self.wall,
+            log.seq,
+            log.written,
+            missing,
+            seconds,
         )
 
     def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:

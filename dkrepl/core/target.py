@@ -24,6 +24,7 @@ from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, Keep
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
+from dkrepl.core.last_heard import LastHeard
 from dkrepl.core.marks import Marks as MarkedBlocks
 from dkrepl.core.messages import (
     MARKS_BYTES,
@@ -32,6 +33,7 @@ from dkrepl.core.messages import (
     Alive,
     AnyMessage,
     Bye,
+    Copy,
     Detach,
     Handover,
     Hello,
@@ -109,6 +111,7 @@ class Target:
         self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
         self._unanswered_break = False  # the stream broke while InSync, and the source is silent since
         self.progress: Alive | None = None  # what the source last said of the resync
+        self.last_heard = LastHeard()
         self.commit_error: str | None = None
         self._software = software
         self._peers = [peer.name for peer in description.peers(node)]
@@ -127,6 +130,28 @@ class Target:
     def joined(self) -> bool:
         """Whether it is in the stream of a source."""
         return self._started
+
+    def copy(self, now: float) -> Copy:
+        """Return what this node says of its copy to a peer that asks."""
+        heard, metadata = self.last_heard, self.metadata
+        heard.advance(self.applied)
+        # Half the time after which a peer counts as gone: a source that lives is heard far more often.
+        hears = self.source if self.source and now - self._heard < self._timeout / 2 else ""
+        return Copy(
+            self.description.node(self.node).mode,
+            self.state,
+            metadata.store_state,
+            metadata.follows,
+            hears,
+            self.in_sync_when_lost or self.state == "InSync" or self._unanswered_break,
+            heard.as_of or None,
+            heard.at or None,
+            heard.session,
+            self.applied if heard.session else 0,
+            heard.applied_bytes,
+            heard.head_bytes,
+            heard.missing_bytes,
+        )
 
     # --- the stream ----------------------------------------------------------------------------------
 
@@ -168,6 +193,7 @@ class Target:
             self.resync_applied = message.first
             return False
         self.applied += len(message.records)
+        self.last_heard.applied_bytes += len(message.data)
         op, length, offset = message.records[-1]
         if op == frames.GENERATION:
             generation = f"{offset:016x}"
@@ -204,7 +230,10 @@ class Target:
         elif op == frames.START and not self._started:
             self._started = True
             self.applied, self.resync_applied = message.position, 0
+            self.last_heard.began(message.session, message.position, offset)
             self._state("Resyncing", None)
+            if message.first:
+                self.last_heard.is_mixture()
             if message.first and self.metadata.store_state != "Inconsistent":
                 # R6: before the first block of a resync can be applied.
                 self._commit_then("inconsistent", msgspec.structs.replace(self.metadata, store_state="Inconsistent"))
@@ -273,6 +302,8 @@ class Target:
                 self._leave("Disconnected", "the source was restarted", now, 0.0)
                 return
             self._heard = now
+            consistent = self.metadata.store_state != "Inconsistent"
+            self.last_heard.heard(message, self.applied, self.state == "InSync", consistent)
             self.progress = message if message.join == self.join and message.total_bytes else None
         elif isinstance(message, Positions):
             self._on_positions(message)

@@ -51,6 +51,11 @@ class WriteLog:
             self._wide.append((first, end, seq))
         return seq
 
+    @property
+    def written(self) -> int:
+        """Data bytes of all writes so far."""
+        return self._bytes[self.seq & _MASK]
+
     def bytes_between(self, older: int, newer: int) -> int:
         """Data bytes of the writes after ``older`` up to ``newer``; neither may be before ``base``."""
         return self._bytes[newer & _MASK] - self._bytes[older & _MASK]

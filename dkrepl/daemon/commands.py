@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from dkrepl.core.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source, as_target
-from dkrepl.daemon import status, verify
+from dkrepl.daemon import promote, status, verify
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.reactor import Reactor
@@ -164,47 +164,18 @@ class Commands:
 
     def _promote(self, arguments: dict[str, Any]) -> Answer:
         runtime = self._runtime
-        if isinstance(runtime, EnquiryRuntime):
-            return self._insist(runtime, bool(arguments.get("force")))
         if isinstance(runtime, SourceRuntime):
             raise Refused(f"{runtime.node.name} is already the source of {runtime.description.name}")
-        force = bool(arguments.get("force"))
+        if arguments.get("dry_run"):
+            yield "ok", promote.dry_run(runtime, self.in_loop)
+            return
+        promote.check(runtime, arguments.get("force"), self.in_loop)
+        if isinstance(runtime, EnquiryRuntime):
+            self.in_loop(runtime.enquiry.insist)
+            yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
+            return
 
-        def check() -> None:
-            target = runtime.target
-            if target.state in ("Connecting", "Resyncing", "InSync", "Behind", "Paused"):
-                raise Refused(
-                    f"{target.source} is alive and source of {runtime.description.name}; demote it first, or stop it"
-                )
-            # R6: a copy in the middle of a resync is a mixture of two states.
-            if target.metadata.store_state == "Inconsistent" and not force:
-                raise Refused(
-                    f"the copy on {runtime.node.name} is in the middle of a resync and holds parts of two states; "
-                    "promote another node, or give --force to use it as it is"
-                )
-            if not target.in_sync_when_lost and not force:
-                raise Refused(
-                    f"{runtime.node.name} was not InSync when it last heard of a source, so writes that the source has "
-                    "answered may be missing here; promote a node that was, or give --force to go on without them"
-                )
-            if runtime.node.mode == "async" and not force:
-                raise Refused(
-                    f"{runtime.node.name} is asynchronous, so the last writes that the source has answered may be "
-                    "missing here; promote a sync node, or give --force to go on without them"
-                )
-
-        self.in_loop(check)
-        return self._change_role(lambda metadata: as_source(metadata, uuid.uuid4().hex))
-
-    def _insist(self, runtime: EnquiryRuntime, force: bool) -> Answer:
-        """Let a node that waits for its peers' answers serve without them."""
-        if not force:
-            raise Refused(
-                f"{', '.join(runtime.enquiry.missing)} may have been promoted while this node was away, and does not "
-                "answer; make sure that it is not source, then give --force"
-            )
-        self.in_loop(runtime.enquiry.insist)
-        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
+        yield from self._change_role(lambda metadata: as_source(metadata, uuid.uuid4().hex))
 
     def _demote(self, _: dict[str, Any]) -> Answer:
         runtime = self._source("be demoted")

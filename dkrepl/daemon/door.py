@@ -14,10 +14,12 @@ from dkrepl.io.transport import DoorSocket
 _FRAMES_A_ROUND = 64
 
 
-def who_am_i(metadata: NodeMetadata, role: str, asker: str, own_bytes: int) -> messages.Answer:
+def who_am_i(
+    metadata: NodeMetadata, role: str, asker: str, own_bytes: int, copy: messages.Copy | None = None
+) -> messages.Answer:
     """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
 
-    ``own_bytes``: written here, and perhaps not at the node that asks.
+    ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: not of a source.
     """
     return messages.Answer(
         metadata.node,
@@ -29,16 +31,25 @@ def who_am_i(metadata: NodeMetadata, role: str, asker: str, own_bytes: int) -> m
         list(record_of(metadata, asker).base),
         metadata.minted_at,
         own_bytes,
+        copy,
     )
 
 
 class Door:
-    """Answers questions at the node's control port; ``metadata`` gives the record as it is at that moment."""
+    """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment."""
 
-    def __init__(self, description: Description, node: Node, metadata: Callable[[], NodeMetadata], role: str) -> None:
+    def __init__(
+        self,
+        description: Description,
+        node: Node,
+        metadata: Callable[[], NodeMetadata],
+        role: str,
+        copy: Callable[[], messages.Copy],
+    ) -> None:
         self._socket = DoorSocket(description, node)
         self._metadata = metadata
         self._role = role
+        self._copy = copy
         self.fd = self._socket.fd
         self.frames_refused = 0
 
@@ -56,7 +67,8 @@ class Door:
                 continue
             metadata = self._metadata()
             if isinstance(message, messages.Ask):
-                self._socket.send(identity, messages.encode(who_am_i(metadata, self._role, message.node, 0)))
+                answer = who_am_i(metadata, self._role, message.node, 0, self._copy())
+                self._socket.send(identity, messages.encode(answer))
             elif isinstance(message, messages.Hello) and metadata.heir and message.node == metadata.heir:
                 heir = messages.Handover(metadata.node, metadata.heir_join, metadata.generation)
                 self._socket.send(identity, messages.encode(heir))

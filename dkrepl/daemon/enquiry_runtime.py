@@ -16,8 +16,9 @@ from dkrepl.core.description import Description, Node
 from dkrepl.core.enquiry import QUICK, Enquiry
 from dkrepl.core.errors import DkreplError, ProtocolError
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.daemon.door import Door
+from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.io import metadata_file
 from dkrepl.io.transport import TargetSockets
@@ -45,7 +46,8 @@ class EnquiryRuntime:
         self.enquiry = Enquiry(description, node.name, metadata, alone)
         self._ready = threading.Event()
         self._began = 0.0
-        self.door = Door(description, node, lambda: metadata, "asking")
+        self.polls: list[PeerPoll] = []
+        self.door = Door(description, node, lambda: metadata, "asking", self._copy)
         try:
             self.sockets = TargetSockets(description, node)
         except BaseException:
@@ -70,7 +72,20 @@ class EnquiryRuntime:
                     continue
                 if isinstance(message, messages.Answer) and message.node == peer:
                     self.enquiry.on_answer(message)
+                    for poll in self.polls:
+                        poll.on_answer(peer, message)
         self._perform()
+
+    def _copy(self) -> messages.Copy:
+        return messages.Copy(mode=self.node.mode, store_state=self.metadata.store_state)
+
+    def facts(self) -> messages.Answer:
+        """What this node says of itself."""
+        return who_am_i(self.metadata, "asking", self.node.name, 0, self._copy())
+
+    def ask_peer(self, peer: str, question: messages.Ask) -> None:
+        """Ask a peer who it is and what it holds; ``polls`` get the answer."""
+        self.sockets.send(peer, messages.encode(question))
 
     def tick(self) -> None:
         """Let time pass."""

@@ -147,6 +147,7 @@ class SourceRuntime:
     def tick(self) -> None:
         """Let time pass."""
         now, source = time.monotonic(), self.source
+        source.wall = time.time()
         source.tick(now)
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
         source.on_answers(self.lookout.tick(now, source.metadata.mirror_id, absent))

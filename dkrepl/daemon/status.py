@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 
+from dkrepl.core.lag import lag_of
 from dkrepl.core.resync import Resync
 from dkrepl.core.rivals import Rival
-from dkrepl.core.source import Source
 from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
@@ -122,6 +122,7 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "session": f"{target.session:016x}",
         "applied_seq": target.applied,
         "durable_seq": runtime.durable_seq,
+        "last_heard": target.last_heard.shown(target.applied),
         "resync": resync,
         "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
         "diverged": [_kept(kept) for kept in runtime.kept],
@@ -191,6 +192,8 @@ def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
     writes = log.seq - view.applied if view.in_stream else 0
     waiting = log.bytes_between(view.applied, log.seq) if view.in_stream else 0
     dirty = view.bitmap.count()
+    dirty_bytes = min(dirty * block, source.description.size)
+    lag_seconds, lag_bytes = lag_of(view, log, source.lag, dirty_bytes, now)
     return {
         "name": view.name,
         "address": source.description.node(view.name).address,
@@ -205,23 +208,14 @@ def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
             "bytes": waiting,
             "bytes_limit": view.window,
         },
-        "lag_seconds": _lag_seconds(source, view, dirty, now),
-        "lag_bytes": waiting if view.state == "InSync" else min(dirty * block, source.description.size),
+        "lag_seconds": None if lag_seconds is None else round(lag_seconds, 3),
+        "lag_bytes": lag_bytes,
         "dirty_blocks": dirty,
-        "dirty_bytes": min(dirty * block, source.description.size),
+        "dirty_bytes": dirty_bytes,
         "resync": _resync(view.resync, block, now) if view.resync else None,
         "last_resync": view.last_resync,
         "resent_bytes": view.resent_bytes,
     }
-
-
-def _lag_seconds(source: Source, view: TargetView, dirty: int, now: float) -> float | None:
-    """Seconds since the target last had everything; None if that is not known (not since this start)."""
-    if view.state == "InSync":
-        return round(source.lag.behind(view.applied, source.stream.log.seq, now), 3)
-    if not dirty:
-        return 0.0
-    return round(now - view.dropped_at, 3) if view.dropped_at is not None else None
 
 
 def _resync(resync: Resync, block: int, now: float) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source
 from dkrepl.core.source import SLOTS
 from dkrepl.core.target import Target
-from dkrepl.daemon.door import Door
+from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
+from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.workers import Workers
 from dkrepl.io import diverged
@@ -75,7 +76,8 @@ class TargetRuntime:
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
         self._began = time.monotonic()
-        self.door = Door(description, node, self._offer, "target")
+        self.polls: list[PeerPoll] = []
+        self.door = Door(description, node, self._offer, "target", self._copy)
         try:
             self.sockets = TargetSockets(description, node)
         except BaseException:
@@ -91,6 +93,7 @@ class TargetRuntime:
         self._stream_fds: list[int] = []
         self._flushing = False
         self._barrier = False  # a flush of the stream is on its way
+        self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
         self._control_came = True
         self._joined = 0  # the joining that the following belongs to
         self._durable = (0, 0)  # (seq, resync seq) on stable storage
@@ -119,11 +122,14 @@ class TargetRuntime:
             for peer in self.sockets.control:
                 while (frame := self.sockets.receive(peer)) is not None:
                     self._take_frame(peer, frame)
+            self._broken = self.sockets.broken() or self._broken
             if target.inherits is not None and self.state == "Serving":
                 self._inherit(target.inherits)
-            if self.sockets.broken():
-                target.bad_frame("the connection of the stream was lost", time.monotonic())
         more = self._take_messages()
+        if self._broken and not more and not self._blocked:
+            # Only now, for what had arrived may be all that is left of the source.
+            self._broken = False
+            target.bad_frame("the connection of the stream was lost", time.monotonic())
         if target.joined:
             self._confirm()
             self._flush_if_due()
@@ -291,9 +297,24 @@ class TargetRuntime:
         except ProtocolError as error:
             self._refused(str(error), peer)
             return
-        if not isinstance(message, frames.Ack):
+        if isinstance(message, messages.Answer):
+            for poll in self.polls:
+                poll.on_answer(peer, message)
+        elif not isinstance(message, frames.Ack):
             self.target.on_message(peer, message, time.monotonic())
             self._perform()
+
+    def _copy(self) -> messages.Copy:
+        return self.target.copy(time.monotonic())
+
+    def facts(self) -> messages.Answer:
+        """What this node itself goes by: a source that it hears counts as alive until it is known not to be."""
+        copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
+        return who_am_i(self.target.metadata, "target", self.node.name, 0, copy)
+
+    def ask_peer(self, peer: str, question: messages.Ask) -> None:
+        """Ask a peer who it is and what it holds; ``polls`` get the answer."""
+        self.sockets.send(peer, messages.encode(question))
 
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
@@ -373,7 +394,7 @@ class TargetRuntime:
         for fd in self._stream_fds:
             self.reactor.ignore(fd)
         self._stream_fds = []
-        self._barrier = False
+        self._barrier = self._broken = False
         self.sockets.unsubscribe()
 
     def _commit(self, commit: act.Commit) -> None:

@@ -42,7 +42,7 @@ _dkrepl() {
         "resync "*) words="--full --json --help $(_dkrepl_mirrors)" ;;
         "switchover "*) words="--to --timeout --json --help $(_dkrepl_mirrors)" ;;
         "resolve "*) words="--keep --discard --json --help $(_dkrepl_mirrors)" ;;
-        "promote "*) words="--force --json --help $(_dkrepl_mirrors)" ;;
+        "promote "*) words="--dry-run --force --json --help $(_dkrepl_mirrors)" ;;
         *) words="--json --help $(_dkrepl_mirrors)" ;;
     esac
     if [[ $current != -* ]]; then

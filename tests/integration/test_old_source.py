@@ -98,9 +98,7 @@ def test_an_administrator_or_the_description_can_let_a_source_start_alone(cluste
     _after_a_reboot(alpha)
     alpha.start(ready=False)
     alpha.wait_until(lambda status: status and status["state"] == "Starting", "it waits")
-    code, _, _ = alpha.cli("promote", "r0", "--force")
-    assert code == 0
-    alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves as told")
+    alpha.promote()
 
 
 def test_a_first_source_that_was_lost_and_initialised_anew_follows_the_one_that_has_the_data(cluster: Cluster) -> None:

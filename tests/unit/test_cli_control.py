@@ -34,7 +34,7 @@ def test_the_states_that_targets_are_left_in_are_shown(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("command", "arguments", "before", "after", "said"),
     [
-        ("promote", {"force": False}, target_status(), source_status(), "r0: this node is the source, the device is"),
+        ("promote", {"force": None}, target_status(), source_status(), "r0: this node is the source, the device is"),
         ("demote", {}, source_status(), target_status(), "r0: this node is a target"),
     ],
 )
@@ -54,7 +54,7 @@ def test_a_role_that_is_not_taken_in_time_is_said_with_what_it_is_instead(
 ) -> None:
     monkeypatch.setattr(role_change, "PATIENCE", 0.0)
     cli.daemon(lambda request: [{"ok": target_status() if request["command"] == "status" else {}}])
-    code, _, err = cli.run("promote", "r0", "--force")
+    code, _, err = cli.run("promote", "r0", "--force", "0123abcd")
     assert code == 7
     assert "has not become source of mirror r0 within 0 s (it is target, InSync)" in err
 

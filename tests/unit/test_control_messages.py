@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dkrepl.core import frames, messages
@@ -79,6 +79,7 @@ _tags = st.sampled_from(["Hello", "Welcome", "Refuse", "Ready", "Alive", "Detach
 _keys = st.sampled_from([*Hello.__struct_fields__, *Welcome.__struct_fields__, "code", "text", "retry", "number"])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(_tags, st.dictionaries(_keys, _values, max_size=6))
 def test_any_well_formed_fields_are_a_message_or_a_protocol_error(tag: str, fields: dict[str, object]) -> None:
     body = msgspec.msgpack.encode({"type": tag, **fields})

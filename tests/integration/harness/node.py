@@ -124,6 +124,14 @@ class Node:
         mount.unmount_all(self.paths.mountpoint(MIRROR))
         self.store.unlink(missing_ok=True)
 
+    def promote(self) -> None:
+        """Make this node the source, whatever is lost, and wait until it serves."""
+        token = self.ask("promote", dry_run=True)["token"]
+        self.ask("promote", force=token)
+        self.wait_until(
+            lambda status: status and status.get("role") == "source" and status.get("state") == "Serving", "it serves"
+        )
+
     # --- what it says --------------------------------------------------------------------------------
 
     def ask(self, command: str, **arguments: Any) -> Any:

@@ -1,0 +1,228 @@
+"""Promotion on real daemons: what a dry run says is what is lost, and nothing is lost without a word."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import Clusters
+from harness.applications import Writer, pattern
+from harness.cluster import MIB, Cluster
+from harness.node import Node
+
+from dkrepl.core.errors import Refused, UsageError
+
+pytestmark = pytest.mark.root
+
+CHUNK = 64 << 10
+
+
+def _dry_run(node: Node) -> dict[str, Any]:
+    code, out, err = node.cli("promote", "r0", "--dry-run", "--json")
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def _of(found: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in found["nodes"] if one["node"] == name)
+
+
+def _misses_source(*nodes: Node) -> None:
+    for node in nodes:
+        node.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+
+
+def _write(device: Path, count: int, first: int = 0) -> None:
+    """Write ``count`` chunks one after the other, each different, and see each acknowledged."""
+    buffer = mmap.mmap(-1, CHUNK)
+    fd = os.open(device, os.O_WRONLY | os.O_DIRECT)
+    try:
+        for number in range(first, first + count):
+            buffer[:] = pattern(number + 1, number * CHUNK)[:32] * (CHUNK // 32)
+            assert os.pwrite(fd, buffer, number * CHUNK) == CHUNK
+    finally:
+        os.close(fd)
+
+
+def _differing_bytes(one: Node, other: Node) -> int:
+    total = 0
+    with one.store.open("rb") as left, other.store.open("rb") as right:
+        while a := left.read(CHUNK):
+            total += CHUNK * (a != right.read(CHUNK))
+    return total
+
+
+def test_a_sync_target_in_sync_is_promoted_without_force_and_the_dry_run_says_so(cluster: Cluster) -> None:
+    alpha, beta, gamma = cluster.nodes.values()
+    writer = Writer(cluster.device, 0, 16 * MIB)
+    alpha.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    alpha.kill()
+    writer.join()
+    _misses_source(beta)
+    found = _dry_run(beta)
+    assert (found["possible"], found["safe"], found["reasons"]) == (True, True, [])
+    assert found["recommended"] == "beta"
+    assert not _of(found, "alpha")["reachable"]
+    assert (_of(found, "beta")["lost_bytes"], _of(found, "beta")["lost_seconds"]) == (0, 0.0)
+    assert _of(found, "gamma")["reachable"]
+    assert found["token"] == _dry_run(beta)["token"]
+
+    code, out, _ = beta.cli("promote", "r0", "--dry-run")
+    assert code == 0
+    assert "nothing acknowledged is lost: `dkrepl promote r0`" in out
+    code, _, err = beta.cli("promote", "r0")
+    assert code == 0, err
+    beta.wait_until(lambda status: status and status["state"] == "Serving", "it serves")
+    writer.assert_all_in(beta.device)
+    assert gamma.cli("promote", "r0", "--dry-run")[0] == 0
+
+
+def test_a_living_source_is_never_replaced(cluster: Cluster) -> None:
+    beta = cluster.nodes["beta"]
+    found = _dry_run(beta)
+    assert (found["possible"], found["safe"], found["recommended"]) == (False, False, None)
+    code, _, err = beta.cli("promote", "r0", "--force", found["token"])
+    assert code == Refused.exit_code
+    assert "alpha is alive" in err
+    for arguments in (["--force"], ["--force", "--json"], ["--force", "yes"], ["--dry-run", "--force", "01234567"]):
+        assert beta.cli("promote", "r0", *arguments)[0] == UsageError.exit_code
+    code, _, err = beta.cli("promote", "r0", "--force")
+    assert "dkrepl promote MIRROR --dry-run` shows what would be lost, and prints it" in err
+    assert cluster.source.cli("promote", "r0", "--dry-run")[0] == Refused.exit_code
+
+
+def test_a_source_that_only_a_peer_hears_is_replaced_by_force_alone(clusters: Clusters) -> None:
+    cluster = clusters.make(linked=True, peer_timeout="1s")
+    beta = cluster.nodes["beta"]
+    cluster.links["beta"].cut()
+    _misses_source(beta)
+    found = _dry_run(beta)
+    assert (found["possible"], found["safe"]) == (True, False)
+    assert any("gamma hears alpha" in reason for reason in found["reasons"])
+    code, _, err = beta.cli("promote", "r0")
+    assert code == Refused.exit_code
+    assert "gamma hears alpha" in err
+    # the source goes on
+    _write(cluster.device, 4)
+    cluster.wait_in_sync("gamma")
+    again = _dry_run(beta)
+    assert any("gamma holds newer data" in reason for reason in again["reasons"])
+    assert again["recommended"] == "gamma"
+    _write(cluster.device, 4, first=4)
+    assert again["token"] == _dry_run(beta)["token"]
+
+
+def test_what_an_async_target_would_lose_is_what_it_loses(clusters: Clusters) -> None:
+    cluster = clusters.make(
+        targets=[("beta", "async"), ("gamma", "async")], async_limit=2000, window="64MiB", peer_timeout="8s"
+    )
+    alpha, beta, gamma = cluster.nodes.values()
+    _write(cluster.device, 16)
+    cluster.settle()
+    beta.freeze()
+    _write(cluster.device, 320, first=16)
+    written = alpha.status()
+    assert written is not None
+    gamma.wait_until(
+        lambda status: status["last_heard"]["seq"] >= written["seq"] and status["applied_seq"] >= written["seq"],
+        "it has all, and has heard that this is all",
+    )
+    alpha.kill()
+    beta.thaw()
+    _misses_source(beta, gamma)
+
+    found = _dry_run(beta)
+    lost = _of(found, "beta")
+    assert lost["lost_bytes"] == _differing_bytes(alpha, beta) > 0
+    assert 0 < lost["lost_seconds"] < 120
+    assert _of(found, "gamma")["lost_bytes"] == _differing_bytes(alpha, gamma) == 0
+    assert _of(found, "gamma")["overwritten_bytes"] == lost["lost_bytes"]
+    assert found["recommended"] == "gamma"
+    code, out, _ = beta.cli("promote", "r0", "--dry-run")
+    assert "gamma loses least" in out
+    assert f"dkrepl promote r0 --force {found['token']}" in out
+
+    code, _, err = beta.cli("promote", "r0")
+    assert code == Refused.exit_code
+    assert "beta is asynchronous" in err
+    assert "gamma would lose less" in err
+    code, _, err = beta.cli("promote", "r0", "--force", "00000000")
+    assert code == Refused.exit_code
+    assert "has changed since that dry run" in err
+
+    # a peer that goes away changes the situation
+    gamma.kill()
+    code, _, err = beta.cli("promote", "r0", "--force", found["token"])
+    assert code == Refused.exit_code
+    assert "has changed since that dry run" in err
+    alone = _dry_run(beta)
+    assert not _of(alone, "gamma")["reachable"]
+    assert 0 <= _of(alone, "beta")["lost_bytes"] <= lost["lost_bytes"]  # the last heartbeat may not have reached it
+    code, _, err = beta.cli("promote", "r0", "--force", alone["token"])
+    assert code == 0, err
+
+
+def test_a_target_whose_daemon_was_started_since_says_that_it_does_not_know(cluster: Cluster) -> None:
+    alpha, beta, gamma = cluster.nodes.values()
+    _write(cluster.device, 4)
+    cluster.settle()
+    alpha.kill()
+    beta.kill()
+    beta.start()
+    _misses_source(gamma)
+    found = _dry_run(beta)
+    assert not found["safe"]
+    assert (_of(found, "beta")["lost_bytes"], _of(found, "beta")["in_sync_as_of"]) == (None, None)
+    assert found["recommended"] == "gamma"
+    assert _of(found, "gamma")["in_sync_as_of"] is not None
+    beta.promote()
+
+
+def test_a_copy_in_the_middle_of_a_resync_is_named_as_what_it_is(clusters: Clusters) -> None:
+    cluster = clusters.make(resync_rate="4MiB/s", peer_timeout="1s")
+    alpha, beta, gamma = cluster.nodes.values()
+    beta.kill()
+    cluster.wait_state("beta", "Disconnected")
+    _write(cluster.device, 300)
+    beta.start()
+    cluster.wait_target("beta", lambda one: one["resync"] and one["resync"]["done_bytes"] > MIB, "is being copied")
+    alpha.kill()
+    _misses_source(beta, gamma)
+    found = _dry_run(beta)
+    here = _of(found, "beta")
+    assert (here["store_state"], here["lost_bytes"], here["in_sync_as_of"]) == ("Inconsistent", None, None)
+    assert found["recommended"] == "gamma"
+    code, _, err = beta.cli("promote", "r0")
+    assert code == Refused.exit_code
+    assert "in the middle of a resync" in err
+    code, out, _ = beta.cli("promote", "r0", "--dry-run")
+    assert "unusable: a mixture" in out
+
+
+def test_a_former_source_that_waits_says_who_is_missing_and_is_let_go_by_token(cluster: Cluster) -> None:
+    alpha, gamma = cluster.source, cluster.nodes["gamma"]
+    _write(cluster.device, 4)
+    cluster.settle()
+    gamma.kill()
+    alpha.stop()
+    alpha.set_metadata(msgspec.structs.replace(alpha.metadata(), boot="an earlier one"))
+    alpha.start(ready=False)
+    alpha.wait_until(lambda status: status and "waiting for gamma" in status.get("reason", ""), "it says whom")
+    found = _dry_run(alpha)
+    assert found["reasons"] == ["gamma may have been promoted while this node was away, and does not answer"]
+    assert _of(found, "alpha")["role"] == "asking"
+    assert _of(found, "beta")["reachable"]
+    # beta is told to leave it to alpha, which has everything
+    on_beta = _dry_run(cluster.nodes["beta"])
+    assert any("alpha was source" in reason for reason in on_beta["reasons"])
+    code, _, err = alpha.cli("promote", "r0", "--force", "00000000")
+    assert code == Refused.exit_code
+    code, _, err = alpha.cli("promote", "r0", "--force", found["token"])
+    assert code == 0, err
+    cluster.wait_in_sync("beta")
