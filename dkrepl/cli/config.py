@@ -73,6 +73,7 @@ def check(
 
     Exit codes: 0 right, 3 wrong, 6 no such mirror, file or node.
     """
+    from dkrepl.core.description import require_keys
     from dkrepl.io.description_file import list_mirrors, load_file, which_node
 
     paths = paths_of(context)
@@ -89,6 +90,7 @@ def check(
     results: list[dict[str, Any]] = []
     for file in files:
         description = load_file(file, name=as_name)
+        require_keys(description)
         try:
             here = which_node(description, node).name
         except DkreplError as error:

@@ -20,8 +20,10 @@ from dkrepl.cli import (
     exit_codes,
     init,
     intent,
+    key,
     pause,
     promote,
+    reload,
     resolve,
     resume,
     resync,
@@ -37,9 +39,9 @@ from dkrepl.core.errors import DkreplError, UsageError
 from dkrepl.io.paths import Paths
 
 SECTIONS: dict[str, list[str]] = {
-    "Set up a mirror (in this order)": ["config", "init", "run"],
+    "Set up a mirror (in this order)": ["key", "config", "init", "run"],
     "See how it is": ["status", "wait", "events", "intent", "verify"],
-    "Operate it": ["pause", "resume", "resync", "switchover", "demote", "promote", "resolve", "diverged"],
+    "Operate it": ["pause", "resume", "resync", "reload", "switchover", "demote", "promote", "resolve", "diverged"],
     "Help": ["exit-codes"],
 }
 BROKEN_PIPE, INTERRUPTED = 141, 130
@@ -79,6 +81,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.add_typer(key.app, name="key")
 app.add_typer(config.app, name="config")
 app.command("init")(init.command)
 app.command("run")(run_command.command)
@@ -90,6 +93,7 @@ app.command("verify")(verify.command)
 app.command("pause")(pause.command)
 app.command("resume")(resume.command)
 app.command("resync")(resync.command)
+app.command("reload")(reload.command)
 app.command("demote")(demote.command)
 app.command("promote", cls=promote.Command)(promote.command)
 app.command("switchover")(switchover.command)
@@ -136,6 +140,7 @@ def main(
 
     \b
     A first mirror:
+      dkrepl key generate                           # on every node; prints its public key
       dkrepl config example > /etc/dkrepl/r0.toml   # edit it, copy it to every node
       dkrepl init r0                                # on every node
       systemctl enable --now dkrepl@r0              # on every node

@@ -19,7 +19,7 @@ def command(context: typer.Context, mirror: MirrorArgument = None, node: NodeOpt
 
     Exit codes: 0 ended as asked, 3 the description is wrong, 6 no such mirror or node, 9 the store and
     10 the metadata cannot be used (`dkrepl init` comes first), 12 the host lacks something (root, /dev/fuse,
-    a free port).
+    a free port), 13 the node's key is missing or not the one described (`dkrepl key generate`).
     """
     from dkrepl.daemon.main import main
     from dkrepl.io.description_file import load, which_node

@@ -89,6 +89,7 @@ class Counters(msgspec.Struct):
     applied_bytes: int | None = None
     resync_bytes: int | None = None
     frames_refused: int = 0
+    peers_refused: int = 0
 
 
 class Status(msgspec.Struct):

@@ -191,3 +191,5 @@ def _counted(counters: Counters) -> Iterator[str]:
     if counters.resync_bytes is not None:
         yield f"{format_size(counters.resync_bytes)} of resync applied"
     yield f"{counters.frames_refused} frames refused"
+    if counters.peers_refused:
+        yield f"{counters.peers_refused} connections refused"

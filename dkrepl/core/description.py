@@ -40,6 +40,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     on_full: Literal["block", "bitmap"]
     async_limit: int
     """Most writes sent to this node and not yet confirmed."""
+    public_key: str = ""
+    """By which the other nodes know this one (base64)."""
+    next_public_key: str = ""
+    """Accepted as well, while keys are replaced."""
+
+    @property
+    def public_keys(self) -> tuple[str, ...]:
+        """The keys by which this node may be known, the present one first."""
+        return tuple(key for key in (self.public_key, self.next_public_key) if key)
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,6 +72,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Seconds that a node which was source waits for its peers' answers after a reboot; None: for ever."""
     on_diverged: Literal["keep", "ask"]
     """Whether a node's own blocks are replaced once they are kept aside, or only when an administrator agrees."""
+    security: Literal["curve", "none"]
+    """Whether nodes encrypt what they say and know each other by their keys, or whoever reaches the ports is let in."""
     nodes: tuple[Node, ...]
 
     @property
@@ -82,6 +93,24 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Return all nodes but the one of that name; raises NotFound if there is none such."""
         self.node(name)
         return tuple(node for node in self.nodes if node.name != name)
+
+
+def require_keys(mirror: Description) -> None:
+    """Refuse a mirror of which a node cannot be known by its key; raises DescriptionError."""
+    if mirror.security == "none":
+        return
+    for node in mirror.nodes:
+        if not node.public_key:
+            raise DescriptionError(
+                f'{mirror.name}.toml: node {keys.shown(node.name)} has no public_key, and security is "curve": run '
+                f"`dkrepl key generate` on {node.name} and write what it prints here, in the description on every node"
+            )
+
+
+def without_keys(mirror: Description) -> Description:
+    """Return the description as it would be without any key: what is left needs a restart to change."""
+    bare = (msgspec.structs.replace(node, public_key="", next_public_key="") for node in mirror.nodes)
+    return msgspec.structs.replace(mirror, nodes=tuple(bare))
 
 
 def parse(text: str, name: str, environ: Mapping[str, str]) -> Description:
@@ -159,6 +188,7 @@ def _check_together(where: str, mirror: Description) -> None:
     names: set[str] = set()
     ports: dict[tuple[str, int], str] = {}
     stores: dict[tuple[str, str], str] = {}
+    owners: dict[str, str] = {}
     for node in mirror.nodes:
         if node.name.lower() in names:  # case is ignored, as host names ignore it
             refuse(f"node name {keys.shown(node.name)} is given twice, but each node needs its own")
@@ -171,6 +201,10 @@ def _check_together(where: str, mirror: Description) -> None:
                 refuse(f"{mine} is {port} at address {node.address}, but so is {other}: change one of them")
         if (other := stores.setdefault((address, node.store), node.name)) != node.name:
             refuse(f"nodes {other} and {node.name} name the same store {node.store} at the same address")
+        for key in node.public_keys:
+            if key in owners:
+                refuse(f"nodes {owners[key]} and {node.name} have the same public key, but each node needs its own")
+            owners[key] = node.name
         if node.store == f"/dev/dkrepl/{mirror.name}":
             refuse(f"node {node.name}: store is {node.store}, but that is the mirror's own device")
     if mirror.source not in {node.name for node in mirror.nodes}:

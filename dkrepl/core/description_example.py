@@ -7,7 +7,8 @@ from dkrepl.core.units import exact_size
 
 _EXAMPLE = """\
 # Mirror r0: put this file, the same on every node, at /etc/dkrepl/r0.toml
-# then on every node:  dkrepl config check r0 && dkrepl init r0 && systemctl enable --now dkrepl@r0
+# First, on every node:  dkrepl key generate    (prints the node's public key; its secret key never leaves it)
+# then, on every node:   dkrepl config check r0 && dkrepl init r0 && systemctl enable --now dkrepl@r0
 # Sizes are binary: B, KiB, MiB, GiB, TiB.
 
 name = "r0"             # the file's name without .toml
@@ -29,11 +30,13 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 #                       # "bitmap" never holds up the application and catches up by resync
 # control_port = 7400
 # data_port = 7401
+# security = "curve"    # "none": no keys, no encryption, and whoever reaches the ports can read and write all data
 
 [[node]]
 name = "alpha"                          # its host name
 address = "10.0.0.1"                    # where the other nodes reach it
 store = "/var/lib/dkrepl/r0.img"        # a file (`dkrepl init` makes it) or a block device
+# public_key = "..."                    # what `dkrepl key show` prints on alpha: every node needs one
 
 [[node]]
 name = "beta"
@@ -71,6 +74,7 @@ def render(description: Description) -> str:
         f"peer_timeout = {mirror.peer_timeout!r}",
         'start_alone = "never"' if mirror.start_alone is None else f"start_alone = {mirror.start_alone!r}",
         f'on_diverged = "{mirror.on_diverged}"',
+        f'security = "{mirror.security}"',
     ]
     for node in mirror.nodes:
         lines += [
@@ -85,6 +89,10 @@ def render(description: Description) -> str:
             f'on_full = "{node.on_full}"',
             f"async_limit = {node.async_limit}",
         ]
+        if node.public_key:
+            lines.append(f'public_key = "{node.public_key}"')
+        if node.next_public_key:
+            lines.append(f'next_public_key = "{node.next_public_key}"')
     return "\n".join(lines) + "\n"
 
 

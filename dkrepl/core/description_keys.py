@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from dkrepl.core import key_text
 from dkrepl.core.errors import DescriptionError
 from dkrepl.core.units import GIB, KIB, MIB, exact_size, parse_duration, parse_rate, parse_size
 
@@ -179,6 +180,7 @@ MIRROR: dict[str, Rule] = {
     "peer_timeout": Rule(_peer_timeout, 5.0, '"5s"'),
     "start_alone": Rule(_start_alone, None, '"never"'),
     "on_diverged": Rule(_one_of("keep", "ask"), "keep", '"keep"'),
+    "security": Rule(_one_of("curve", "none"), "curve", '"curve"'),
 }
 """Keys that stand above the first [[node]] only."""
 
@@ -195,5 +197,7 @@ NODE: dict[str, Rule] = {
     "address": Rule(_address, REQUIRED, '"10.0.0.1"'),
     "store": Rule(_store, REQUIRED, '"/var/lib/dkrepl/r0.img"'),
     "mode": Rule(_one_of("sync", "async"), "sync", '"sync"'),
+    "public_key": Rule(key_text.as_public, "", "what `dkrepl key show` prints on that node, in quotes"),
+    "next_public_key": Rule(key_text.as_public, "", "what `dkrepl key show --next` prints on that node, in quotes"),
 }
 """Keys of a [[node]]."""

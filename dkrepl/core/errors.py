@@ -92,6 +92,12 @@ class HostError(DkreplError):
     exit_code = 12
 
 
+class NodeKeyError(DkreplError):
+    """The node's secret key is missing, open to others, damaged, or not the one that the description names."""
+
+    exit_code = 13
+
+
 def kinds() -> list[type[DkreplError]]:
     """Return every class that has an exit code of its own."""
     found: list[type[DkreplError]] = [DkreplError]

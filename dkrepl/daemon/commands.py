@@ -37,11 +37,13 @@ class Commands:
         reactor: Reactor,
         events: EventLog,
         stop: Callable[[], None],
+        reload: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._reactor = reactor
         self._events = events
         self._stop = stop
+        self._read_keys = reload
         self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "status": self._status,
             "events": self._events_since,
@@ -54,6 +56,7 @@ class Commands:
             "switchover": self._switchover,
             "resolve": self._resolve,
             "demote": self._demote,
+            "reload": self._reload,
         }
 
     def carry_out(self, command: str, arguments: dict[str, Any]) -> Answer:
@@ -228,6 +231,14 @@ class Commands:
         users = runtime.device.users()
         if users:
             raise Refused(f"{runtime.device.link} is in use ({'; '.join(users)}); stop that first")
+
+    def _reload(self, _: dict[str, Any]) -> Answer:
+        """Take up new keys of the peers."""
+        runtime = self._runtime
+        self._read_keys()
+        self.in_loop(runtime.renew_keys)
+        self._events.tell("keys_reloaded")
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name}
 
     def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
         runtime = self._runtime

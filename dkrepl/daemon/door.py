@@ -9,6 +9,7 @@ from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import ProtocolError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of
+from dkrepl.io.access import Access
 from dkrepl.io.transport import DoorSocket
 
 _FRAMES_A_ROUND = 64
@@ -45,8 +46,9 @@ class Door:
         metadata: Callable[[], NodeMetadata],
         role: str,
         copy: Callable[[], messages.Copy],
+        access: Access,
     ) -> None:
-        self._socket = DoorSocket(description, node)
+        self._socket = DoorSocket(description, node, access)
         self._metadata = metadata
         self._role = role
         self._copy = copy
@@ -60,6 +62,8 @@ class Door:
             if received is None:
                 return
             identity, frame = received
+            if not identity:
+                continue
             try:
                 message = messages.decode(frame)
             except ProtocolError:

@@ -21,6 +21,7 @@ from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.io import metadata_file
+from dkrepl.io.access import Access
 from dkrepl.io.transport import TargetSockets
 
 _STARTED = 30.0  # seconds after which the service counts as started although the peers have not answered
@@ -32,13 +33,20 @@ class EnquiryRuntime:
     role: Literal["source"] = "source"
 
     def __init__(
-        self, description: Description, node: Node, metadata: NodeMetadata, reactor: Reactor, events: EventLog
+        self,
+        description: Description,
+        node: Node,
+        metadata: NodeMetadata,
+        reactor: Reactor,
+        events: EventLog,
+        access: Access,
     ) -> None:
         self.description = description
         self.node = node
         self.metadata = metadata
         self.reactor = reactor
         self.events = events
+        self.access = access
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None
         quick = metadata.boot == metadata_file.boot_id() or not metadata.generation
@@ -47,9 +55,9 @@ class EnquiryRuntime:
         self._ready = threading.Event()
         self._began = 0.0
         self.polls: list[PeerPoll] = []
-        self.door = Door(description, node, lambda: metadata, "asking", self._copy)
+        self.door = Door(description, node, lambda: metadata, "asking", self._copy, access)
         try:
-            self.sockets = TargetSockets(description, node)
+            self.sockets = TargetSockets(description, node, access)
         except BaseException:
             self.door.close()
             raise
@@ -94,6 +102,14 @@ class EnquiryRuntime:
             self._ready.set()
         self.enquiry.tick(now)
         self._perform()
+
+    def renew_keys(self) -> None:
+        """The peers' keys have changed."""
+        for fd in self.sockets.fds:
+            self.reactor.ignore(fd)
+        self.sockets.renew()
+        for fd in self.sockets.fds:
+            self.reactor.watch(fd, lambda: None)
 
     def _perform(self) -> None:
         actions, self.enquiry.actions = self.enquiry.actions, []

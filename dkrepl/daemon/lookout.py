@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dkrepl.core import messages
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import ProtocolError
+from dkrepl.io.access import Access
 from dkrepl.io.transport import TargetSockets
 
 _ASK_EVERY = 2.0  # seconds
@@ -19,8 +20,8 @@ _HEARD_FOR = 7.0  # seconds that an answer counts
 class Lookout:
     """``answers``: what each peer said last, if that was not long ago."""
 
-    def __init__(self, description: Description, node: Node) -> None:
-        self._sockets = TargetSockets(description, node)
+    def __init__(self, description: Description, node: Node, access: Access) -> None:
+        self._sockets = TargetSockets(description, node, access)
         self._node = node
         self._mirror = description.name
         self._ask_at = 0.0
@@ -48,6 +49,10 @@ class Lookout:
             if peer in absent and now - at <= _HEARD_FOR
         }
         return [answer for _, answer in self._heard.values()]
+
+    def renew_keys(self) -> None:
+        """The peers' keys have changed."""
+        self._sockets.renew()
 
     def close(self) -> None:
         """Give the sockets back."""

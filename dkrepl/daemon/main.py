@@ -13,8 +13,8 @@ from types import FrameType
 
 import msgspec
 
-from dkrepl.core.description import Description, Node
-from dkrepl.core.errors import DkreplError, HostError, MetadataError
+from dkrepl.core.description import Description, Node, require_keys, without_keys
+from dkrepl.core.errors import DkreplError, HostError, MetadataError, Refused
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_target
 from dkrepl.daemon import device
@@ -26,7 +26,8 @@ from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
 from dkrepl.daemon.watchdog import Watchdog
-from dkrepl.io import description_file, memory, metadata_file
+from dkrepl.io import description_file, memory, metadata_file, node_keys
+from dkrepl.io.access import OFF, Access
 from dkrepl.io.notify import manager_address, notify
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
@@ -46,9 +47,11 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     stop = _Stop()
     try:
         with stop.on_signals():
-            _ask_peers(paths, description, node, events, stop)
+            access = _access(paths, description, node, events)
+            _description_read(paths, mirror)
+            _ask_peers(paths, description, node, events, stop, access)
             first = True
-            while not stop.asked and _run(paths, description, node, events, stop, first):
+            while not stop.asked and _run(paths, description, node, events, stop, access, first):
                 first = False
     except DkreplError:
         # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
@@ -97,7 +100,17 @@ class _Stop:
         self.runtime()
 
 
-def _ask_peers(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop) -> None:
+def _access(paths: Paths, description: Description, node: Node, events: EventLog) -> Access:
+    require_keys(description)
+    if description.security == "none":
+        events.tell("security_off", "warning", {"reason": OFF})
+        return Access(description, node, None, events.tell)
+    return Access(description, node, node_keys.load(paths), events.tell)
+
+
+def _ask_peers(
+    paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop, access: Access
+) -> None:
     """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
     metadata = _checked_metadata(paths, description, node)
     if metadata.role != "source" or (not metadata.generation and metadata.store_state != "Empty"):
@@ -106,7 +119,7 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
     store = BackingStore(Path(node.store))  # whoever may not have it need not ask
     reactor = Reactor()
     try:
-        runtime = EnquiryRuntime(description, node, metadata, reactor, events)
+        runtime = EnquiryRuntime(description, node, metadata, reactor, events, access)
         try:
             _serve(paths, description, runtime, reactor, events, stop)
         finally:
@@ -127,7 +140,15 @@ def _ask_peers(paths: Paths, description: Description, node: Node, events: Event
         device.abandon(paths, description.name)
 
 
-def _run(paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop, first: bool) -> bool:
+def _run(
+    paths: Paths,
+    description: Description,
+    node: Node,
+    events: EventLog,
+    stop: _Stop,
+    access: Access,
+    first: bool,
+) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
     metadata = _checked_metadata(paths, description, node)
     if first:
@@ -138,7 +159,9 @@ def _run(paths: Paths, description: Description, node: Node, events: EventLog, s
     reactor = Reactor()
     try:
         kind = SourceRuntime if metadata.role == "source" else TargetRuntime
-        runtime: SourceRuntime | TargetRuntime = kind(paths, description, node, metadata, store, reactor, events)
+        runtime: SourceRuntime | TargetRuntime = kind(
+            paths, description, node, metadata, store, reactor, events, access
+        )
         try:
             again = _serve(paths, description, runtime, reactor, events, stop)
         finally:
@@ -160,7 +183,7 @@ def _check_root(metadata: NodeMetadata) -> None:
 def _serve(
     paths: Paths, description: Description, runtime: Runtime, reactor: Reactor, events: EventLog, stop: _Stop
 ) -> bool:
-    commands = Commands(runtime, reactor, events, stop.runtime)
+    commands = Commands(runtime, reactor, events, stop.runtime, lambda: _new_keys(paths, description, runtime.access))
     server = ControlServer(paths.socket(description.name), commands)
     watchdog = Watchdog(reactor)
     ready = threading.Event()
@@ -181,6 +204,25 @@ def _serve(
     changed = runtime.becomes is not None
     events.tell("daemon_stopped", fields={"role": runtime.role, "role_changed": changed})
     return changed
+
+
+def _new_keys(paths: Paths, description: Description, access: Access) -> None:
+    """Take the peers' keys from the description as it is now. Raises ``DkreplError``; then nothing has changed."""
+    found = description_file.load(description.name, paths.etc)
+    require_keys(found)
+    if without_keys(found) != without_keys(description):
+        raise Refused(
+            f"more than keys has changed in {paths.description(found.name)}; only keys are taken up by a reload, "
+            f"for the rest restart dkrepl@{found.name}"
+        )
+    access.renew(found)
+    _description_read(paths, found.name)
+
+
+def _description_read(paths: Paths, mirror: str) -> None:
+    """Leave a file whose time says that the daemon knows the description as it was then."""
+    paths.run.mkdir(parents=True, exist_ok=True)
+    paths.description_read(mirror).touch(mode=0o640)
 
 
 def _checked_metadata(paths: Paths, description: Description, node: Node) -> NodeMetadata:

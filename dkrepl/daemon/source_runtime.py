@@ -32,6 +32,7 @@ from dkrepl.daemon.requests import Requests
 from dkrepl.daemon.resync_pump import ResyncPump
 from dkrepl.daemon.workers import Workers
 from dkrepl.io import unit_job
+from dkrepl.io.access import Access
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 from dkrepl.io.transport import SourceSockets
@@ -57,6 +58,7 @@ class SourceRuntime:
         store: BackingStore,
         reactor: Reactor,
         events: EventLog,
+        access: Access,
     ) -> None:
         if store.size < description.size:
             raise StoreError(
@@ -67,6 +69,7 @@ class SourceRuntime:
         self.store = store
         self.reactor = reactor
         self.events = events
+        self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
@@ -85,8 +88,8 @@ class SourceRuntime:
             lambda: os.urandom(8).hex(),
             lambda: time.time(),
         )
-        self.sockets = SourceSockets(description, node)
-        self.lookout = Lookout(description, node)
+        self.sockets = SourceSockets(description, node, access)
+        self.lookout = Lookout(description, node, access)
         self.drained: dict[str, int] = {}  # targets that had everything at the end, and their joinings
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
@@ -119,6 +122,11 @@ class SourceRuntime:
 
         self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
 
+    def renew_keys(self) -> None:
+        """The peers' keys have changed: who came in by one that is no more has to go."""
+        self.sockets.tend()
+        self.lookout.renew_keys()
+
     # --- one round of the loop -----------------------------------------------------------------------
 
     def step(self) -> None:
@@ -129,7 +137,8 @@ class SourceRuntime:
                 received = sockets.receive()
                 if received is None:
                     break
-                self._take_frame(*received)
+                if received[0]:
+                    self._take_frame(*received)
                 # At once, for it may be what an application waits for; only then see whether there is more.
                 self.requests.answer()
         more = False
@@ -146,6 +155,7 @@ class SourceRuntime:
 
     def tick(self) -> None:
         """Let time pass."""
+        self.sockets.tend()
         now, source = time.monotonic(), self.source
         source.wall = time.time()
         source.tick(now)

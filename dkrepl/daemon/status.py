@@ -15,6 +15,7 @@ from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
+from dkrepl.io.access import Access
 from dkrepl.io.diverged import Kept
 
 _process = psutil.Process()
@@ -42,6 +43,7 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "warnings": [
             *(why for why in (runtime.requests.store_error, source.commit_error) if why),
             *(rival.text for rival in source.rivals.values()),
+            *runtime.access.warnings,
         ],
         "split_brain": next((_rival(one) for one in source.rivals.values() if one.kind == "SplitBrain"), None),
         "targets": [_target(runtime, view) for view in source.views.values()],
@@ -53,6 +55,7 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             "flushes": counters.flushes,
             "discards": counters.discards,
             "frames_refused": runtime.frames_refused,
+            **_refused(runtime.access),
         },
     }
 
@@ -80,7 +83,8 @@ def of_enquiry(runtime: EnquiryRuntime) -> dict[str, Any]:
         "block": description.block,
         "extent": description.extent,
         "generation": runtime.metadata.generation,
-        "warnings": [runtime.enquiry.reason],
+        "warnings": [runtime.enquiry.reason, *runtime.access.warnings],
+        "counters": {"frames_refused": runtime.door.frames_refused, **_refused(runtime.access)},
         "targets": [
             {
                 "name": peer.name,
@@ -126,13 +130,23 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "resync": resync,
         "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
         "diverged": [_kept(kept) for kept in runtime.kept],
-        "warnings": [*([target.commit_error] if target.commit_error else []), *_warnings(runtime)],
+        "warnings": [
+            *([target.commit_error] if target.commit_error else []),
+            *_warnings(runtime),
+            *runtime.access.warnings,
+        ],
         "counters": {
             "applied_bytes": runtime.applied_bytes,
             "resync_bytes": runtime.resync_bytes,
-            "frames_refused": runtime.frames_refused,
+            "frames_refused": runtime.frames_refused + runtime.door.frames_refused,
+            **_refused(runtime.access),
         },
     }
+
+
+def _refused(access: Access) -> dict[str, Any]:
+    reasons = dict(access.refused)
+    return {"peers_refused": sum(reasons.values()), "peers_refused_for": reasons}
 
 
 def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:

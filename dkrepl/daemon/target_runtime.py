@@ -30,6 +30,7 @@ from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.workers import Workers
 from dkrepl.io import diverged
+from dkrepl.io.access import Access
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 from dkrepl.io.transport import TargetSockets
@@ -58,6 +59,7 @@ class TargetRuntime:
         store: BackingStore,
         reactor: Reactor,
         events: EventLog,
+        access: Access,
     ) -> None:
         if store.size < description.size:
             raise StoreError(
@@ -68,6 +70,7 @@ class TargetRuntime:
         self.store = store
         self.reactor = reactor
         self.events = events
+        self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
@@ -77,9 +80,9 @@ class TargetRuntime:
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
         self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
-        self.door = Door(description, node, self._offer, "target", self._copy)
+        self.door = Door(description, node, self._offer, "target", self._copy, access)
         try:
-            self.sockets = TargetSockets(description, node)
+            self.sockets = TargetSockets(description, node, access)
         except BaseException:
             self.door.close()
             raise
@@ -110,6 +113,15 @@ class TargetRuntime:
             self.reactor.watch(fd, self._control_signalled)
         self.state = "Serving"
         ready.set()
+
+    def renew_keys(self) -> None:
+        """The peers' keys have changed."""
+        for fd in self.sockets.fds:
+            self.reactor.ignore(fd)
+        self.sockets.renew()
+        for fd in self.sockets.fds:
+            self.reactor.watch(fd, self._control_signalled)
+        self._control_came = True
 
     # --- one round of the loop -----------------------------------------------------------------------
 

@@ -32,6 +32,11 @@ class Paths:
         """The mirror's description file."""
         return self.etc / f"{mirror}.toml"
 
+    @property
+    def keys(self) -> Path:
+        """The directory of the node's secret key, which all its mirrors share; for root only."""
+        return self.etc / "keys"
+
     def state_dir(self, mirror: str) -> Path:
         """The directory of the mirror's metadata and intent log."""
         return self.state / mirror
@@ -39,6 +44,10 @@ class Paths:
     def socket(self, mirror: str) -> Path:
         """The control socket of the mirror's daemon."""
         return self.run / f"{mirror}.sock"
+
+    def description_read(self, mirror: str) -> Path:
+        """An empty file, as old as what the mirror's daemon has read of its description."""
+        return self.run / f"{mirror}.read"
 
     def mountpoint(self, mirror: str) -> Path:
         """The file over which the FUSE file system of one file is mounted."""

@@ -1,8 +1,11 @@
 """The sockets between nodes: what is set on them, and why.
 
-Source: PUB carries the stream, ROUTER the control channel. Target: for each peer a DEALER, and at the source's a SUB.
-ZeroMQ is a framed transport here and never trusted to hold data: high-water marks lie above what the windows allow, and
-what they drop all the same is a gap that the target sees.
+Source: XPUB carries the stream (a PUB that shows who subscribes), ROUTER the control channel. Target: for each peer a
+DEALER, and at the source's a SUB. ZeroMQ is a framed transport here and never trusted to hold data: high-water marks
+lie above what the windows allow, and what they drop all the same is a gap that the target sees.
+
+Every socket speaks CURVE, unless the description says security = "none": ``io/access.py``, ``io/guard.py``. What a peer
+is called follows from its key; a frame under another name is dropped, and its connection closed.
 
 Each socket belongs to the one thread that made it.
 """
@@ -24,6 +27,10 @@ from zmq.utils.monitor import recv_monitor_message
 from dkrepl.core import frames
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import HostError
+from dkrepl.io import subscribers
+from dkrepl.io.access import Access
+from dkrepl.io.connection import of_frame
+from dkrepl.io.guard import Guard
 
 COPY_BELOW = 64 << 10  # bytes; from here on ZeroMQ sends from our memory instead of copying
 _EXTRA_MESSAGES = 512  # high-water mark above the largest window: requests on their way (128 at most), resync, marks
@@ -31,6 +38,7 @@ _CONTROL_MESSAGES = 1000
 # Plain integers: on the data path pyzmq's enumerations cost more than the calls that they are given to.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _NOWAIT, _NOWAIT_MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
+_RECONNECT, _RECONNECT_SLOWLY = 100, 1000  # ms
 _LINGER = 500  # ms that a socket may take to send its last messages when it is closed
 
 
@@ -57,7 +65,7 @@ def _common(sock: zmq.Socket[bytes], largest: int, timeout: float) -> None:
     sock.setsockopt(zmq.MAXMSGSIZE, largest)
     sock.setsockopt(zmq.IPV6, 1)
     sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    sock.setsockopt(zmq.RECONNECT_IVL, 100)
+    sock.setsockopt(zmq.RECONNECT_IVL, _RECONNECT)
     sock.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
     sock.setsockopt(zmq.HANDSHAKE_IVL, 5000)
 
@@ -84,14 +92,21 @@ def _bind(sock: zmq.Socket[bytes], address: str, port: int, key: str) -> None:
 class SourceSockets:
     """The source's ends of the stream and of the control channel."""
 
-    def __init__(self, description: Description, node: Node) -> None:
+    def __init__(self, description: Description, node: Node, access: Access) -> None:
         """Bind both ports. Raises ``HostError`` naming the port that cannot be had."""
         self._context: zmq.Context[Any] = zmq.Context()
-        self.stream = self._context.socket(zmq.PUB)
+        self._access = access
+        guard = Guard(self._context, access)
+        self.stream = self._context.socket(zmq.XPUB)
         self.control = self._context.socket(zmq.ROUTER)
+        self._control_port = node.control_port
+        self._subscribers = subscribers.Subscribers(self.stream, access, node.data_port)
         try:
-            _common(self.stream, 1 << 16, description.peer_timeout)  # subscribers send subscriptions only
+            _common(self.stream, subscribers.LARGEST, description.peer_timeout)
             _common(self.control, frames.MAX_CONTROL, description.peer_timeout)
+            for sock, name in ((self.stream, "stream"), (self.control, "control")):
+                access.serve(sock)
+                guard.watch(sock, name)
             most = max(peer.async_limit for peer in description.nodes)
             self.stream.setsockopt(zmq.SNDHWM, most + _EXTRA_MESSAGES)
             self.stream.setsockopt(zmq.SNDBUF, 1 << 20)
@@ -106,8 +121,10 @@ class SourceSockets:
             _bind(self.control, address, node.control_port, "control_port")
             _bind(self.stream, address, node.data_port, "data_port")
         except BaseException:
+            guard.start()  # it takes its sockets with it
             self.close()
             raise
+        guard.start()
         self.fd = _fd(self.control)
         self.unasked = True
         """Whether frames may wait of which ``fd`` says nothing any more: its signal is used up by any call."""
@@ -115,19 +132,19 @@ class SourceSockets:
     def receive(self) -> tuple[bytes, bytes] | None:
         """Return (identity, frame) of the next control frame, None if none waits; then ``fd`` tells of the next.
 
-        A message of too many parts gives an empty frame, which no check passes.
+        A message of too many parts gives an empty frame, which no check passes. One under a name that its sender has no
+        key for is dropped, and its sender's connection is closed; then both are empty.
         """
         try:
             identity = self.control.recv(_NOWAIT)
         except zmq.Again:
             self.unasked = False
             return None
-        part = self.control.recv(_NOWAIT, copy=False)
-        if not part.more:
-            return identity, part.bytes
-        while part.more:
-            part = self.control.recv(_NOWAIT, copy=False)
-        return identity, b""
+        return _checked(self.control, identity, self._access, self._control_port)
+
+    def tend(self) -> None:
+        """Look after the subscribers, now and then."""
+        self._subscribers.tend()
 
     def send(self, identity: bytes, frame: bytes) -> bool:
         """Send a control frame; returns whether the peer is still connected. A full queue drops the frame."""
@@ -157,30 +174,52 @@ class SourceSockets:
         self._context.term()
 
 
+def _checked(sock: zmq.Socket[bytes], identity: bytes, access: Access, port: int) -> tuple[bytes, bytes]:
+    """Take the rest of a message of a ROUTER: (identity, frame), (identity, b"") or (b"", b"") as ``receive`` says."""
+    part = sock.recv(_NOWAIT, copy=False)
+    name = identity.partition(b"/")[0].decode("utf-8", "replace")
+    allowed = access.speaks_for(part, name)
+    if not allowed:
+        access.refuse("wrong_name", claimed=name[:64], public_key=access.user(part))
+        of_frame(part).hang_up(port)
+    if not part.more:
+        return (identity, part.bytes) if allowed else (b"", b"")
+    while part.more:
+        part = sock.recv(_NOWAIT, copy=False)
+    return (identity if allowed else b""), b""
+
+
 class DoorSocket:
     """The control port of a node that is not serving as source."""
 
-    def __init__(self, description: Description, node: Node) -> None:
+    def __init__(self, description: Description, node: Node, access: Access) -> None:
         """Bind the port. Raises ``HostError``."""
         self._context: zmq.Context[Any] = zmq.Context()
+        self._access = access
+        self._port = node.control_port
+        guard = Guard(self._context, access)
         self._socket = self._context.socket(zmq.ROUTER)
         try:
             _common(self._socket, frames.MAX_CONTROL, description.peer_timeout)
+            access.serve(self._socket)
+            guard.watch(self._socket, "control")
+            # As at the source: a peer that comes back while its old connection still seems alive takes its place.
+            self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
             self._socket.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
             self._socket.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
             _bind(self._socket, _numeric(node.address), node.control_port, "control_port")
         except BaseException:
+            guard.start()  # it takes its sockets with it
             self.close()
             raise
+        guard.start()
         self.fd = _fd(self._socket)
 
     def receive(self) -> tuple[bytes, bytes] | None:
-        """Return (identity, frame) of the next control frame, or None if none waits."""
-        while _readable(self._socket):
-            parts = self._socket.recv_multipart(_NOWAIT)
-            if len(parts) == 2:
-                return parts[0], parts[1]
-        return None
+        """Return (identity, frame) of the next control frame, or None if none waits; both empty as at the source."""
+        if not _readable(self._socket):
+            return None
+        return _checked(self._socket, self._socket.recv(_NOWAIT), self._access, self._port)
 
     def send(self, identity: bytes, frame: bytes) -> None:
         """Send a control frame; to one who is gone, or does not read, it is dropped."""
@@ -194,40 +233,69 @@ class DoorSocket:
 
 
 class TargetSockets:
-    """A target's ends: a control socket to each peer, and one subscription at the source."""
+    """A target's ends: control sockets to each peer, and one subscription at the source.
 
-    def __init__(self, description: Description, node: Node) -> None:
+    A peer that is being given a new key is tried with both, by a socket each; only one of them gets through.
+    """
+
+    def __init__(self, description: Description, node: Node, access: Access) -> None:
         self._context: zmq.Context[Any] = zmq.Context()
+        self._access = access
+        self._node = node.name
         self._peers = {peer.name: peer for peer in description.peers(node.name)}
         self._timeout = description.peer_timeout
-        self._incarnation = os.urandom(4).hex()
         self._hwm = node.async_limit + _EXTRA_MESSAGES
-        self.control: dict[str, zmq.Socket[bytes]] = {}
+        self.control: dict[str, dict[bytes | None, zmq.Socket[bytes]]] = {peer: {} for peer in self._peers}
+        self._answered: dict[str, bytes | None] = {}  # the key by which a peer was heard last
         self.stream: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
-        for peer in self._peers.values():
-            sock = self._context.socket(zmq.DEALER)
-            _common(sock, frames.MAX_CONTROL, description.peer_timeout)
-            sock.setsockopt(zmq.IMMEDIATE, 1)
-            sock.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
-            sock.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
-            sock.setsockopt(zmq.ROUTING_ID, f"{node.name}/{self._incarnation}".encode())
-            sock.connect(_endpoint(peer.address, peer.control_port))
-            self.control[peer.name] = sock
-        self.fds = {_fd(sock): name for name, sock in self.control.items()}
+        self.renew()
+
+    @property
+    def fds(self) -> list[int]:
+        """The descriptors that tell of control frames."""
+        return [_fd(sock) for socks in self.control.values() for sock in socks.values()]
+
+    def renew(self) -> None:
+        """Connect by the peers' keys as they are now; connections whose key is as it was are left alone."""
+        for peer, socks in self.control.items():
+            keys = self._access.keys_of(peer)
+            for key in [key for key in socks if key not in keys]:
+                socks.pop(key).close()
+            for key in keys:
+                if key not in socks:
+                    socks[key] = self._connect(self._peers[peer], key)
+            for sock in socks.values():
+                # While one of two keys is wrong its connection fails again and again: not too often.
+                sock.setsockopt(zmq.RECONNECT_IVL, _RECONNECT if len(keys) == 1 else _RECONNECT_SLOWLY)
+
+    def _connect(self, peer: Node, key: bytes | None) -> zmq.Socket[bytes]:
+        sock: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        _common(sock, frames.MAX_CONTROL, self._timeout)
+        self._access.approach(sock, key)
+        sock.setsockopt(zmq.IMMEDIATE, 1)
+        sock.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
+        sock.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
+        # Known to this peer alone, so that no other can take the place of this connection (ROUTER_HANDOVER).
+        sock.setsockopt(zmq.ROUTING_ID, f"{self._node}/{os.urandom(16).hex()}".encode())
+        sock.connect(_endpoint(peer.address, peer.control_port))
+        return sock
 
     def send(self, peer: str, frame: bytes) -> None:
         """Send a control frame; without a connection it is dropped: whoever waits for an answer asks again."""
-        with contextlib.suppress(zmq.Again):
-            self.control[peer].send(frame, _NOWAIT)
+        for sock in self.control[peer].values():
+            with contextlib.suppress(zmq.Again):
+                sock.send(frame, _NOWAIT)
+                return
 
     def receive(self, peer: str) -> bytes | None:
         """Return the next control frame from ``peer``, or None if none waits or it has too many parts."""
-        sock = self.control[peer]
-        if not _readable(sock):
-            return None
-        parts = sock.recv_multipart(_NOWAIT)
-        return parts[0] if len(parts) == 1 else b""
+        for key, sock in self.control[peer].items():
+            if _readable(sock):
+                self._answered[peer] = key
+                parts = sock.recv_multipart(_NOWAIT)
+                return parts[0] if len(parts) == 1 else b""
+        return None
 
     def subscribe(self, peer: str, topics: Iterable[bytes]) -> list[int]:
         """Subscribe at ``peer`` with a new socket; return its file descriptors (stream, monitor)."""
@@ -235,6 +303,9 @@ class TargetSockets:
         node = self._peers[peer]
         sock = self._context.socket(zmq.SUB)
         _common(sock, frames.MAX_DATA + (1 << 16), self._timeout)
+        keys = self._access.keys_of(peer)
+        answered = self._answered.get(peer)
+        self._access.approach(sock, answered if answered in keys else keys[0])
         sock.setsockopt(zmq.LINGER, 0)
         sock.setsockopt(zmq.RCVHWM, self._hwm)
         sock.setsockopt(zmq.RCVBUF, 1 << 20)
@@ -279,6 +350,7 @@ class TargetSockets:
     def close(self) -> None:
         """Close every socket."""
         self.unsubscribe()
-        for sock in self.control.values():
-            sock.close()
+        for socks in self.control.values():
+            for sock in socks.values():
+                sock.close()
         self._context.term()

@@ -23,16 +23,19 @@ _dkrepl() {
         esac
     done
     case "$command $sub" in
-        " ") words="config init run status wait events intent verify pause resume resync switchover demote promote
+        " ") words="key config init run status wait events intent verify pause resume resync reload switchover demote promote
                     resolve diverged exit-codes
                     --etc --state --run --debug --version --help" ;;
         "config ") words="check example" ;;
+        "key ") words="generate show replace" ;;
         "wait ") words="insync" ;;
         "diverged ") words="list export drop" ;;
         "intent ") words="show" ;;
         "exit-codes "*) words="--json --help" ;;
         "config example"*) words="--json --help" ;;
         "config check"*) words="--as --node --json --help $(_dkrepl_mirrors)" ;;
+        "key replace"*) words="--json --help" ;;
+        "key "*) words="--next --json --help" ;;
         "init "*) words="--node --keep-data --overwrite-data --json --help $(_dkrepl_mirrors)" ;;
         "run "*) words="--node --help $(_dkrepl_mirrors)" ;;
         "status "*) words="--json --watch --help $(_dkrepl_mirrors)" ;;

@@ -28,9 +28,9 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _describe(directory: Path, size: int, modes: list[str]) -> None:
+def _describe(directory: Path, size: int, modes: list[str], security: str) -> None:
     """Write the description file: node n0 the source, n1.. the targets in ``modes``."""
-    lines = [f'name = "{_MIRROR}"', f"size = {size}", 'source = "n0"']
+    lines = [f'name = "{_MIRROR}"', f"size = {size}", 'source = "n0"', f'security = "{security}"']
     ports = _free_ports(2 * (len(modes) + 1))
     for number, mode in enumerate(["sync", *modes]):
         lines += [
@@ -56,7 +56,7 @@ def _environ(directory: Path, node: str) -> dict[str, str]:
 @contextlib.contextmanager
 def mirror(directory: Path, size: int, modes: list[str]) -> Iterator[Running]:
     """A mirror of ``size`` bytes with one target for each of ``modes`` ("sync" or "async"), all in sync."""
-    _describe(directory, size, modes)
+    _describe(directory, size, modes, "none")  # as all that it is compared with
     nodes = [f"n{number}" for number in range(len(modes) + 1)]
     source = _environ(directory, "n0")
     mountpoint = directory / "n0" / "run" / f"{_MIRROR}.device"

@@ -92,6 +92,9 @@ class SourceSockets(Listener):
         self.unasked = True
         return super().send(identity, frame)
 
+    def tend(self) -> None:
+        return
+
     def publish(self, head: bytes, data: bytes | memoryview) -> None:
         wanted = head[:2]
         frame: Frame = (head, bytes(data)) if len(data) >= COPY_BELOW else (head + bytes(data), None)

@@ -14,6 +14,7 @@ from dkrepl.core.roles import as_target
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
+from dkrepl.io.access import Access
 from tests.simulation.files import Folder, MetadataFile, Paths, Store
 from tests.simulation.loop import Events, Reactor
 from tests.simulation.operator import Command, Done
@@ -57,7 +58,7 @@ class Process:
         # As dkrepl.daemon.main does it.
         if record.role == "source" and (record.generation or record.store_state == "Empty"):
             enquiry: Any = EnquiryRuntime
-            self._open(lambda *of: enquiry(*of, record, self.reactor, Events(self)))
+            self._open(lambda *of: enquiry(*of, record, self.reactor, *self._told()))
             self.world.note(self.name, "asks its peers")
         else:
             self._serve()
@@ -66,7 +67,7 @@ class Process:
         record = self.machine.disk.metadata()
         MetadataFile.settle(self)
         kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
-        self._open(lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, Events(self)))
+        self._open(lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, *self._told()))
         self.world.note(self.name, f"starts as {record.role}")
         self.cluster.started(self)
 
@@ -77,6 +78,11 @@ class Process:
         cluster.starting = self
         self.runtime = make(cluster.description, cluster.description.node(self.name))
         self.runtime.start(threading.Event())
+
+    def _told(self) -> tuple[Events, Access]:
+        cluster, events = self.machine.cluster, Events(self)
+        # The simulated sockets know no keys.
+        return events, Access(cluster.description, cluster.description.node(self.name), None, events.tell)
 
     def _next(self) -> None:
         """The runtime has stopped: the daemon ends, or goes on in another role."""

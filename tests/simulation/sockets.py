@@ -136,7 +136,7 @@ class Subscription:
 class TargetSockets:
     """A DEALER to each peer and one SUB."""
 
-    def __init__(self, process: Process, description: Description, node: Node) -> None:
+    def __init__(self, process: Process, description: Description, node: Node, *_: object) -> None:
         self._process = process
         world = process.world
         identity = f"{node.name}/{world.rng.getrandbits(32):08x}".encode()

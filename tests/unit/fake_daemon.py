@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dkrepl.cli.main import exit_code
+from dkrepl.core import key_text
 from dkrepl.core.description_example import render_example
 from dkrepl.io.paths import Paths
 
@@ -72,6 +73,13 @@ class FakeDaemon:
             pass
         finally:
             connection.close()
+
+
+def with_keys(text: str) -> str:
+    """Return a description in which every node has a public key."""
+    parts = text.split("[[node]]")
+    keyed = [f'\npublic_key = "{key_text.write(bytes((n,)) * 32)}"{part}' for n, part in enumerate(parts[1:])]
+    return "[[node]]".join([parts[0], *keyed])
 
 
 def source_status(**changes: Any) -> dict[str, Any]:
@@ -186,7 +194,7 @@ class Cli:
 
     def describe(self, mirror: str = "r0") -> None:
         """Put a description of the mirror in place."""
-        text = render_example().replace('name = "r0"', f'name = "{mirror}"', 1)
+        text = with_keys(render_example()).replace('name = "r0"', f'name = "{mirror}"', 1)
         self.paths.description(mirror).write_text(text)
 
     def daemon(self, *answer: Any, mirror: str = "r0") -> FakeDaemon:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fake_daemon import Cli, cli
+from fake_daemon import Cli, cli, with_keys
 
 __all__ = ["cli"]
 
@@ -20,10 +20,15 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "laptop")
 
 
-def test_the_example_passes_the_check(cli: Cli, elsewhere: None) -> None:
+def test_the_example_lacks_the_keys_and_then_passes_the_check(cli: Cli, elsewhere: None) -> None:
     code, out, _ = cli.run("config", "example")
     assert code == 0
     (cli.paths.etc / "r0.toml").write_text(out)
+    code, _, err = cli.run("config", "check", "r0")
+    assert code == 3
+    assert 'node "alpha" has no public_key' in err
+    assert "`dkrepl key generate` on alpha" in err
+    (cli.paths.etc / "r0.toml").write_text(with_keys(out))
     expected = "r0: right, 1 GiB, from alpha to beta (sync), gamma (async); this host is none of its nodes\n"
     for arguments in ([], ["r0"], [str(cli.paths.etc / "r0.toml")]):
         assert cli.run("config", "check", *arguments) == (0, expected, "")

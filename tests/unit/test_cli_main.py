@@ -23,7 +23,13 @@ __all__ = ["cli"]
 
 COMMAND = [sys.executable, "-m", "dkrepl.cli.main"]
 LEAVES = [
-    *(name for names in SECTIONS.values() for name in names if name not in ("config", "wait", "intent", "diverged")),
+    *(
+        name
+        for names in SECTIONS.values()
+        for name in names
+        if name not in ("key", "config", "wait", "intent", "diverged")
+    ),
+    *("key generate", "key show", "key replace"),
     *("config check", "config example", "wait insync", "intent show"),
     *("diverged list", "diverged export", "diverged drop"),
 ]

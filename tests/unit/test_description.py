@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core.description import Description, parse
+from dkrepl.core import key_text
+from dkrepl.core.description import Description, parse, require_keys, without_keys
 from dkrepl.core.description_example import render, render_example
 from dkrepl.core.errors import DescriptionError, NotFound
 
@@ -227,3 +228,41 @@ def test_a_description_written_out_is_read_back_equal(
         mirror = parse(text.replace("/srv/r0", "/srv/" + quoted), "r0", {})
         assert mirror.nodes[0].store == "/srv/" + store
         assert parse(render(mirror), "r0", {}) == mirror
+
+
+KEY, OTHER = (key_text.write(bytes((byte,)) * 32) for byte in (1, 250))
+
+
+def test_a_node_is_known_by_its_key_and_while_it_is_replaced_by_two() -> None:
+    mirror = parse(GOOD + f'public_key = "{KEY}"\nnext_public_key = "{OTHER}"\n', "r0", {})
+    assert mirror.security == "curve"
+    assert mirror.node("beta").public_keys == (KEY, OTHER)
+    assert mirror.node("alpha").public_keys == ()
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x", KEY[:-1], KEY + "=", KEY[:-1] + "!", KEY.replace("=", ""), " " + KEY, KEY[:-2] + "R="]
+)
+def test_what_is_no_key_is_refused_and_where_to_get_one_is_said(key: str) -> None:
+    assert "`dkrepl key show` prints" in refusal(GOOD + f'public_key = "{key}"\n')
+
+
+def test_one_key_for_two_nodes_is_refused() -> None:
+    alpha = ALPHA + f'public_key = "{KEY}"\n'
+    for beta in (f'public_key = "{KEY}"\n', f'public_key = "{OTHER}"\nnext_public_key = "{KEY}"\n'):
+        assert "alpha and beta have the same public key" in refusal(HEAD + alpha + BETA + beta)
+
+
+def test_a_mirror_with_a_node_that_has_no_key_is_not_run_unless_security_is_given_up() -> None:
+    with pytest.raises(DescriptionError) as caught:
+        require_keys(parse(GOOD + f'public_key = "{KEY}"\n', "r0", {}))
+    assert 'node "alpha" has no public_key' in str(caught.value)
+    require_keys(parse('security = "none"\n' + GOOD, "r0", {}))
+    assert 'security is "tls"' in refusal('security = "tls"\n' + GOOD)
+
+
+def test_only_keys_may_differ_between_descriptions_that_are_the_same_without_them() -> None:
+    keyed = parse(GOOD + f'public_key = "{KEY}"\n', "r0", {})
+    assert keyed != parse(GOOD, "r0", {})
+    assert without_keys(keyed) == parse(GOOD, "r0", {})
+    assert without_keys(keyed) != without_keys(parse('security = "none"\n' + GOOD, "r0", {}))

@@ -76,7 +76,7 @@ class Cluster:
                 control, data = self.links[seen_by].control_port, self.links[seen_by].data_port
             lines += ["[[node]]", f'name = "{name}"', 'address = "127.0.0.1"', f'store = "{node.store}"']
             lines += [f'mode = "{self.modes[name]}"', f"control_port = {control}", f"data_port = {data}"]
-            lines += [self.node_keys.get(name, "")]
+            lines += [f'public_key = "{node.keys.public_text}"', self.node_keys.get(name, "")]
         return "\n".join(lines) + "\n"
 
     def start(self) -> None:

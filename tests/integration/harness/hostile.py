@@ -13,17 +13,26 @@ import zmq
 
 from dkrepl.core import frames, messages
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.io.node_keys import NodeKeys
 
 
 @contextlib.contextmanager
-def dealer(port: int, identity: str) -> Iterator[zmq.Socket[bytes]]:
-    """A DEALER connected to a source's control port, under any name."""
+def dealer(
+    port: int, identity: str, keys: NodeKeys | None = None, server: NodeKeys | None = None, kind: int = zmq.DEALER
+) -> Iterator[zmq.Socket[bytes]]:
+    """A DEALER connected to a source's control port, under any name, with any keys (or none)."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    peer = context.socket(zmq.DEALER)
-    peer.setsockopt(zmq.ROUTING_ID, identity.encode())
+    peer = context.socket(kind)
+    if kind == zmq.DEALER:
+        peer.setsockopt(zmq.ROUTING_ID, identity.encode())
+    peer.setsockopt(zmq.RCVHWM, 1000 if kind == zmq.DEALER else 1)
     peer.setsockopt(zmq.LINGER, 1000)
     peer.setsockopt(zmq.RCVTIMEO, 20_000)
     peer.setsockopt(zmq.SNDTIMEO, 20_000)
+    if keys is not None and server is not None:
+        peer.setsockopt(zmq.CURVE_PUBLICKEY, keys.public)
+        peer.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+        peer.setsockopt(zmq.CURVE_SERVERKEY, server.public)
     try:
         peer.connect(f"tcp://127.0.0.1:{port}")
         yield peer

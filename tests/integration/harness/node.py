@@ -19,7 +19,7 @@ from dkrepl.core import metadata
 from dkrepl.core.errors import DaemonNotRunning, NotFound, TimedOut
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon.initialise import initialise
-from dkrepl.io import loop
+from dkrepl.io import loop, node_keys
 from dkrepl.io.fuse import mount
 from dkrepl.io.paths import Paths
 from harness.waiting import LONG, wait_for
@@ -39,6 +39,7 @@ class Node:
         self.store = directory / "store.img"
         self.log = directory / "log"
         self.code = ROOT  # where the daemon's package is found
+        self.keys = node_keys.generate(self.paths)
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- the daemon ----------------------------------------------------------------------------------
