@@ -2,7 +2,7 @@
 
 One pair a node, for all its mirrors. The secret key never leaves the node; it is read from a file and from nowhere
 else, so that it is in no list of processes and in no journal. Under systemd the file is handed over as the credential
-``dkrepl.secret`` (systemd.exec(5), LoadCredential=), and the daemon need not be able to read ``/etc/dkrepl/keys``.
+``dkrepl.secret`` (systemd.exec(5), LoadCredential=), which may as well come from elsewhere, such as encrypted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dkrepl.io.paths import Paths
 
 CURRENT, NEXT = "node.secret", "node.secret.next"
 CREDENTIAL = "dkrepl.secret"
+_NO_KEY = b"none"  # what the unit hands over where there is no file: systemd's complaint would not say what to do
 _LARGEST = 4096  # bytes
 
 
@@ -44,13 +45,10 @@ def load(paths: Paths, environ: Mapping[str, str] = os.environ) -> NodeKeys:
 
     Raises ``NodeKeyError``.
     """
-    directory = environ.get("CREDENTIALS_DIRECTORY")
-    if directory:
-        credential = Path(directory) / CREDENTIAL
-        # The unit gives an empty credential where the file is missing: systemd's complaint would not say what to do.
-        if credential.exists() and credential.stat().st_size:
-            return _read(credential)
-        raise _missing(paths.keys / CURRENT)
+    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nowhere")) / CREDENTIAL
+    # In a container whose mounts are private systemd 252 hands over an empty directory (seen).
+    if credential.exists() and credential.read_bytes() != _NO_KEY:
+        return _read(credential)
     return read(paths)
 
 

@@ -90,12 +90,14 @@ def test_what_the_service_manager_hands_over_is_used_instead_of_the_file(cli: Cl
     credential.chmod(0o400)
     assert node_keys.load(cli.paths, environ) == other
     assert node_keys.load(cli.paths, {}) != other
-    for remove in (lambda: credential.chmod(0o600), credential.unlink):
-        remove()
-        if credential.exists():
-            credential.write_text("")
-        with pytest.raises(NodeKeyError, match="no secret key"):
-            node_keys.load(cli.paths, environ)
+    credential.chmod(0o600)
+    credential.write_text("none")  # the unit's default
+    assert node_keys.load(cli.paths, environ) == node_keys.load(cli.paths, {})
+    credential.unlink()
+    assert node_keys.load(cli.paths, environ) == node_keys.load(cli.paths, {})
+    (cli.paths.keys / node_keys.CURRENT).unlink()
+    with pytest.raises(NodeKeyError, match="no secret key"):
+        node_keys.load(cli.paths, environ)
 
 
 def test_a_secret_is_not_in_what_is_printed_of_a_pair(cli: Cli) -> None:
