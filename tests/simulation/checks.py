@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core import frames
@@ -11,7 +12,7 @@ from tests.simulation.ancestry import lost
 from tests.simulation.copies import named_active, unnamed
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
-from tests.simulation.truth import GARBAGE, Session
+from tests.simulation.truth import GARBAGE, Session, block_of
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
@@ -219,25 +220,43 @@ class Checks:
 
     def _descends(self, machine: Machine, session: Session) -> None:
         """R7: what the target holds is part of the source's past."""
-        point = machine.holds()
-        if point is None or machine.excused_once:
-            machine.excused_once = False
+        point, machine.discards, discards = machine.holds(), False, machine.discards
+        if point is None or discards or machine.power_lost:
             return
         missing = lost(self._cluster.sessions, machine.name, point, session)
-        if missing:
-            raise RuleBroken("R7", f"{machine.name} follows {session.node}, which lacks {missing}")
+        if missing is None:
+            return
+        held = self._cluster.sessions[point[0]].image(point[1])
+        new = self._cluster.machines[session.node].disk.store.cache
+        kept = machine.kept.get(session.node, {})
+        alone = missing.session.blocks(missing.first, missing.last)
+        gone = [
+            block
+            for block in sorted(alone)
+            if (old := block_of(held, block)) != block_of(new, block) and kept.get(block) != old
+        ]
+        if gone:
+            raise RuleBroken(
+                "R7", f"{machine.name} follows {session.node}, which lacks {missing}; blocks {gone} are not kept aside"
+            )
 
     def promoted(self, machine: Machine) -> None:
         """R6: a copy that its record calls consistent is the source's of some moment."""
         point = machine.holds()
-        if point is None or machine.power_lost or machine.tainted == machine.joined:
+        if point is None or machine.forced or machine.power_lost or machine.tainted == machine.joined:
             return
         session = self._cluster.sessions[point[0]]
         lacks = session.covers(point[1], machine.disk.store.cache) if session.node != machine.name else ""
         if lacks:
             raise RuleBroken("R6", f"{machine.name} calls its copy of {session.node} consistent: {lacks}")
 
-    def event(self, process: Process, name: str, fields: dict[str, Any]) -> None:
+    def handed_over(self, former: Machine, heir: Machine) -> None:
+        """R7: a switchover loses nothing."""
+        sound = not (former.store_failed or heir.store_failed or former.went_back or heir.tainted == heir.joined)
+        if sound and former.disk.metadata().heir == heir.name and former.disk.store.cache != heir.disk.store.cache:
+            raise RuleBroken("R7", f"{heir.name} is source after {former.name}, and has not all of its data")
+
+    def event(self, process: Process, name: str, fields: Mapping[str, Any]) -> None:
         """R8: nothing is copied as a whole without a cause."""
         cluster = self._cluster
         if cluster.roles_changed or "frames repeated" in self._world.counters:

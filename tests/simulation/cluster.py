@@ -101,6 +101,7 @@ class Cluster:
         content = machine.disk.store.cache
         session = Session(runtime.session, process.name, bytes(content), machine.holds())
         session.live = bytearray(content)
+        session.forced, machine.forced = machine.forced, False
         self.sessions[session.number] = session
         machine.point, machine.synced_at = (session.number, 0), None
         self._watch(process, session)
@@ -108,10 +109,15 @@ class Cluster:
 
     def role_taken(self, process: Process, runtime: Any, record: NodeMetadata) -> None:
         """A daemon goes on in another role, or again in this, as its record says durably."""
+        machine = process.machine
         self.roles_changed = True
+        self.checks.forget_bitmaps(machine)
         if record.role == "target" or runtime.role == "source":
             self.application.source_is_no_more(process.name)
-        self.checks.forget_bitmaps(process.machine)
+        if runtime.role == "target" and record.role == "source":
+            self.checks.promoted(machine)
+            if runtime.target.inherits:
+                self.checks.handed_over(self.machines[runtime.target.inherits], machine)
 
     def end(self) -> None:
         """Nothing happens any more: let every thread go."""

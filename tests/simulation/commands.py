@@ -20,10 +20,11 @@ def give(process: Process, what: str, arguments: dict[str, Any], then: Done = la
 
     def done(answer: dict[str, Any] | DkreplError) -> None:
         failed = isinstance(answer, DkreplError)
-        cluster.world.note("admin", f"{what} at {process.name}: {answer if failed else 'done'}")
-        cluster.world.count(f"{what} {'refused' if failed else 'done'}")
+        named = "dry run" if arguments.get("dry_run") else what
+        cluster.world.note("admin", f"{named} at {process.name}: {answer if failed else 'done'}")
+        cluster.world.count(f"{named} {'refused' if failed else 'done'}")
         if not isinstance(answer, DkreplError):
-            _check(cluster, process, what, answer)
+            _check(cluster, process, named, answer)
         then(answer)
 
     process.command(what, arguments, done)

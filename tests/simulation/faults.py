@@ -23,6 +23,7 @@ _COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
     ("verify", {}),
     ("status", {}),
     ("intent", {}),
+    ("promote", {"dry_run": True}),
 )
 WEIGHTS: dict[str, float] = {
     "kill": 4,
@@ -41,6 +42,7 @@ WEIGHTS: dict[str, float] = {
     "command": 5,
     "stop cleanly": 2,
 }
+ROLES: dict[str, float] = {"fail over": 4, "promote": 2, "switch over": 5, "demote": 1, "resolve": 1}
 
 
 class Faults:
@@ -69,13 +71,18 @@ class Faults:
             "disk fails": self._disk_fails,
             "command": self._command,
             "stop cleanly": self._stop_cleanly,
-            "promote": lambda: roles.promote(cluster, self._rng),
+            "fail over": lambda: roles.fail_over(cluster, self._rng),
+            "promote": lambda: roles.promote_at_any_time(cluster, self._rng),
+            "switch over": lambda: roles.switch_over(cluster, self._rng),
+            "demote": lambda: roles.demote(cluster, self._rng),
+            "resolve": lambda: roles.resolve(cluster, self._rng),
         }
 
     def start(self) -> None:
         settings = self._cluster.settings
-        weights = WEIGHTS | ({"promote": 5.0} if settings.roles else {})
-        for fault in schedule.draw(self._world.random("faults"), weights, settings.calm, settings.seconds):
+        weights = WEIGHTS | (ROLES if settings.roles else {})
+        rng = self._world.random("faults")
+        for fault in schedule.draw(rng, weights, settings.calm, settings.seconds, ROLES):
             if self._only is None or fault.number in self._only:
                 self._world.after(fault.at, partial(self._strike, fault))
         self._world.after(0.05, self._kernel)
@@ -96,14 +103,11 @@ class Faults:
                 machine.process.die_never()
             if machine.store_failed:
                 machine.crash("kill")  # after a failed flush the administrator looks at the store and starts anew
-        for moment in (0.0, 1.0, 3.0, 6.0, 10.0, 15.0):
-            self._world.after(moment, self._revive)
+        self._settle(0)
 
-    def _revive(self) -> None:
-        roles.leave_one_source(self._cluster)
-        for machine in self._cluster.machines.values():
-            machine.start()
-        self.resume_all()
+    def _settle(self, attempt: int) -> None:
+        self._world.after(2.0, lambda: self._settle(attempt + 1))
+        roles.settle(self._cluster, attempt)
 
     def resume_all(self) -> None:
         """Resume every target that is paused."""

@@ -16,6 +16,7 @@ from dkrepl.core.errors import MetadataError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io.store import StoreFailed
 from tests.simulation.disk import SECTOR, BitmapImage, Image
+from tests.simulation.settings import BLOCK
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -222,3 +223,30 @@ class MetadataFile:
             raise MetadataError("cannot flush the simulated directory")
         disk.record_durable = content
         process.io("metadata synced")
+
+
+class Kept:
+    """Blocks that were copied aside."""
+
+    name = "kept"
+    settled = True
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+
+def keep_aside(
+    folder: Folder, store: Store, mirror: str, size: int, generation: str, peer: str, runs: list[tuple[int, int]]
+) -> Kept:
+    """Stands for ``diverged.keep``."""
+    process = folder.process
+    blocks: dict[int, bytes] = {}
+    for offset, length in runs:
+        for at in range(offset, min(offset + length, size), BLOCK):
+            blocks[at // BLOCK] = store.read(at, min(BLOCK, size - at))
+    process.io("diverged write")
+    if process.fails("metadata"):
+        raise MetadataError("cannot keep simulated blocks aside")
+    process.machine.kept[peer] = blocks
+    process.world.count("blocks kept aside", len(blocks))
+    return Kept(sum(map(len, blocks.values())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.errors import DkreplError
@@ -25,6 +25,7 @@ class Reactor:
         self.busy = False
         self.ended = False
         self.moved = 0
+        self.workers: Workers | None = None
 
     def watch(self, fd: object, handler: Callable[[], None]) -> None:
         self.handlers[fd] = handler
@@ -47,6 +48,12 @@ class Workers:
         self._reactor = reactor
         self._waiting: dict[str, deque[tuple[Callable[[], Any], Callable[..., None]]]] = {}
         self._running = dict.fromkeys(_THREADS, 0)
+        reactor.workers = self
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return not any(self._running.values())
 
     def run(self, kind: str, work: Callable[[], Any], done: Callable[..., None]) -> None:
         self._waiting.setdefault(kind, deque()).append((work, done))
@@ -88,7 +95,7 @@ class Events:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def tell(self, name: str, level: str = "info", fields: dict[str, Any] | None = None) -> None:
+    def tell(self, name: str, level: str = "info", fields: Mapping[str, Any] | None = None) -> None:
         shown = " ".join(f"{key}={value}" for key, value in (fields or {}).items() if value is not None)
         self._process.world.note(self._process.name, f"{name} {shown}")
         self._process.cluster.checks.event(self._process, name, fields or {})

@@ -41,7 +41,9 @@ class Machine:
         self.joined = (0, 0)
         self.tainted: tuple[int, int] = (-1, -1)  # a local write failed at its source during this joining
         self.excused = False  # a fault after which a full resync is the right thing
-        self.excused_once = False  # the next joining may overwrite what nobody else has: an administrator said so
+        self.forced = False  # it is being promoted by force
+        self.discards = False  # an administrator gave up what it alone has
+        self.kept: dict[str, dict[int, bytes]] = {}  # peer -> blocks copied aside before it replaces them
         self.power_lost = False  # since its last joining
         self.store_failed = False  # its daemon has seen a flush fail
         self.went_back = False  # a flush of its store has just failed, and its daemon does not know yet

@@ -15,6 +15,7 @@ from dkrepl.daemon import (
     enquiry_runtime,
     intent,
     lookout,
+    peer_poll,
     publisher,
     requests,
     resync_pump,
@@ -67,9 +68,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         Workers=loop.Workers,
         time=clock,
-        diverged=SimpleNamespace(
-            found=lambda _: [], keep=lambda *_: SimpleNamespace(name="", length=0), settle=lambda *_: []
-        ),
+        diverged=SimpleNamespace(found=lambda _: [], keep=files.keep_aside, settle=lambda *_: []),
         _FLUSH_BYTES=400,
         _MESSAGES_A_ROUND=8,
     )
@@ -87,6 +86,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         threading=threads,
         uuid=SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{world.rng.getrandbits(128):032x}")),
     )
+    put(peer_poll, threading=threads)
     put(status, time=clock, of_host=lambda store: {})
     put(verify, time=clock)
     put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))

@@ -87,7 +87,6 @@ class Process:
     def _next(self) -> None:
         """The runtime has stopped: the daemon ends, or goes on in another role."""
         runtime, self.runtime = self.runtime, None
-        self.reactor.ended = True
         runtime.close()
         folder, record = Folder(self), self.machine.disk.metadata()
         becomes: NodeMetadata | None = None
@@ -159,7 +158,7 @@ class Process:
 
     def _ticked(self) -> None:
         self._tick_later()
-        if self.machine.stuck or self.runtime is None:
+        if self.machine.stuck or self.runtime is None or self.reactor.ended:
             return
         self.runtime.tick()
         self.cluster.after_round(self)
@@ -169,7 +168,7 @@ class Process:
         if self.machine.stuck:
             self.world.after(0.05, self.wake)
             return
-        if self.runtime is None:
+        if self.runtime is None or self.reactor.ended:
             return
         reactor = self.reactor
         for _ in range(len(reactor.posted)):
@@ -188,7 +187,18 @@ class Process:
             self.wake()
         self.cluster.after_round(self)
         if reactor.stopping:
+            reactor.ended = True
+            if reactor.workers is not None:
+                reactor.workers.close()
+            self._when_idle()
+
+    def _when_idle(self) -> None:
+        """What threads are doing is done before the runtime is closed."""
+        workers = self.reactor.workers
+        if workers is None or workers.idle:
             self._or_fails(self._next)
+        else:
+            self.world.after(0.001, lambda: self.guarded(self._when_idle))
 
     # --- dying ---------------------------------------------------------------------------------------
 

@@ -1,65 +1,122 @@
-"""Promotion: a target becomes source when the source is gone, as ``dkrepl promote`` and ``demote`` do it."""
+"""Changes of roles: the administrator's commands, given at any moment, and what he does when the faults are over."""
 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from dkrepl.core.errors import DkreplError
+from tests.simulation.commands import give
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
     from tests.simulation.machine import Machine
+    from tests.simulation.process import Process
+
+_TRY_AGAIN = 0.7  # seconds after which a refused promotion is asked for again
+_ATTEMPTS = 6
+_PATIENCE = 8  # rounds of ``settle`` after which what a node alone has is given up
 
 
-def promote(cluster: Cluster, rng: random.Random) -> None:
-    """The source dies; a target whose copy is consistent is promoted. The old source is demoted, now or later."""
-    world = cluster.world
-    able = [machine for machine in cluster.machines.values() if _may(machine)]
-    if not able:
+def fail_over(cluster: Cluster, rng: random.Random) -> None:
+    """The source dies; a target is promoted, as soon as it may be. The old source comes back, now or later."""
+    source = cluster.source
+    targets = [machine for machine in cluster.machines.values() if source is None or machine.name != source.name]
+    chosen = rng.choice(targets)
+    if source is not None:
+        source.machine.crash(rng.choice(("kill", "power")))
+        cluster.world.after(rng.random() * 8.0, source.machine.start)
+    force = rng.random() < 0.2
+    cluster.world.after(rng.random() * 2.0, lambda: _insist(cluster, chosen, force, _ATTEMPTS))
+
+
+def _insist(cluster: Cluster, machine: Machine, force: bool, attempts: int) -> None:
+    def done(answer: dict[str, Any] | DkreplError) -> None:
+        if isinstance(answer, DkreplError) and attempts > 1:
+            cluster.world.after(_TRY_AGAIN, lambda: _insist(cluster, machine, force, attempts - 1))
+
+    promote(machine, force and attempts == 1, done)
+
+
+def promote(machine: Machine, force: bool, then: Any = lambda _: None) -> None:
+    """``dkrepl promote`` at a machine, if a daemon runs there; by force with the token of a dry run."""
+    force = force and bool(machine.disk.metadata().mirror_id)  # else it would begin a mirror of its own
+
+    def done(answer: dict[str, Any] | DkreplError) -> None:
+        if not isinstance(answer, DkreplError):
+            machine.cluster.official = machine.name
+            machine.forced = force
+        then(answer)
+
+    def looked(answer: dict[str, Any] | DkreplError) -> None:
+        if machine.process is not None and not isinstance(answer, DkreplError):
+            give(machine.process, "promote", {"force": answer["token"]}, done)
+        else:
+            then(answer)
+
+    if machine.process is None:
         return
-    chosen = rng.choice(able)
-    old = cluster.machines[cluster.official]
-    old.crash(rng.choice(("kill", "power")))
-    chosen.crash("kill")
-    world.note("admin", f"promote {chosen.name}")
-    world.count("promotions")
-    cluster.checks.promoted(chosen)
-    cluster.roles_changed = True
-    cluster.official = chosen.name
-    cluster.edit(chosen.name, role="source", store_state="Consistent")
-    cluster.checks.forget_bitmaps(chosen)
-    world.after(rng.random(), chosen.start)
-    if rng.random() < 0.7:
-        demote(cluster, old)
-    world.after(rng.random() * 4.0, old.start)
+    if force:
+        give(machine.process, "promote", {"dry_run": True}, looked)
+    else:
+        give(machine.process, "promote", {}, done)
 
 
-def demote(cluster: Cluster, machine: Machine) -> None:
-    """A source becomes a target; its daemon does not run meanwhile."""
-    machine.crash("kill")
-    cluster.world.note("admin", f"demote {machine.name}")
-    cluster.edit(machine.name, role="target")
-    cluster.application.source_is_no_more(machine.name)
+def promote_at_any_time(cluster: Cluster, rng: random.Random) -> None:
+    """A target is told to be source, whether there is another or not."""
+    promote(rng.choice(list(cluster.machines.values())), rng.random() < 0.3)
 
 
-def leave_one_source(cluster: Cluster) -> None:
-    """Demote every source but one; if none is left, promote the node with the newest data; start whoever is down."""
-    machines = cluster.machines
-    sources = [machine for machine in machines.values() if machine.disk.metadata().role == "source"]
-    if not sources:
-        chosen = _newest(list(machines.values()))
-        chosen.crash("kill")
-        cluster.world.note("admin", f"promote {chosen.name}, for no node is source")
-        cluster.roles_changed = chosen.excused_once = True
-        cluster.edit(chosen.name, role="source", store_state="Consistent")
-        cluster.checks.forget_bitmaps(chosen)
-        sources = [chosen]
-    if machines[cluster.official] not in sources:
-        cluster.official = sources[0].name
-    for machine in sources:
-        if machine.name != cluster.official:
-            demote(cluster, machine)
-    for machine in machines.values():
+def switch_over(cluster: Cluster, rng: random.Random) -> None:
+    """The source hands over to another node."""
+    source, heir = cluster.source, rng.choice(list(cluster.machines))
+    if source is not None and heir != source.name:
+        give(source, "switchover", {"to": heir})
+
+
+def demote(cluster: Cluster, rng: random.Random) -> None:
+    """A source is told to be target."""
+    if cluster.sources:
+        give(rng.choice(cluster.sources), "demote", {})
+
+
+def resolve(cluster: Cluster, rng: random.Random) -> None:
+    """A node is told to give way to another."""
+    here, keep = rng.sample(list(cluster.machines.values()), 2)
+    if here.process is not None:
+        _give_way(here.process, keep.name, rng.random() < 0.2)
+
+
+def settle(cluster: Cluster, attempt: int) -> None:
+    """One look of the administrator, once the faults are over: one node is to be source, and the others follow it."""
+    for machine in cluster.machines.values():
         machine.start()
+    sources = cluster.sources
+    if not sources:
+        asking = [machine for machine in cluster.machines.values() if machine.disk.metadata().role == "source"]
+        if not asking:
+            promote(_newest(list(cluster.machines.values())), force=True)
+        elif attempt > 2 and asking[0].process is not None:
+            promote(asking[0], force=True)  # it waits for ever for one that was initialised anew
+        return
+    source = cluster.source
+    assert source is not None
+    cluster.official = source.name
+    for other in sources:
+        if other is not source:
+            _give_way(other, source.name, attempt > _PATIENCE)
+    for name, view in source.runtime.source.views.items():
+        process = cluster.machines[name].process
+        if view.state == "Paused":
+            give(source, "resume", {"targets": [name]})
+        elif view.state == "Refused" and process is not None and process.is_target:
+            _give_way(process, source.name, attempt > _PATIENCE)
+
+
+def _give_way(process: Process, keep: str, discard: bool) -> None:
+    if discard:
+        process.machine.discards = True
+    give(process, "resolve", {"keep": keep, "discard": discard})
 
 
 def _newest(machines: list[Machine]) -> Machine:
@@ -69,13 +126,8 @@ def _newest(machines: list[Machine]) -> Machine:
     return max(
         machines,
         key=lambda machine: (
-            records[machine.name].generation not in old,
-            records[machine.name].store_state == "Consistent",
             bool(records[machine.name].mirror_id),
+            records[machine.name].store_state == "Consistent",
+            records[machine.name].generation not in old,
         ),
     )
-
-
-def _may(machine: Machine) -> bool:
-    record = machine.disk.metadata()
-    return record.role == "target" and record.store_state == "Consistent" and bool(record.mirror_id)

@@ -7,11 +7,12 @@ the seeds: "swarm testing" (Groce and others, ISSTA 2012).
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 _OF_ALL_KINDS = 0.2  # share of the seeds that have every kind
 _KIND = 0.4  # probability of each kind in the others
+_OFTEN = 0.7  # and of one that the seed is about
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,16 @@ class Fault:
     kind: str
 
 
-def draw(rng: random.Random, weights: Mapping[str, float], calm: float, seconds: float) -> list[Fault]:
-    """Return the faults of a run of ``seconds``, ``calm`` seconds apart in the mean; ``weights`` are of all kinds."""
+def draw(
+    rng: random.Random, weights: Mapping[str, float], calm: float, seconds: float, often: Collection[str] = ()
+) -> list[Fault]:
+    """Return the faults of a run of ``seconds``, ``calm`` seconds apart in the mean; ``weights`` are of all kinds.
+
+    Those in ``often`` are what the seed is about.
+    """
     kinds = list(weights)
     if rng.random() >= _OF_ALL_KINDS:
-        kinds = [kind for kind in kinds if rng.random() < _KIND] or [rng.choice(kinds)]
+        kinds = [kind for kind in kinds if rng.random() < (_OFTEN if kind in often else _KIND)] or [rng.choice(kinds)]
     faults: list[Fault] = []
     at = rng.random() * 2.0
     while at < seconds:

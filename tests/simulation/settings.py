@@ -68,7 +68,7 @@ def draw(rng: random.Random) -> Settings:
         pace=rng.choice((0.002, 0.01, 0.05) if asynchronous else (0.002, 0.01, 0.05, 0.2)),
         seconds=rng.choice((2.0, 6.0, 15.0)),
         calm=rng.choice((0.3, 1.0, 3.0)),
-        roles=rng.random() < 0.3 and not never_waits,
+        roles=rng.random() < 0.45 and not never_waits,
         never_waits=never_waits,
         kept=rng.random() < 0.5,
     )

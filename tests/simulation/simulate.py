@@ -79,12 +79,11 @@ def _watch_answers(cluster: Cluster) -> None:
 
 def _settled(cluster: Cluster) -> bool:
     process = cluster.source
-    if process is None or cluster.application.asked:
+    if process is None or cluster.application.asked or cluster.commands or len(cluster.sources) > 1:
         return False
     source = process.runtime.source
     return all(
-        (view.state == "InSync" and view.durable == source.stream.log.seq and not view.bitmap.any())
-        or (view.state == "Refused" and cluster.roles_changed)  # its writes, or the source's, are nobody else's
+        view.state == "InSync" and view.durable == source.stream.log.seq and not view.bitmap.any()
         for view in source.views.values()
     )
 

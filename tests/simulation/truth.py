@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dkrepl.core import frames
 from tests.simulation.disk import SECTOR
+from tests.simulation.settings import BLOCK
 
 _EMPTYING = (frames.DISCARD, frames.ZERO)
 _MARK = 16
@@ -26,6 +27,7 @@ class Session:
     live: bytearray = field(default_factory=bytearray)
     marks: list[bytes] = field(default_factory=list)  # the content after every ``_MARK`` records
     unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
+    forced: bool = False  # its source was promoted by force
     relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second
 
     def add(self, seq: int, op: int, length: int, offset: int, data: bytes, content: bytearray) -> None:
@@ -64,6 +66,14 @@ class Session:
             apply(found, *op)
         return found
 
+    def blocks(self, first: int, last: int) -> set[int]:
+        """The blocks that the records ``first`` to ``last`` changed."""
+        found: set[int] = set()
+        for _, length, offset, _ in self.ops[first - 1 : last]:
+            if length:
+                found.update(range(offset // BLOCK, (offset + length - 1) // BLOCK + 1))
+        return found
+
     def covers(self, seq: int, content: bytearray) -> str:
         """Say why ``content`` lacks something of the records up to ``seq``, or "" if every sector has its value of
         then or a later one."""
@@ -86,6 +96,11 @@ class Session:
                 if value == have:
                     return True
         return False
+
+
+def block_of(content: bytes | bytearray, block: int) -> bytes:
+    """The content of a block."""
+    return bytes(content[block * BLOCK : (block + 1) * BLOCK])
 
 
 def apply(image: bytearray, op: int, length: int, offset: int, data: bytes) -> None:
