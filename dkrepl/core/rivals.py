@@ -8,6 +8,7 @@ neither                          either may be
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of
+from dkrepl.core.target_view import TargetView
 
 Kind = Literal["SplitBrain", "OtherNewer", "ThisNewer", "TwoSources"]
 
@@ -62,3 +64,14 @@ def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> Rival | No
     kind: Kind = "SplitBrain" if here and there else "OtherNewer" if there else "ThisNewer" if here else "TwoSources"
     since = max(metadata.minted_at if here else 0.0, answer.since if there else 0.0)
     return Rival(answer.node, kind, since, here_bytes, answer.own_bytes)
+
+
+def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iterable[Answer]) -> dict[str, Rival]:
+    """Return the other sources among those who answered, by name."""
+    rivals = {}
+    for answer in answers:
+        own = min(views[answer.node].bitmap.count() * metadata.block, metadata.size)
+        rival = judge(metadata, answer, own)
+        if rival is not None:
+            rivals[rival.node] = rival
+    return rivals

@@ -20,16 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replaced
 
-from dkrepl.core import frames, peer_records
+from dkrepl.core import frames, handshake, peer_records
 from dkrepl.core.actions import Action, Commit, Event, FlushTargets, NewGeneration, Publish, Send
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import decide
+from dkrepl.core.heartbeat import alive, positions
 from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.lag import LagClock, lag_of
+from dkrepl.core.lag import LagClock
+from dkrepl.core.log_room import LogRoom
 from dkrepl.core.messages import (
-    PROTOCOL_MAX,
-    PROTOCOL_MIN,
     Alive,
     Answer,
     AnyMessage,
@@ -37,23 +37,21 @@ from dkrepl.core.messages import (
     Detach,
     Hello,
     Marks,
-    Positions,
     Ready,
     Refuse,
     Trouble,
-    Welcome,
 )
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.minting import Minting
 from dkrepl.core.resync import RateLimit, Resync
 from dkrepl.core.resync_feed import ResyncFeed
-from dkrepl.core.rivals import Rival, judge
+from dkrepl.core.rivals import Rival, found
 from dkrepl.core.stream import Stream
 from dkrepl.core.target_view import TargetState, TargetView
 
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
-_PATIENCE = 0.2  # seconds that a write waits, because of targets that may not delay it, for room in the intent log
 _POSITIONS = 0.25  # seconds between two messages about how far the other targets are
 _MARKS_LOST = 3  # joinings in which a target's marked blocks did not arrive, after which all of it is copied
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
@@ -71,9 +69,7 @@ class Source:
         intent: IntentLog,
         session: int,
         identity: Callable[[], str],
-        wall: Callable[[], float],
     ) -> None:
-        self._wall = wall
         self.description = description
         self.node = node
         self.metadata = peer_records.all_may_know(metadata)
@@ -83,7 +79,7 @@ class Source:
         self.actions: list[Action] = []
         self.commit_error: str | None = None
         self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
-        self.wall = 0.0  # Unix seconds, as the caller keeps it; only told to the targets
+        self.wall = 0.0  # Unix seconds, as the caller keeps it; told, and never reckoned with
         self._identity = identity
         self._shift = description.block.bit_length() - 1
         self._extent_shift = description.extent.bit_length() - 1
@@ -109,10 +105,8 @@ class Source:
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
         self.lag = LagClock()
-        self._mint_needed = True
+        self._minting = Minting()
         self._commits = 0
-        self._minting = 0
-        self._kept: list[str] = []  # targets in sync when the generation on its way was minted
         self._told_at = 0.0
         self._intent_commit = 0
         self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
@@ -120,7 +114,7 @@ class Source:
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
         self._store_failed = False
-        self._flush_asked: tuple[int, float] | None = None  # seq and time of a flush that is to make room
+        self._room = LogRoom()
         self._stopping = False
 
     # --- the data path -------------------------------------------------------------------------------
@@ -133,10 +127,10 @@ class Source:
         first = offset >> self._extent_shift
         end = ((offset + length - 1) >> self._extent_shift) + 1
         active = self.intent.active
-        if end - first == 1 and first in active and not self._mint_needed:
+        if end - first == 1 and first in active and not self._minting.needed:
             active[first] = self.stream.log.seq + 1
             return True
-        if self._mint_needed or not self.intent.covers(first, end):
+        if self._minting.needed or not self.intent.covers(first, end):
             self.intent.want(first, end)
             return False
         for extent in range(first, end):
@@ -245,17 +239,8 @@ class Source:
 
     def _on_hello(self, peer: str, hello: Hello, now: float) -> None:
         view = self.views.get(peer)
-        if hello.protocol_min > PROTOCOL_MAX or hello.protocol_max < PROTOCOL_MIN:
-            self._refuse(
-                peer,
-                view,
-                "TooNew" if hello.protocol_min > PROTOCOL_MAX else "TooOld",
-                (
-                    f"{peer} speaks protocol {hello.protocol_min} to {hello.protocol_max}, the source "
-                    f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; upgrade the older of the two"
-                ),
-                now,
-            )
+        if (refusal := handshake.protocol_refusal(hello, peer)) is not None:
+            self._refuse(peer, view, *refusal, now)
             return
         if view is None or hello.node != peer:
             self._refuse(peer, None, "UnknownNode", f"{peer} is not a node of {self.description.name}", now)
@@ -281,43 +266,17 @@ class Source:
         if decision.action == "Full":
             # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
             view.bitmap.fill(1)
-        record = peer_records.record_of(self.metadata, peer)
-        view.join = max(view.join, record.offered, hello.join) + 1
+        view.join = max(view.join, peer_records.record_of(self.metadata, peer).offered, hello.join) + 1
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
-        if hello.join >= record.join:  # else it is a late one, and says nothing of what was recorded since
-            self.metadata = peer_records.remembered(self.metadata, view.name, generations=(hello.generation,))
         view.marked = 0
-        # What it wrote without us is merged before Ready, or all of it is copied anyway.
-        known = hello.follows == self.node and record.merged and not hello.marks
-        merged = known or decision.action == "Full" or decision.code == "NewAndEmpty"
-        self.metadata = peer_records.remembered(
-            self.metadata, view.name, join=hello.join, offered=view.join, tracked=True, merged=merged
-        )
-        self.metadata = peer_records.may_know(self.metadata, view.name, self.metadata.generation)
+        self.metadata = handshake.offered(self.metadata, hello, view.join, decision)
         self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
     def _welcome(self, view: TargetView, now: float) -> None:
-        meta = self.metadata
-        action = "Copy" if view.bitmap.any() else "Nothing"
-        self._send(
-            view.name,
-            Welcome(
-                PROTOCOL_MAX,
-                view.join,
-                self.session,
-                view.group,
-                view.slot,
-                meta.mirror_id,
-                meta.generation,
-                list(meta.history),
-                action,
-                self.node,
-                meta.join,
-            ),
-        )
+        self._send(view.name, handshake.welcome(self.metadata, view, self.session))
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
     def _on_marks(self, view: TargetView, message: Marks, now: float) -> None:
@@ -362,16 +321,11 @@ class Source:
 
     def on_answers(self, answers: Iterable[Answer]) -> None:
         """Take what the peers that do not follow say of themselves: one may be source too (R7)."""
-        rivals = {}
-        for answer in answers:
-            own = self.views[answer.node].bitmap.count() * self.description.block
-            rival = judge(self.metadata, answer, min(own, self.description.size))
-            if rival is not None:
-                rivals[rival.node] = rival
-                before = self.rivals.get(rival.node)
-                if before is None or before.kind != rival.kind:
-                    name = "split_brain" if rival.kind == "SplitBrain" else "two_sources"
-                    self._event(name, "error", peer=rival.node, reason=rival.text)
+        rivals = found(self.metadata, self.views, answers)
+        for name, rival in rivals.items():
+            if name not in self.rivals or self.rivals[name].kind != rival.kind:
+                event = "split_brain" if rival.kind == "SplitBrain" else "two_sources"
+                self._event(event, "error", peer=name, reason=rival.text)
         self.rivals = rivals
 
     # --- resync --------------------------------------------------------------------------------------
@@ -434,7 +388,10 @@ class Source:
             self._beat_at = now + self._timeout / 5
             for view in self.views.values():
                 if view.state not in ("Disconnected",):
-                    self._send(view.name, self._alive(view, now))
+                    self._send(
+                        view.name,
+                        self._alive(view, now),
+                    )
         if now >= self._told_at:
             self._told_at = now + _POSITIONS
             self.tell_positions()
@@ -442,18 +399,14 @@ class Source:
 
     def tell_positions(self) -> None:
         """Tell each target that is in sync how far the others are (R8: what survivors would have to copy)."""
-        durable = {view.name: (view.join, view.durable) for view in self.stream.members if view.state == "InSync"}
-        for name in durable:
-            view, others = self.views[name], {other: at for other, at in durable.items() if other != name}
-            if others and others != view.told:
-                view.told = others
-                self._send(name, Positions(view.join, self.generation, others))
+        for name, message in positions(self.stream.members, self.generation):
+            self._send(name, message)
 
     def plan(self, now: float, everything: bool = False) -> None:
         """Begin the commits that are needed: a generation, active extents."""
         if now < self._commit_retry_at:
             return
-        if self._mint_needed and not self._minting and (self.intent.wanted or self.stream.waiting):
+        if self._minting.needed and not self._minting.commit and (self.intent.wanted or self.stream.waiting):
             self._mint()
         planned = self.intent.plan(self.stream.confirmed, now, everything)
         if planned is not None:
@@ -464,30 +417,17 @@ class Source:
         if self.intent.short:
             self._make_room(now)
         else:
-            self._flush_asked = None
+            self._room.enough()
 
     def _make_room(self, now: float) -> None:
-        """Writes wait for room in the intent log: have the targets flush what keeps extents active (R5).
-
-        One that may not delay the application, and does not confirm within ``_PATIENCE``, leaves the stream.
-        """
-        members = self.stream.members
-        if self._flush_asked is not None:
-            seq, asked_at = self._flush_asked
-            slow = [view for view in members if view.durable < seq]
-            if slow and now - asked_at <= _PATIENCE:
-                return
-            for view in slow:
-                if view.on_full == "bitmap" and view.mode != "sync":
-                    text = "it keeps the intent log full; it will catch up from the bitmap"
-                    self._detach(view, "Behind", "IntentLogFull", text, now)
-            if any(view in self.stream.members for view in slow):
-                return
-            self._flush_asked = None
-        elif members:
+        """Writes wait for room in the intent log: have the targets flush what keeps extents active (R5)."""
+        for view in self._room.delayers(self.stream.members, now):
+            text = "it keeps the intent log full; it will catch up from the bitmap"
+            self._detach(view, "Behind", "IntentLogFull", text, now)
+        if self._room.must_ask(self.stream.members):
             seq = self.stream.control_record()
             self.actions.append(FlushTargets(seq))
-            self._flush_asked = (seq, now)
+            self._room.asked(seq, now)
 
     def committed(self, number: int, now: float) -> None:
         """A commit is durable."""
@@ -495,8 +435,7 @@ class Source:
         if number == self._intent_commit:
             self._intent_commit = 0
             self.intent.committed(self.stream.log.seq)
-        elif number == self._minting:
-            self._minting = 0
+        elif number == self._minting.commit:
             self._minted()
         elif (step := self._joining.pop(number, None)) is not None:
             view = self.views[step[0]]
@@ -515,8 +454,8 @@ class Source:
             self._intent_commit = 0
             self.intent.failed()
             return True
-        if number == self._minting:
-            self._minting = 0
+        if number == self._minting.commit:
+            self._minting.commit = 0
             return True
         if (step := self._joining.pop(number, None)) is not None:
             view = self.views[step[0]]
@@ -527,15 +466,12 @@ class Source:
 
     def _mint(self) -> None:
         """Begin a new generation; it counts once it is durable."""
-        members = self.stream.members
-        told, self._kept = [view.name for view in members], [view.name for view in members if view.state == "InSync"]
-        self.metadata = peer_records.minted(self.metadata, self._identity(), told, self._kept, self._wall())
-        self._minting = self._commit(Commit(0, metadata=self.metadata))
+        self.metadata = self._minting.begin(self.metadata, self._identity(), self.stream.members, self.wall)
+        self._minting.commit = self._commit(Commit(0, metadata=self.metadata))
 
     def _minted(self) -> None:
         previous, self.generation = self.generation, self.metadata.generation
-        kept = [name for name in self._kept if self.views[name].state == "InSync"]
-        self._mint_needed = len(kept) < len(self._kept)  # one has left meanwhile: it must not count as kept (R7)
+        kept = self._minting.durable(self.views)
         self._event("generation_minted", generation=self.generation, previous=previous)
         if self.stream.members:
             seq = self.stream.control_record()
@@ -553,7 +489,7 @@ class Source:
         A sync target that has a held write, but not the generation, could be overwritten by one that lacks the write.
         """
         unknowing = any(view.generation_seq and view.mode == "sync" for view in self.stream.members)
-        self.stream.hold = self.stream.hold and (self._mint_needed or unknowing)
+        self.stream.hold = self.stream.hold and (self._minting.needed or unknowing)
 
     def _commit(self, commit: Commit) -> int:
         self._commits += 1
@@ -567,17 +503,8 @@ class Source:
             self._leave(view, "Disconnected", f"nothing heard for {self._timeout:g} s", now)
         elif view.state == "Connecting" and now > view.deadline:
             self._detach(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
-        elif view.in_stream:
-            seq = self.stream.log.seq
-            if view.resync is not None and view.resync.finishing and view.resync.finishing_position is None:
-                view.resync.finishing_position = seq  # not before the mark has been published
-            copying = view.resync is not None and bool(view.resync.on_way or view.resync.finishing)
-            if view.applied == seq and not copying:
-                view.applied_at = now
-            if view.durable == seq and not copying:
-                view.durable_at = now
-            if now - min(view.applied_at, view.durable_at) > _STALL * self._timeout:
-                self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
+        elif view.in_stream and view.without_progress(self.stream.log.seq, now) > _STALL * self._timeout:
+            self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
 
     # --- leaving and changing state ------------------------------------------------------------------
 
@@ -599,7 +526,7 @@ class Source:
             self._state(view, state, reason)
             self.stream.leave(view)
             # R7: from the next answer on, the data has a past that this target does not know.
-            self._mint_needed = True
+            self._minting.needed = True
             self.stream.hold = True
         else:
             self._state(view, state, reason)
@@ -640,22 +567,7 @@ class Source:
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
-        resync, block, log = view.resync, self.description.block, self.stream.log
-        dirty = 0 if view.state == "InSync" else min(view.bitmap.count() * block, self.description.size)
-        seconds, missing = lag_of(view, log, self.lag, dirty, now)
-        return Alive(
-            view.join,
-            self.session,
-            view.state,
-            (resync.total - resync.done) * block if resync else 0,
-            resync.total * block if resync else 0,
-            resync.rate(now) if resync else 0.0,
-            self.wall,
-            log.seq,
-            log.written,
-            missing,
-            seconds,
-        )
+        return alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now)
 
     def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
         if state != view.state:

@@ -94,6 +94,18 @@ class TargetView:
             or log.bytes_between(self.applied, seq) > self.window
         )
 
+    def without_progress(self, seq: int, now: float) -> float:
+        """Seconds since it confirmed something, or had nothing to confirm; ``seq``: the newest of the stream."""
+        resync = self.resync
+        if resync is not None and resync.finishing and resync.finishing_position is None:
+            resync.finishing_position = seq  # not before the mark has been published
+        copying = resync is not None and bool(resync.on_way or resync.finishing)
+        if self.applied == seq and not copying:
+            self.applied_at = now
+        if self.durable == seq and not copying:
+            self.durable_at = now
+        return now - min(self.applied_at, self.durable_at)
+
     def advance(self, applied: int, durable: int, log: WriteLog, now: float) -> None:
         """Take a confirmation of live writes; clears what rule R2 allows. Both are at most ``log.seq``."""
         if applied > self.applied:

@@ -86,8 +86,8 @@ class SourceRuntime:
             self.intent_store.log,
             self.session,
             lambda: os.urandom(8).hex(),
-            lambda: time.time(),
         )
+        self.source.wall = time.time()
         self.sockets = SourceSockets(description, node, access)
         self.lookout = Lookout(description, node, access)
         self.drained: dict[str, int] = {}  # targets that had everything at the end, and their joinings

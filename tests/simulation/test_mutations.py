@@ -30,7 +30,7 @@ def writes_do_not_wait_for_the_intent(patch: Patch) -> None:
     right = Source.admit
 
     def admit(self: Source, offset: int, length: int) -> bool:
-        return right(self, offset, length) or not self._mint_needed
+        return right(self, offset, length) or not self._minting.needed
 
     patch.setattr(Source, "admit", admit)
 
@@ -131,9 +131,9 @@ def nobody_mints_a_generation(patch: Patch) -> None:
     right = Source._leave
 
     def leave(self: Source, view: TargetView, state: Any, reason: str | None, now: float) -> None:
-        needed = self._mint_needed
+        needed = self._minting.needed
         right(self, view, state, reason, now)
-        self._mint_needed, self.stream.hold = needed, False
+        self._minting.needed, self.stream.hold = needed, False
 
     patch.setattr(Source, "_leave", leave)
 

@@ -1,0 +1,50 @@
+"""What a source says and remembers while it lets a target into the stream."""
+
+from __future__ import annotations
+
+from dkrepl.core import peer_records
+from dkrepl.core.generation import Decision
+from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Welcome
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.target_view import TargetView
+
+
+def protocol_refusal(hello: Hello, peer: str) -> tuple[str, str] | None:
+    """Return (code, sentence) if ``peer`` speaks no version of the protocol that this software does."""
+    if hello.protocol_min <= PROTOCOL_MAX and hello.protocol_max >= PROTOCOL_MIN:
+        return None
+    return (
+        "TooNew" if hello.protocol_min > PROTOCOL_MAX else "TooOld",
+        f"{peer} speaks protocol {hello.protocol_min} to {hello.protocol_max}, the source "
+        f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; upgrade the older of the two",
+    )
+
+
+def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision) -> NodeMetadata:
+    """Return the source's metadata after the joining ``join`` is offered; durable before the Welcome (R7)."""
+    name = hello.node
+    record = peer_records.record_of(metadata, name)
+    if hello.join >= record.join:  # else it is a late one, and says nothing of what was recorded since
+        metadata = peer_records.remembered(metadata, name, generations=(hello.generation,))
+    # What it wrote without us is merged before Ready, or all of it is copied anyway.
+    known = hello.follows == metadata.node and record.merged and not hello.marks
+    merged = known or decision.action == "Full" or decision.code == "NewAndEmpty"
+    metadata = peer_records.remembered(metadata, name, join=hello.join, offered=join, tracked=True, merged=merged)
+    return peer_records.may_know(metadata, name, metadata.generation)
+
+
+def welcome(metadata: NodeMetadata, view: TargetView, session: int) -> Welcome:
+    """Return the Welcome to the joining that was offered to ``view``."""
+    return Welcome(
+        PROTOCOL_MAX,
+        view.join,
+        session,
+        view.group,
+        view.slot,
+        metadata.mirror_id,
+        metadata.generation,
+        list(metadata.history),
+        "Copy" if view.bitmap.any() else "Nothing",
+        metadata.node,
+        metadata.join,
+    )
