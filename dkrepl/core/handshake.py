@@ -24,7 +24,7 @@ def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision)
     """Return the source's metadata after the joining ``join`` is offered; durable before the Welcome (R7)."""
     name = hello.node
     record = peer_records.record_of(metadata, name)
-    if hello.join >= record.join:  # else it is a late one, and says nothing of what was recorded since
+    if hello.mirror_id and hello.join >= record.join:  # else it is a late one, or new, and says nothing of before
         metadata = peer_records.remembered(metadata, name, generations=(hello.generation,))
     # What it wrote without us is merged before Ready, or all of it is copied anyway.
     known = hello.follows == metadata.node and record.merged and not hello.marks

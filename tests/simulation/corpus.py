@@ -9,5 +9,6 @@ CORPUS: tuple[int, ...] = (
     104,  # a target past a flush whose writes were not durable
     131,  # a record of active extents that a killed process had left in memory only
     145,  # a generation taken as confirmed that an earlier joining had waited for
+    41050,  # a late first Hello made the source forget which generations a target knows
     2231,  # the last messages of a resync, lost at the high-water mark while writes went on: it never ended
 )
