@@ -18,16 +18,16 @@ R7 by ``decide`` and by minting a generation before the first answer that a lost
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace as replaced
 
-from dkrepl.core import frames, handshake, peer_records
-from dkrepl.core.actions import Action, Commit, Event, FlushTargets, NewGeneration, Publish, Send
+from dkrepl.core import frames, handshake, links, peer_records
+from dkrepl.core.actions import Commit, FlushTargets, NewGeneration, Publish
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import decide
 from dkrepl.core.heartbeat import alive, positions
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.lag import LagClock
+from dkrepl.core.links import Links
 from dkrepl.core.log_room import LogRoom
 from dkrepl.core.messages import (
     Alive,
@@ -42,22 +42,17 @@ from dkrepl.core.messages import (
     Trouble,
 )
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.minting import Minting
-from dkrepl.core.resync import RateLimit, Resync
-from dkrepl.core.resync_feed import ResyncFeed
+from dkrepl.core.resync import Resync
 from dkrepl.core.rivals import Rival, found
-from dkrepl.core.stream import Stream
-from dkrepl.core.target_view import TargetState, TargetView
+from dkrepl.core.target_view import TargetView
 
-SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
-_RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
 _POSITIONS = 0.25  # seconds between two messages about how far the other targets are
 _MARKS_LOST = 3  # joinings in which a target's marked blocks did not arrive, after which all of it is copied
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
 
 
-class Source:
+class Source(Links):
     """``identity()`` gives a new random identity (16 hex digits); ``now`` is a monotonic clock, in seconds."""
 
     def __init__(
@@ -70,43 +65,15 @@ class Source:
         session: int,
         identity: Callable[[], str],
     ) -> None:
-        self.description = description
-        self.node = node
-        self.metadata = peer_records.all_may_know(metadata)
-        self.intent = intent
+        super().__init__(description, node, metadata, bitmaps, intent)
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
-        self.actions: list[Action] = []
         self.commit_error: str | None = None
         self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
         self.wall = 0.0  # Unix seconds, as the caller keeps it; told, and never reckoned with
         self._identity = identity
-        self._shift = description.block.bit_length() - 1
         self._extent_shift = description.extent.bit_length() - 1
-        peers = description.peers(node)
-        self.views = {
-            peer.name: TargetView(
-                peer.name,
-                peer.mode,
-                peer.on_full,
-                peer.async_limit,
-                description.window,
-                i,
-                SLOTS,
-                bitmaps[peer.name],
-            )
-            for i, peer in enumerate(peers)
-        }
-        for view in self.views.values():
-            view.rate_limit = RateLimit(description.resync_rate)
-            record = metadata.peers.get(view.name)
-            if record is not None and record.paused:
-                view.state, view.reason = "Paused", "paused by the administrator"
-        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
-        self.feed = ResyncFeed(description, self.stream, intent)
         self.lag = LagClock()
-        self._minting = Minting()
-        self._commits = 0
         self._told_at = 0.0
         self._intent_commit = 0
         self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
@@ -338,7 +305,7 @@ class Source:
     def cannot_copy(self, name: str, why: str, now: float) -> None:
         """Blocks for a resync cannot be read here: the target waits, and tries again later."""
         view = self.views[name]
-        view.retry = _RETRY_LAST
+        view.retry = links.RETRY_LAST
         self._detach(view, "Behind", "SourceStoreError", why, now)
 
     def _finish_if_all_sent(self, view: TargetView) -> None:
@@ -491,11 +458,6 @@ class Source:
         unknowing = any(view.generation_seq and view.mode == "sync" for view in self.stream.members)
         self.stream.hold = self.stream.hold and (self._minting.needed or unknowing)
 
-    def _commit(self, commit: Commit) -> int:
-        self._commits += 1
-        self.actions.append(replaced(commit, number=self._commits))
-        return self._commits
-
     def _check_deadlines(self, view: TargetView, now: float) -> None:
         if view.state == "Disconnected" or view.state == "Paused":
             return
@@ -506,77 +468,5 @@ class Source:
         elif view.in_stream and view.without_progress(self.stream.log.seq, now) > _STALL * self._timeout:
             self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
 
-    # --- leaving and changing state ------------------------------------------------------------------
-
-    def _detach(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
-        """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
-        lasted = now - view.in_sync_at if view.in_sync_at is not None else 0.0
-        view.retry = 0.5 if lasted > _RETRY_LAST else min(_RETRY_LAST, max(0.5, view.retry * 2))
-        self._send(view.name, Detach(view.join, code, text[:1000], view.retry))
-        self._leave(view, state, text, now)
-
-    def _leave(self, view: TargetView, state: TargetState, reason: str | None, now: float) -> None:
-        if view.in_stream:
-            if view.resync is not None:
-                for run in view.resync.on_way:
-                    self.feed.unpin(run.first, run.end)
-            view.resync = None
-            view.dropped_at = now if view.dropped_at is None else view.dropped_at
-            view.in_sync_at = None
-            self._state(view, state, reason)
-            self.stream.leave(view)
-            # R7: from the next answer on, the data has a past that this target does not know.
-            self._minting.needed = True
-            self.stream.hold = True
-        else:
-            self._state(view, state, reason)
-
-    def _refuse(self, peer: str, view: TargetView | None, code: str, text: str, now: float) -> None:
-        self._send(peer, Refuse(code, text[:1000], self.node))
-        if view is not None:
-            view.heard = now
-            if view.state == "Refused" and view.reason == text:
-                return
-            self._leave(view, "Refused", text, now)
-        self._event("target_refused", "warning", target=peer, code=code, reason=text)
-
-    def pause(self, name: str, now: float) -> None:
-        """Keep a target out of the stream until ``resume``; remembered across restarts."""
-        view = self.views[name]
-        self.metadata = peer_records.remembered(self.metadata, view.name, paused=True)
-        self._commit(Commit(0, metadata=self.metadata))
-        if view.state != "Paused":
-            self._send(name, Detach(view.join, "Paused", "paused at the source", 1.0))
-            self._leave(view, "Paused", "paused by the administrator", now)
-
-    def resume(self, name: str, now: float) -> None:
-        """Let a paused target join again."""
-        view = self.views[name]
-        self.metadata = peer_records.remembered(self.metadata, view.name, paused=False)
-        self._commit(Commit(0, metadata=self.metadata))
-        if view.state == "Paused":
-            self._leave(view, "Disconnected", "resumed; waiting for it", now)
-
-    def resync(self, name: str, full: bool, now: float) -> None:
-        """Make a target join anew now; with ``full`` every block is copied."""
-        view = self.views[name]
-        if full:
-            view.bitmap.fill(1)
-        view.retry = 0.0
-        if view.state not in ("Disconnected", "Paused"):
-            self._detach(view, "Behind", "Resync", "a resync was asked for", now)
-
     def _alive(self, view: TargetView, now: float) -> Alive:
         return alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now)
-
-    def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
-        if state != view.state:
-            level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
-            self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)
-        view.state, view.reason = state, reason
-
-    def _send(self, peer: str, message: AnyMessage) -> None:
-        self.actions.append(Send(peer, message))
-
-    def _event(self, name: str, level: str = "info", **fields: object) -> None:
-        self.actions.append(Event(name, level, fields))

@@ -19,9 +19,9 @@ from dkrepl.core import actions as act
 from dkrepl.core import frames, messages
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
+from dkrepl.core.links import SLOTS
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source
-from dkrepl.core.source import SLOTS
 from dkrepl.core.target import Target
 from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import intent_log, metadata, resync, resync_feed, source, stream, target_view, write_log
+from dkrepl.core import intent_log, links, metadata, resync, resync_feed, stream, target_view, write_log
 from dkrepl.daemon import (
     commands,
     door,
@@ -103,7 +103,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)
     put(resync, WINDOW=300, WINDOW_RUNS=4)
     put(resync_feed, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2)
-    put(source, _RETRY_LAST=4.0)
+    put(links, RETRY_LAST=4.0)
     put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4)
     put(target_view, DURABLE_LIMIT=CAPACITY // 2)
     put(stream, LOG_LIMIT=CAPACITY - 100)

@@ -1,0 +1,142 @@
+"""The targets of a source: their states, how they leave the stream, and what is said and remembered of them.
+
+``Source`` adds to it what happens: requests, messages, time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace as replaced
+
+from dkrepl.core import peer_records
+from dkrepl.core.actions import Action, Commit, Event, Send
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.description import Description
+from dkrepl.core.intent_log import IntentLog
+from dkrepl.core.messages import AnyMessage, Detach, Refuse
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.minting import Minting
+from dkrepl.core.resync import RateLimit
+from dkrepl.core.resync_feed import ResyncFeed
+from dkrepl.core.stream import Stream
+from dkrepl.core.target_view import TargetState, TargetView
+
+SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
+RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
+
+
+class Links:
+    """``views``: every other node, as a target; ``actions``: what is to be done, in this order."""
+
+    def __init__(
+        self,
+        description: Description,
+        node: str,
+        metadata: NodeMetadata,
+        bitmaps: Mapping[str, IntentBitmap],
+        intent: IntentLog,
+    ) -> None:
+        self.description = description
+        self.node = node
+        self.metadata = peer_records.all_may_know(metadata)
+        self.intent = intent
+        self.actions: list[Action] = []
+        self._shift = description.block.bit_length() - 1
+        self._minting = Minting()
+        self._commits = 0
+        peers = description.peers(node)
+        self.views = {
+            peer.name: TargetView(
+                peer.name,
+                peer.mode,
+                peer.on_full,
+                peer.async_limit,
+                description.window,
+                i,
+                SLOTS,
+                bitmaps[peer.name],
+            )
+            for i, peer in enumerate(peers)
+        }
+        for view in self.views.values():
+            view.rate_limit = RateLimit(description.resync_rate)
+            record = metadata.peers.get(view.name)
+            if record is not None and record.paused:
+                view.state, view.reason = "Paused", "paused by the administrator"
+        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
+        self.feed = ResyncFeed(description, self.stream, intent)
+
+    def _detach(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
+        """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
+        lasted = now - view.in_sync_at if view.in_sync_at is not None else 0.0
+        view.retry = 0.5 if lasted > RETRY_LAST else min(RETRY_LAST, max(0.5, view.retry * 2))
+        self._send(view.name, Detach(view.join, code, text[:1000], view.retry))
+        self._leave(view, state, text, now)
+
+    def _leave(self, view: TargetView, state: TargetState, reason: str | None, now: float) -> None:
+        if view.in_stream:
+            if view.resync is not None:
+                for run in view.resync.on_way:
+                    self.feed.unpin(run.first, run.end)
+            view.resync = None
+            view.dropped_at = now if view.dropped_at is None else view.dropped_at
+            view.in_sync_at = None
+            self._state(view, state, reason)
+            self.stream.leave(view)
+            # R7: from the next answer on, the data has a past that this target does not know.
+            self._minting.needed = True
+            self.stream.hold = True
+        else:
+            self._state(view, state, reason)
+
+    def _refuse(self, peer: str, view: TargetView | None, code: str, text: str, now: float) -> None:
+        self._send(peer, Refuse(code, text[:1000], self.node))
+        if view is not None:
+            view.heard = now
+            if view.state == "Refused" and view.reason == text:
+                return
+            self._leave(view, "Refused", text, now)
+        self._event("target_refused", "warning", target=peer, code=code, reason=text)
+
+    def pause(self, name: str, now: float) -> None:
+        """Keep a target out of the stream until ``resume``; remembered across restarts."""
+        view = self.views[name]
+        self.metadata = peer_records.remembered(self.metadata, view.name, paused=True)
+        self._commit(Commit(0, metadata=self.metadata))
+        if view.state != "Paused":
+            self._send(name, Detach(view.join, "Paused", "paused at the source", 1.0))
+            self._leave(view, "Paused", "paused by the administrator", now)
+
+    def resume(self, name: str, now: float) -> None:
+        """Let a paused target join again."""
+        view = self.views[name]
+        self.metadata = peer_records.remembered(self.metadata, view.name, paused=False)
+        self._commit(Commit(0, metadata=self.metadata))
+        if view.state == "Paused":
+            self._leave(view, "Disconnected", "resumed; waiting for it", now)
+
+    def resync(self, name: str, full: bool, now: float) -> None:
+        """Make a target join anew now; with ``full`` every block is copied."""
+        view = self.views[name]
+        if full:
+            view.bitmap.fill(1)
+        view.retry = 0.0
+        if view.state not in ("Disconnected", "Paused"):
+            self._detach(view, "Behind", "Resync", "a resync was asked for", now)
+
+    def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
+        if state != view.state:
+            level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
+            self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)
+        view.state, view.reason = state, reason
+
+    def _send(self, peer: str, message: AnyMessage) -> None:
+        self.actions.append(Send(peer, message))
+
+    def _event(self, name: str, level: str = "info", **fields: object) -> None:
+        self.actions.append(Event(name, level, fields))
+
+    def _commit(self, commit: Commit) -> int:
+        self._commits += 1
+        self.actions.append(replaced(commit, number=self._commits))
+        return self._commits
