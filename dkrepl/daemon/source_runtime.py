@@ -33,6 +33,7 @@ from dkrepl.daemon.resync_pump import ResyncPump
 from dkrepl.daemon.workers import Workers
 from dkrepl.io import unit_job
 from dkrepl.io.access import Access
+from dkrepl.io.fuse import SessionEnded
 from dkrepl.io.paths import Paths
 from dkrepl.io.store import BackingStore
 from dkrepl.io.transport import SourceSockets
@@ -177,7 +178,14 @@ class SourceRuntime:
 
     def _fuse_ready(self) -> None:
         self._fuse_busy = True
-        self.requests.drain()
+        try:
+            self.requests.drain()
+        except SessionEnded:
+            # A device that was taken over: its mount went with the predecessor's namespace, so the loop device was the
+            # last that used it, and the kernel ends the session as soon as that is detached.
+            if self.state != "Stopping":
+                raise
+            self.requests.closed = True
 
     # --- control frames ------------------------------------------------------------------------------
 

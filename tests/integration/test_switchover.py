@@ -10,6 +10,8 @@ from harness.applications import run
 from harness.cluster import MIB, Cluster
 from harness.node import Node
 
+from dkrepl.io.fuse import mount
+
 pytestmark = pytest.mark.root
 
 
@@ -44,6 +46,17 @@ def test_a_switchover_and_back_copies_nothing_and_loses_nothing(cluster: Cluster
         _write(there, offset, "4m")
         _all_in_sync(there)
         cluster.assert_equal_to(there, *(node for node in (alpha, beta, gamma) if node is not there))
+
+
+def test_a_switchover_of_a_device_that_was_taken_over_from_a_predecessor(cluster: Cluster) -> None:
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0, "8m")
+    # Under the unit the mount is gone with the predecessor's namespace, and only the loop device keeps the file.
+    mount.unmount_all(alpha.paths.mountpoint("r0"))
+    code, _, sentence = alpha.cli("switchover", "r0", "--to", "beta")
+    assert code == 0, sentence
+    assert {one["resent_bytes"] for one in _all_in_sync(beta).values()} == {0}
+    assert alpha.status()["role"] == "target"
 
 
 def test_a_switchover_is_refused_while_it_could_lose_something(cluster: Cluster) -> None:
