@@ -17,6 +17,7 @@ from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io.store import StoreFailed
 from tests.simulation.disk import SECTOR, BitmapImage, Image
 from tests.simulation.settings import BLOCK
+from tests.simulation.truth import block_of
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -243,7 +244,7 @@ def keep_aside(
     blocks: dict[int, bytes] = {}
     for offset, length in runs:
         for at in range(offset, min(offset + length, size), BLOCK):
-            blocks[at // BLOCK] = store.read(at, min(BLOCK, size - at))
+            blocks[at // BLOCK] = block_of(process.machine.disk.store.cache, at // BLOCK)
     process.io("diverged write")
     if process.fails("metadata"):
         raise MetadataError("cannot keep simulated blocks aside")

@@ -123,11 +123,15 @@ class Process:
 
     def _or_fails(self, work: Callable[[], None]) -> None:
         """Run ``work``; what fails at a start ends the daemon, and the service manager starts it again."""
-        try:
-            self.guarded(work)
-        except DkreplError as error:
-            self.end(f"cannot start: {error}")
-            self.world.after(0.5, self.machine.start)
+
+        def attempt() -> None:
+            try:
+                work()
+            except DkreplError as error:
+                self.end(f"cannot start: {error}")
+                self.world.after(0.5, self.machine.start)
+
+        self.guarded(attempt)
 
     @property
     def is_source(self) -> bool:
