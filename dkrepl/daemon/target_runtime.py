@@ -38,6 +38,7 @@ from dkrepl.io.transport import TargetSockets
 _MESSAGES_A_ROUND = 64
 _FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
 _FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
+_FLUSH_RESYNC = 16  # nor a resync than until so many of its messages are: the source sends no more than 32 to 64 before
 _HANDOVER = 60.0  # seconds that an heir has to take over
 _WINDOW_PART = 8  # an async target confirms at the latest when this part of its window is unconfirmed
 _CONFIRM_SECONDS = 0.02  # or after this time, at the next round of the loop
@@ -270,7 +271,11 @@ class TargetRuntime:
     def _flush_if_due(self) -> None:
         if self._flushing or self._blocked or self._durable == (self.target.applied, self.target.resync_applied):
             return
-        if self._unflushed >= _FLUSH_BYTES or time.monotonic() - self._flushed_at >= _FLUSH_SECONDS:
+        if (
+            self._unflushed >= _FLUSH_BYTES
+            or self.target.resync_applied - self._durable[1] >= _FLUSH_RESYNC
+            or time.monotonic() - self._flushed_at >= _FLUSH_SECONDS
+        ):
             self._flush()
 
     def _flush(self) -> None:
