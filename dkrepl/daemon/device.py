@@ -76,7 +76,9 @@ class Device:
     def _make(self, size: int) -> FuseSession:
         for stale in loop.find(self._mountpoint):
             stale.detach(timeout=1.0)
-        mount.unmount_all(self._mountpoint)
+        if mount.unmount_all(self._mountpoint):
+            for stale in loop.find(self._mountpoint):  # one that a killed predecessor was attaching until now
+                stale.detach(timeout=1.0)
         self._mountpoint.touch(mode=0o600)
         return FuseSession.mount(self._mountpoint, size)
 

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ _LOOP_MAJOR = 7
 _LOOP_CLR_FD = 0x4C01
 _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_CONFIGURE = 0x4C0A
+_LOOP_CTL_ADD = 0x4C80
 _LOOP_CTL_GET_FREE = 0x4C82
 _LO_FLAGS_DIRECT_IO = 16
 
@@ -37,6 +39,8 @@ _CONFIG_HEAD = Struct("<II")
 _CONFIG_SIZE = _CONFIG_HEAD.size + _INFO.size + 64
 
 _ATTACH_TRIES = 64
+_MOST_NUMBERS = 256
+_PROBE_SECONDS = 2.0
 #: Logical sector of the device in bytes. 512, so that an existing file system fits whatever it was made on.
 SECTOR = 512
 
@@ -111,8 +115,8 @@ class LoopDevice:
 def attach(path: Path, size: int | None = None, timeout: float = 10.0) -> LoopDevice:
     """Attach a free loop device to ``path`` with direct I/O, over its first ``size`` bytes (None: all).
 
-    Blocks until the FUSE session has answered. Others may take the number that the kernel names as free; then
-    the next is tried, 64 times and ``timeout`` seconds at most. Raises HostError.
+    Blocks until the FUSE session has answered. Others may take the number that the kernel names as free, or be stuck
+    with it in the kernel; then the next is tried, 64 times and ``timeout`` seconds at most. Raises HostError.
     """
     deadline = time.monotonic() + timeout
     name = label(path)
@@ -121,9 +125,12 @@ def attach(path: Path, size: int | None = None, timeout: float = 10.0) -> LoopDe
     except OSError as error:
         raise HostError(f"cannot open {path} for the loop device ({error.strerror})") from error
     try:
+        stuck: set[int] = set()
         for _ in range(_ATTACH_TRIES):
-            number = _free_number()
-            if _configure(number, backing, path, name, size or 0):
+            number = _free_number(stuck)
+            if not _can_be_opened(_node(number)):
+                stuck.add(number)
+            elif _configure(number, backing, path, name, size or 0):
                 return LoopDevice(number, path, name)
             if time.monotonic() > deadline:
                 break
@@ -173,7 +180,8 @@ def remove_link(link: Path, device: Path) -> None:
         pass
 
 
-def _free_number() -> int:
+def _free_number(stuck: set[int]) -> int:
+    """Return the number that the kernel names as free; if that is ``stuck``, another that nobody has attached."""
     try:
         control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -181,11 +189,36 @@ def _free_number() -> int:
             f"cannot open /dev/loop-control ({error.strerror}): run as root, and load the loop module"
         ) from error
     try:
-        return fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+        number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+        if number not in stuck:
+            return number
+        for number in range(_MOST_NUMBERS):
+            device = Path(f"/sys/block/loop{number}")
+            if not device.exists():
+                return fcntl.ioctl(control, _LOOP_CTL_ADD, number)
+            if number not in stuck and not (device / "loop").exists():
+                return number
+        raise HostError(f"each of {_MOST_NUMBERS} loop devices is in use, or stuck; see losetup, and dmesg")
     except OSError as error:
         raise HostError(f"the kernel has no loop device to give ({error.strerror})") from error
     finally:
         os.close(control)
+
+
+def _can_be_opened(node: Path) -> bool:
+    """Whether opening a loop device returns. It does not while somebody is stuck in the middle of attaching it.
+
+    Found out by a process of its own: one that is stuck in the kernel cannot be killed, and keeps its descriptors open,
+    among which must not be the FUSE connection of this daemon.
+    """
+    command = ("/bin/sh", "-c", ': < "$0"', str(node))
+    probe = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        probe.wait(_PROBE_SECONDS)
+    except subprocess.TimeoutExpired:
+        probe.kill()
+        return False
+    return True
 
 
 def _node(number: int) -> Path:

@@ -19,6 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _MS_NOSUID = 2
 _MS_NODEV = 4
 _MS_NOEXEC = 8
+_MNT_FORCE = 1
 _MNT_DETACH = 2
 FILE_SYSTEM = "fuse.dkrepl"
 
@@ -60,8 +61,10 @@ def mount(connection: int, mountpoint: Path) -> None:
 
 
 def unmount(mountpoint: Path) -> bool:
-    """Take the mount away from ``mountpoint``, lazily; return False if there was none."""
-    if _libc.umount2(os.fsencode(mountpoint), _MNT_DETACH) == 0:
+    """Take the mount away from ``mountpoint``, lazily; what is asked of it fails; return False if there was none."""
+    # Forced, too: a daemon that was killed while the kernel asked it something on behalf of one of its own threads, as
+    # LOOP_CONFIGURE does, cannot go before that is answered, and its connection not before it goes: umount(2).
+    if _libc.umount2(os.fsencode(mountpoint), _MNT_DETACH | _MNT_FORCE) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.EINVAL, errno.ENOENT):
