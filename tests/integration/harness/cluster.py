@@ -27,16 +27,19 @@ class Cluster:
         linked: bool = False,
         initialise: bool = True,
         node_keys: dict[str, str] | None = None,
+        addresses: dict[str, str] | None = None,
         **keys: Any,
     ) -> None:
         """``linked``: every target reaches the source through a ``Link``. ``keys``: of the description.
 
-        ``node_keys``: further lines of the description for a node, by its name.
+        ``node_keys``: further lines of the description for a node, by its name. ``addresses``: of nodes that are not at
+        127.0.0.1.
         """
         self.size = size
         self.modes = {"alpha": "sync", **dict(targets)}
         self.keys = {"size": size, "source": "alpha", "peer_timeout": "3s", **keys}
         self.node_keys = node_keys or {}
+        self.addresses = addresses or {}
         self.nodes = {name: Node(name, directory / name) for name in self.modes}
         self.ports = {name: (free_port(), free_port()) for name in self.modes}
         self.links = {name: Link(*self.ports["alpha"]) for name, _ in targets} if linked else {}
@@ -74,7 +77,8 @@ class Cluster:
             control, data = self.ports[name]
             if name == "alpha" and seen_by in self.links:
                 control, data = self.links[seen_by].control_port, self.links[seen_by].data_port
-            lines += ["[[node]]", f'name = "{name}"', 'address = "127.0.0.1"', f'store = "{node.store}"']
+            address = self.addresses.get(name, "127.0.0.1")
+            lines += ["[[node]]", f'name = "{name}"', f'address = "{address}"', f'store = "{node.store}"']
             lines += [f'mode = "{self.modes[name]}"', f"control_port = {control}", f"data_port = {data}"]
             lines += [f'public_key = "{node.keys.public_text}"', self.node_keys.get(name, "")]
         return "\n".join(lines) + "\n"

@@ -38,6 +38,7 @@ class Node:
         self.paths.etc.mkdir(parents=True)
         self.store = directory / "store.img"
         self.log = directory / "log"
+        self.within: tuple[str, ...] = ()  # a command that runs the daemon somewhere, as in a network namespace
         self.code = ROOT  # where the daemon's package is found
         self.keys = node_keys.generate(self.paths)
         self.process: subprocess.Popen[bytes] | None = None
@@ -64,7 +65,7 @@ class Node:
         where = {"ETC": paths.etc, "STATE": paths.state, "RUN": paths.run, "DEV": paths.dev}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*launch, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
+                [*self.within, *launch, "-m", "dkrepl.cli.main", "run", MIRROR, "--node", self.name],
                 cwd=self.code,
                 pass_fds=pass_fds,
                 env=os.environ
