@@ -36,6 +36,10 @@ def who_am_i(
     )
 
 
+def _name_of(identity: bytes) -> str:
+    return identity.partition(b"/")[0].decode("utf-8", "replace")
+
+
 class Door:
     """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment."""
 
@@ -68,6 +72,9 @@ class Door:
                 message = messages.decode(frame)
             except ProtocolError:
                 self.frames_refused += 1
+                continue
+            if isinstance(message, messages.Ask | messages.Hello) and message.node != _name_of(identity):
+                self.frames_refused += 1  # the name in the identity is proven, the one in the message is not
                 continue
             metadata = self._metadata()
             if isinstance(message, messages.Ask):

@@ -198,6 +198,9 @@ class SourceRuntime:
             self._refused(name, error, now)
             return
         if isinstance(message, messages.Ask):
+            if message.node != name:
+                self._refused(name, ProtocolError(f"it asks under the name {message.node!r}"), now)
+                return
             own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
             answer = who_am_i(self.source.metadata, "source", message.node, own * self.description.block)
             self.sockets.send(identity, messages.encode(answer))

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import socket
+import threading
 from collections.abc import Iterator
 
 import msgspec
@@ -117,3 +118,74 @@ def announce_too_much(port: int) -> None:
         one.sendall(b"\x02" + (1 << 60).to_bytes(8, "big"))
         for _ in range(64):
             one.sendall(bytes(1 << 20))
+
+
+class Recorder:
+    """A proxy in front of a port that keeps what clients say, and can say each piece twice."""
+
+    def __init__(self, port: int) -> None:
+        self.said: list[bytes] = []  # for each connection, all that its client sent
+        self.twice = False
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = [self._listener]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        """End every connection, and the threads."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for one in self._open:
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._to), 5)
+                server.settimeout(None)
+                self._open += [client, server]
+                self.said.append(b"")
+                for work in (self._forth, self._back):
+                    thread = threading.Thread(target=work, args=(client, server, len(self.said) - 1), daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _forth(self, client: socket.socket, server: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                self.said[number] += data
+                server.sendall(data * 2 if self.twice else data)
+            server.shutdown(socket.SHUT_WR)
+
+    @staticmethod
+    def _back(client: socket.socket, server: socket.socket, _: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(65536):
+                client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def half_open(port: int, count: int) -> Iterator[None]:
+    """Hold connections that say nothing, or begin a handshake and do not go on."""
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"CURVE".ljust(20, b"\0") + bytes(32)
+    with contextlib.ExitStack() as held:
+        for i in range(count):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            one.sendall((b"", greeting[:10], greeting, greeting + b"\x04\xc8\x05HELLO")[i % 4])
+        yield
+
+
+def replay(port: int, recorded: bytes) -> None:
+    """Say again what was recorded; return when the other end has closed."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as one:
+        one.settimeout(20)
+        one.sendall(recorded)
+        while one.recv(65536):
+            pass
