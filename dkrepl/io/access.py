@@ -52,6 +52,7 @@ class Access:
         """How often somebody was turned away, by reason; docs/security.md lists the reasons."""
         self._names: dict[str, str] = {}
         self._peers: dict[str, tuple[bytes, ...]] = {}
+        self._replacing = False  # our own key
         self.renew(description)
 
     @property
@@ -76,6 +77,7 @@ class Access:
                 f"says {mine.public_key or 'none'} for {self._node}; write what `dkrepl key show` prints there, on "
                 "every node"
             )
+        self._replacing = len(mine.public_keys) > 1
         peers = description.peers(self._node)
         # Replaced whole, never changed: other threads look at them.
         self._names = {key: peer.name for peer in peers for key in peer.public_keys}
@@ -139,7 +141,9 @@ class Access:
             if now - self._told.get(reason, -_TELL_AGAIN) < _TELL_AGAIN:
                 return
             self._told[reason] = now
-        self._tell("peer_refused", "warning", {"reason": reason, "count": count, **fields})
+        # While our own key is replaced peers try both, and one of them is always the wrong one.
+        level = "info" if reason == "handshake" and self._replacing else "warning"
+        self._tell("peer_refused", level, {"reason": reason, "count": count, **fields})
 
     @staticmethod
     def _identify(sock: zmq.Socket[bytes], keys: NodeKeys) -> None:

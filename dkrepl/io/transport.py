@@ -264,14 +264,14 @@ class TargetSockets:
                 socks.pop(key).close()
             for key in keys:
                 if key not in socks:
-                    socks[key] = self._connect(self._peers[peer], key)
-            for sock in socks.values():
-                # While one of two keys is wrong its connection fails again and again: not too often.
-                sock.setsockopt(zmq.RECONNECT_IVL, _RECONNECT if len(keys) == 1 else _RECONNECT_SLOWLY)
+                    # While one of two keys is wrong its connection fails again and again: not too often.
+                    pause = _RECONNECT if len(keys) == 1 else _RECONNECT_SLOWLY
+                    socks[key] = self._connect(self._peers[peer], key, pause)
 
-    def _connect(self, peer: Node, key: bytes | None) -> zmq.Socket[bytes]:
+    def _connect(self, peer: Node, key: bytes | None, pause: int) -> zmq.Socket[bytes]:
         sock: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         _common(sock, frames.MAX_CONTROL, self._timeout)
+        sock.setsockopt(zmq.RECONNECT_IVL, pause)
         self._access.approach(sock, key)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         sock.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
