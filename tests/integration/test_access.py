@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
+import socket
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -373,3 +379,46 @@ def test_security_is_off_only_loudly(clusters: Clusters) -> None:
         assert any('security is "none"' in warning for warning in status["warnings"])
         assert node.logged("security_off")[0]["level"] == "warning"
     assert say_hello(cluster, cluster.ports["alpha"][0], "anybody/x", None, cluster.source, "anybody")
+
+
+def connects(path: str, uid: int, groups: list[int]) -> bool:
+    """Whether a process of that user and these groups can connect to a Unix socket."""
+    child = os.fork()  # and not another interpreter, which that user may be unable to read
+    if child == 0:
+        code = 2
+        try:
+            os.setgroups(groups)
+            os.setgid(uid)
+            os.setuid(uid)
+            socket.socket(socket.AF_UNIX).connect(path)
+            code = 0
+        except PermissionError:
+            code = 1
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 1)
+    return code == 0
+
+
+def test_the_control_socket_is_for_root_and_its_group(clusters: Clusters) -> None:
+    cluster = clusters.make(start=False, targets=[("gamma", "async")])
+    node = cluster.nodes["gamma"]
+    group, nobody = 54321, 65534
+    # As sysusers.d and tmpfiles.d make it, somewhere that everybody can look into.
+    with tempfile.TemporaryDirectory(prefix="dkrepl-") as directory:
+        os.chmod(directory, 0o755)
+        run_ = Path(directory) / "run"
+        run_.mkdir()
+        os.chown(run_, 0, group)
+        run_.chmod(0o2750)
+        node.paths = dataclasses.replace(node.paths, run=run_)
+        node.start()
+        path = node.paths.socket("r0")
+        found = path.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, 0, group)
+        assert connects(str(path), nobody, [group])
+        assert not connects(str(path), nobody, [])
+        run_.chmod(0o2755)  # even if somebody opens the directory
+        assert not connects(str(path), nobody, [])
+        node.stop()
