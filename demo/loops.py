@@ -53,8 +53,20 @@ def detach(labels: list[str]) -> None:
 
 def attached(labels: list[str]) -> list[Path]:
     """Return the loop devices whose label begins as one of those given."""
-    devices = [Path("/dev") / entry.parent.name for entry in Path("/sys/block").glob("loop*/loop")]
+    devices = [Path("/dev") / entry.name for entry in Path("/sys/block").glob("loop*") if _may_be_ours(entry)]
     return [device for device in devices if labels and device.exists() and label_of(device).startswith(tuple(labels))]
+
+
+def _may_be_ours(entry: Path) -> bool:
+    """Whether the file behind a loop device is a mirror's in a container, or one whose mount is gone.
+
+    To ask for the label the device is opened, and to open a stranger's may take for ever.
+    """
+    try:
+        behind = (entry / "loop/backing_file").read_text().strip()
+    except OSError:
+        return False  # free, or just let go
+    return behind == "/" or behind.startswith("/run/dkrepl/")
 
 
 def label_of(device: Path) -> str:

@@ -23,7 +23,7 @@ def fall_behind(alpha: Node, beta: Node) -> None:
     beta.sh("systemctl stop dkrepl@r0")
     alpha.wait("beta gone", lambda: alpha.target("beta")["state"] == "Disconnected")
     alpha.sh(f"head -c {MISSED} /dev/urandom > {MISSED_FILE}")
-    alpha.sh(f"dd if={MISSED_FILE} of={DEVICE} bs=1M oflag=direct conv=fsync,notrunc")
+    alpha.sh(f"dd if={MISSED_FILE} of={DEVICE} bs=1M oflag=direct conv=fsync,notrunc,nocreat")
     beta.sh("systemctl start dkrepl@r0")
 
     def half_way() -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -78,6 +79,17 @@ class Node:
     def main_pid(self) -> str:
         """The process of the mirror's daemon."""
         return self.sh(f"systemctl show --property MainPID --value {UNIT}")
+
+
+@contextmanager
+def device_open(source: Node) -> Iterator[None]:
+    """An application that has the device open and does nothing."""
+    user = f"exec -a device-user sleep 120 < {DEVICE}"
+    source.sh(f"bash -c '{user}' >/dev/null 2>&1 & until pgrep -f ^device-user; do sleep 0.1; done")
+    try:
+        yield
+    finally:
+        source.sh("pkill -f ^device-user; while pgrep -f ^device-user; do sleep 0.1; done")
 
 
 def in_sync(source: Node, seconds: int = 60) -> None:

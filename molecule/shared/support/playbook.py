@@ -20,7 +20,7 @@ def playbook(name: str, *arguments: str, seconds: float = 300) -> subprocess.Com
             *arguments,
         ],
         cwd=PROJECT,
-        env=dict(os.environ, ANSIBLE_CONFIG=str(PROJECT / "ansible.cfg"), ANSIBLE_NOCOLOR="1"),
+        env=dict(os.environ, ANSIBLE_CONFIG=str(PROJECT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0"),
         capture_output=True,
         text=True,
         timeout=seconds,
