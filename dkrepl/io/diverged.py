@@ -5,11 +5,12 @@ which ranges are in it, of which generation, and for which node they gave way:
 
     /var/lib/dkrepl/<mirror>/diverged/<time>-<generation>.img    and .json
 
-The JSON file is written last: without it the other is a piece of a copy that never ended, and is removed.
+The JSON file is written last: without it the other is a piece of a copy that never ended, and the next one removes it.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,15 +62,20 @@ def keep(
     """
     where = directory(state_dir)
     now = time.time()
-    name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{generation or 'none'}"
-    image = where / f"{name}.img"
     try:
         if not where.exists():
             where.mkdir(mode=0o700)
             durable_file.sync_directory(state_dir)
-        image.unlink(missing_ok=True)
+        for image in where.glob("*.img"):
+            if not image.with_suffix(".json").exists():
+                image.unlink()
     except OSError as error:
         raise MetadataError(f"cannot use {where} ({error.strerror}); check its file system") from error
+    name = first_name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{generation or 'none'}"
+    others = itertools.count(2)
+    while (where / f"{name}.json").exists():  # of the same second
+        name = f"{first_name}-{next(others)}"
+    image = where / f"{name}.img"
     create_sparse(image, size)
     kept = Kept(name, mirror, generation, peer, now, size, [])
     try:
