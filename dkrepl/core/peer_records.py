@@ -78,6 +78,13 @@ def loosened(metadata: NodeMetadata) -> NodeMetadata:
     return _each(metadata, lambda record: record.tracked, loose=True)
 
 
+def kept_only_for(metadata: NodeMetadata, name: str) -> NodeMetadata:
+    """Return the metadata of a target that follows ``name`` now: what comes from there is not kept aside for others."""
+    kept = record_of(metadata, name).kept
+    metadata = _each(metadata, lambda record: record.kept, kept=False)
+    return remembered(metadata, name, kept=True) if kept else metadata
+
+
 def fastened(metadata: NodeMetadata) -> NodeMetadata:
     """Return the metadata after every bit was made durable."""
     return _each(metadata, lambda record: record.loose, loose=False)

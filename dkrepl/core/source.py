@@ -82,7 +82,7 @@ class Source(Links):
         self._commit_retry_at = 0.0
         self._store_failed = False
         self._room = LogRoom()
-        self._stopping = False
+        self.ending = False  # it says goodbye, and lets nobody in any more
 
     # --- the data path -------------------------------------------------------------------------------
 
@@ -213,6 +213,8 @@ class Source(Links):
             self._refuse(peer, None, "UnknownNode", f"{peer} is not a node of {self.description.name}", now)
             return
         view.heard = now
+        if self.ending:
+            return
         if view.state == "Paused":
             self._send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", self.node))
             return

@@ -125,6 +125,12 @@ class Target:
         self._subscribed = False
         self._started = False
         self._after: tuple[int, int] = (0, 0)
+        self._ended = False
+
+    def end(self) -> None:
+        """This node stops, or is to be source: it enters no stream any more, so its copy and its bitmaps stay (R6)."""
+        self._ended = True
+        self.marks.end()
 
     @property
     def joined(self) -> bool:
@@ -313,7 +319,7 @@ class Target:
     def _on_welcome(self, peer: str, message: Welcome, now: float) -> None:
         if self._started or (self.state == "Connecting" and peer != self.source and self.source is not None):
             return
-        if message.join <= self.metadata.join or self._waiting or self._keeping:
+        if message.join <= self.metadata.join or self._waiting or self._keeping or self._ended:
             return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
             self._state(
@@ -353,7 +359,7 @@ class Target:
         joined = msgspec.structs.replace(
             self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer, heir="", heir_join=0
         )
-        self._commit_then("joined", peer_records.loosened(joined))
+        self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
 
     def _must_keep(self, peer: str) -> bool:
         """Whether ``peer`` would replace what somebody was told is safe: what this node wrote and ``peer`` may lack.
@@ -428,7 +434,7 @@ class Target:
                 self._send(self.source, Alive(self.join if joined else 0, self.session, self.state))
 
     def _hello(self, now: float) -> None:
-        if self._waiting or self._keeping:
+        if self._waiting or self._keeping or self._ended:
             return
         for peer in self._peers:
             marked = self.marks.bitmaps.get(peer)
@@ -443,7 +449,7 @@ class Target:
         """A record is durable."""
         self.commit_error = None
         what, self._recorded = self._waiting.pop(number)
-        if what == "joined" and self.state == "Connecting" and self.source:
+        if what == "joined" and self.state == "Connecting" and self.source and not self._ended:
             group, slot = self._after
             tracked = [name for name, record in self.metadata.peers.items() if record.tracked]
             self.marks.enter(self.source, tracked)

@@ -375,6 +375,7 @@ class SourceRuntime:
             for view in self.source.stream.members
             if view.state == "InSync" and view.durable == seq
         }
+        self.source.ending = True  # the heir's joining must stay the one that is recorded
         self.source.tell_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))

@@ -472,7 +472,7 @@ class TargetRuntime:
             self._workers.run("flush", self.store.sync, synced)
 
         self._disconnect()  # nothing more is applied, so the flush covers it all
-        self.target.marks.end()
+        self.target.end()
 
         def settle(_: object, __: DkreplError | None) -> None:
             self._workers.run("commit", lambda: self.intent_store.settle(self.target.metadata), settled)

@@ -1,0 +1,86 @@
+"""A target on its way out of a stream, and into one: what must stay as it is then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dkrepl.core.actions import Commit, Connect, KeepAside
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.description import parse
+from dkrepl.core.description_example import render_example
+from dkrepl.core.messages import Hello, Welcome
+from dkrepl.core.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.peer_records import record_of
+from dkrepl.core.target import Target
+
+DESCRIPTION = parse(render_example(), "r0", {})
+BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
+
+
+def bitmap() -> IntentBitmap:
+    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
+    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
+
+
+def target(**peers: PeerRecord) -> Target:
+    facts: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
+    record = NodeMetadata(
+        1, "r0", "m1", "beta", "target", **facts, generation="g1", store_state="Consistent", peers=dict(peers)
+    )
+    return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x")
+
+
+def welcomed(made: Target, peer: str, join: int) -> list[Any]:
+    """Let it be welcomed by ``peer``; return what it does, its commits carried out."""
+    done = []
+    made.on_message(peer, Welcome(1, join, 7, 0, 0, "m1", "g1", [], "Copy", peer), 1.0)
+    while made.actions:
+        action = made.actions.pop(0)
+        done.append(action)
+        if isinstance(action, Commit):
+            made.committed(action.number, 1.0)
+    return done
+
+
+def connects(done: list[Any]) -> bool:
+    return any(isinstance(action, Connect) for action in done)
+
+
+def test_it_enters_the_stream_of_a_source_that_welcomes_it() -> None:
+    assert connects(welcomed(target(), "alpha", 5))
+
+
+def test_one_that_stops_enters_no_stream_any_more() -> None:
+    made = target()
+    made.end()
+    assert welcomed(made, "alpha", 5) == []
+    assert made.metadata.join == 0
+    made.tick(100.0)
+    assert not [action for action in made.actions if isinstance(getattr(action, "message", None), Hello)]
+
+
+def test_one_that_stops_while_its_joining_is_recorded_does_not_enter() -> None:
+    made = target()
+    made.on_message("alpha", Welcome(1, 5, 7, 0, 0, "m1", "g1", [], "Copy", "alpha"), 1.0)
+    [commit] = [action for action in made.actions if isinstance(action, Commit)]
+    made.actions.clear()
+    made.end()
+    made.committed(commit.number, 1.0)
+    assert not connects(made.actions)
+    assert not made.marks.active
+
+
+@pytest.mark.parametrize("source", ["alpha", "gamma"])
+def test_what_was_kept_aside_counts_for_one_source_and_until_another_is_followed(source: str) -> None:
+    """Else what it takes from that other one, and the first lacks, would be replaced unkept."""
+    made = target(alpha=PeerRecord(kept=True, tracked=True), gamma=PeerRecord(tracked=True))
+    made.marks.bitmaps["alpha"].mark(3, 4)
+    assert connects(welcomed(made, source, 5))
+    assert record_of(made.metadata, "alpha").kept == (source == "alpha")
+    made.on_message(source, Welcome(1, 5, 7, 0, 0, "m1", "g1", [], "Copy", source), 1.0)
+    made.tick(1000.0)
+    made.actions.clear()
+    keeps = [action for action in welcomed(made, "alpha", 6) if isinstance(action, KeepAside)]
+    assert bool(keeps) == (source == "gamma")
