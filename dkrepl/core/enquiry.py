@@ -5,6 +5,9 @@ source or holds data that descends from its own. A peer that is, or does, is fol
 
 A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
 
+A peer that was source too, and asks as well, counts as one that does not answer, unless its data is known to be older:
+which of the two was source last cannot be told. Nor does an answer of long ago count, as promotions go on meanwhile.
+
 A peer that does not answer may be such a one too. After a restart within the same boot of the kernel the node was
 away for moments, so ``QUICK`` seconds are enough to wait; otherwise it waits for ``start_alone`` seconds, or for ever.
 """
@@ -15,8 +18,11 @@ from typing import Literal
 
 from dkrepl.core.actions import Action, Event, Send
 from dkrepl.core.description import Description
+from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Ask
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.peer_records import record_of
+from dkrepl.core.roles import is_blank
 
 QUICK = 0.5  # seconds
 _ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that has not answered
@@ -31,7 +37,10 @@ class Enquiry:
         self.verdict: Verdict | None = None
         self.reason = ""
         self.actions: list[Action] = []
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, Answer] = {}  # of this round of questions or the last
+        self._rivals: dict[str, int] = {}  # peers that ask too, of which it cannot be told; and the round
+        self._heard: dict[str, int] = {}  # the round in which a peer answered last
+        self._round = 0
         self._metadata = metadata
         self._peers = [peer.name for peer in description.peers(node)]
         self._ask = Ask(node, description.name, metadata.mirror_id)
@@ -50,13 +59,19 @@ class Enquiry:
         """Take the answer of a peer; one of another mirror counts as none."""
         if self.verdict is not None or answer.node not in self._peers or answer.mirror != self._ask.mirror:
             return
-        if not self._metadata.generation and (answer.role == "source" or answer.generation):
+        if is_blank(self._metadata) and (answer.role == "source" or answer.generation):
             # This node was initialised anew, as the description's first source, but the mirror lives on elsewhere.
             self._decide("follow", f"{answer.node} holds the mirror's data already, and this node none")
             return
         if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
             return
-        self.answers[answer.node] = answer
+        if answer.role == "asking" and not self._descends(answer) and not self._older(answer):
+            self.answers.pop(answer.node, None)
+            self._rivals[answer.node] = self._round
+            self._describe()
+            return
+        self._rivals.pop(answer.node, None)
+        self.answers[answer.node], self._heard[answer.node] = answer, self._round
         if answer.role == "source":
             self._decide("follow", f"{answer.node} is source")
         elif self._descends(answer):
@@ -72,12 +87,18 @@ class Enquiry:
             return
         if self._began is None:
             self._began = now
-        if self._alone is not None and now - self._began >= self._alone:
+        patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
+        if self._alone is not None and now - self._began >= self._alone and not patient:
             self._decide("serve", f"{', '.join(self.missing)} did not answer within {self._alone:g} s")
         elif now >= self._ask_at:
             self._ask_at = now + self._wait
             self._wait = min(_ASK_LAST, self._wait * 2)
-            self.actions += [Send(name, self._ask) for name in self.missing]
+            self._round += 1
+            recent = self._round - 1
+            self.answers = {name: answer for name, answer in self.answers.items() if self._heard[name] >= recent}
+            self._rivals = {name: at for name, at in self._rivals.items() if at >= recent}
+            self._describe()
+            self.actions += [Send(name, self._ask) for name in self._peers]
 
     def insist(self) -> None:
         """The administrator says that this node is to serve, whoever has not answered."""
@@ -86,10 +107,19 @@ class Enquiry:
 
     def _descends(self, answer: Answer) -> bool:
         """Whether a peer's data has a past that contains ours, and is not known here."""
+        own, base = self._metadata.generation, answer.base
+        # The base tells as well, for a history ends after so many generations.
+        past = not own or own in answer.history or (own in base and not spared(base, answer.generation))
+        return answer.generation not in self._known(answer) and past
+
+    def _older(self, answer: Answer) -> bool:
+        """Whether what a peer holds is part of our past."""
+        return answer.generation != self._metadata.generation and answer.generation in self._known(answer)
+
+    def _known(self, answer: Answer) -> set[str]:
         metadata = self._metadata
-        record = metadata.peers.get(answer.node)
-        known = {metadata.generation, *metadata.history, *(record.generations if record else ()), ""}
-        return answer.generation not in known and metadata.generation in answer.history
+        generations = record_of(metadata, answer.node).generations
+        return {metadata.generation, *metadata.history, *generations, ""}
 
     def _decide(self, verdict: Verdict, reason: str) -> None:
         self.verdict, self.reason = verdict, reason
@@ -100,3 +130,6 @@ class Enquiry:
         patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at the most"
         missing = ", ".join(self.missing)
         self.reason = f"it was source, and asks first whether another was promoted: waiting for {missing}, {patience}"
+        if self._rivals:
+            names = ", ".join(self._rivals)
+            self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"

@@ -19,6 +19,7 @@ def as_source(metadata: NodeMetadata, mirror_id: str) -> NodeMetadata:
         role="source",
         store_state="Consistent",
         mirror_id=metadata.mirror_id or mirror_id,
+        follows="",  # whoever it followed knows nothing of what it writes from now on
         heir="",
         heir_join=0,
         yields="",
@@ -26,6 +27,16 @@ def as_source(metadata: NodeMetadata, mirror_id: str) -> NodeMetadata:
         # What it writes from now on has not been kept aside, whatever was before.
         peers={name: msgspec.structs.replace(record, kept=False) for name, record in metadata.peers.items()},
     )
+
+
+def is_blank(metadata: NodeMetadata) -> bool:
+    """Whether a source holds nothing: it was initialised with an empty store, and has never written."""
+    return not metadata.generation and metadata.store_state == "Empty"
+
+
+def as_follower(metadata: NodeMetadata) -> NodeMetadata:
+    """Return the record of a source that has found another one; if it holds nothing it takes up that one's mirror."""
+    return msgspec.structs.replace(as_target(metadata), mirror_id="" if is_blank(metadata) else metadata.mirror_id)
 
 
 def as_target(

@@ -16,6 +16,7 @@ from dkrepl.core.description import Description, Node
 from dkrepl.core.enquiry import QUICK, Enquiry
 from dkrepl.core.errors import DkreplError, ProtocolError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.roles import is_blank
 from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.peer_poll import PeerPoll
@@ -49,7 +50,7 @@ class EnquiryRuntime:
         self.access = access
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None
-        quick = metadata.boot == metadata_file.boot_id() or not metadata.generation
+        quick = metadata.boot in ("", metadata_file.boot_id()) or is_blank(metadata)
         alone = QUICK if quick else description.start_alone
         self.enquiry = Enquiry(description, node.name, metadata, alone)
         self._ready = threading.Event()

@@ -16,7 +16,7 @@ import msgspec
 from dkrepl.core.description import Description, Node, require_keys, without_keys
 from dkrepl.core.errors import DkreplError, HostError, MetadataError, Refused
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import as_target
+from dkrepl.core.roles import as_follower
 from dkrepl.daemon import device
 from dkrepl.daemon.commands import Commands
 from dkrepl.daemon.control_server import ControlServer
@@ -113,7 +113,7 @@ def _ask_peers(
 ) -> None:
     """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
     metadata = _checked_metadata(paths, description, node)
-    if metadata.role != "source" or (not metadata.generation and metadata.store_state != "Empty"):
+    if metadata.role != "source":
         return
     _check_root(metadata)
     store = BackingStore(Path(node.store))  # whoever may not have it need not ask
@@ -135,8 +135,7 @@ def _ask_peers(
         stop.asked = True
     elif runtime.enquiry.verdict == "follow":
         state_dir = paths.state_dir(description.name)
-        mirror_id = metadata.mirror_id if metadata.generation else ""
-        metadata_file.write(state_dir, msgspec.structs.replace(as_target(metadata), mirror_id=mirror_id))
+        metadata_file.write(state_dir, as_follower(metadata))
         device.abandon(paths, description.name)
 
 

@@ -6,11 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from dkrepl.core.errors import DkreplError
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import as_target
+from dkrepl.core.roles import as_follower
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
@@ -56,7 +54,7 @@ class Process:
         MetadataFile.settle(self)
         self._tick_later()
         # As dkrepl.daemon.main does it.
-        if record.role == "source" and (record.generation or record.store_state == "Empty"):
+        if record.role == "source":
             enquiry: Any = EnquiryRuntime
             self._open(lambda *of: enquiry(*of, record, self.reactor, *self._told()))
             self.world.note(self.name, "asks its peers")
@@ -98,8 +96,7 @@ class Process:
                 self.end("has stopped")
                 return
             elif verdict == "follow":
-                mirror_id = record.mirror_id if record.generation else ""
-                becomes = msgspec.structs.replace(as_target(record), mirror_id=mirror_id)
+                becomes = as_follower(record)
         elif runtime.becomes is None:
             self.end("has stopped")
             return

@@ -1,0 +1,110 @@
+"""A node that was source asks its peers whether it may serve (R7): of two such nodes at most one may by itself."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from dkrepl.core.description import parse
+from dkrepl.core.description_example import render_example
+from dkrepl.core.enquiry import QUICK, Enquiry
+from dkrepl.core.messages import Answer
+from dkrepl.core.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.roles import as_follower, as_source
+
+ALPHA = NodeMetadata(
+    format=1,
+    mirror="r0",
+    mirror_id="m1",
+    node="alpha",
+    role="source",
+    size=1 << 20,
+    block=4096,
+    extent=32768,
+    generation="g3",
+    history=("g2", "g1"),
+    store_state="Consistent",
+    peers={"beta": PeerRecord(generations=("g3",), base=("g3",), tracked=True)},
+)
+
+
+def answer(
+    node: str, role: str = "target", generation: str = "g3", history: tuple[str, ...] = (), **more: object
+) -> Answer:
+    found = Answer(node, "r0", "m1", role, generation, list(history))
+    return msgspec.structs.replace(found, **more)
+
+
+def asking(alone: float | None = None, **changes: object) -> Enquiry:
+    enquiry = Enquiry(parse(render_example(), "r0", {}), "alpha", msgspec.structs.replace(ALPHA, **changes), alone)
+    enquiry.tick(0.0)
+    return enquiry
+
+
+def verdict(enquiry: Enquiry, *answers: Answer) -> str | None:
+    for one in answers:
+        enquiry.on_answer(one)
+    return enquiry.verdict
+
+
+GAMMA = answer("gamma", generation="g2")
+
+
+@pytest.mark.parametrize(
+    ("beta", "expected"),
+    [
+        (answer("beta"), "serve"),
+        (answer("beta", generation="g1"), "serve"),
+        (answer("beta", "source"), "follow"),
+        (answer("beta", generation="g4", history=("g3",)), "follow"),
+        (answer("beta", "asking", "g4", ("g3",)), "follow"),
+        # Its history is too short to name our generation, but what it keeps for us does.
+        (answer("beta", generation="h9", history=("h8",), base=["g3"]), "follow"),
+        (answer("beta", generation="h9", history=("h8",), base=["g3", "h9"]), "serve"),
+        # A target that diverged does not keep a source from serving; but of two that were source neither may.
+        (answer("beta", generation="h4", history=("g2",)), "serve"),
+        (answer("beta", "asking", "h4", ("g2",)), None),
+        (answer("beta", "asking", "g3"), None),
+        (answer("beta", "asking", "g2"), "serve"),
+    ],
+)
+def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected: str | None) -> None:
+    assert verdict(asking(), GAMMA, beta) == expected
+
+
+@pytest.mark.parametrize("generation", ["g3", "h4"])
+def test_two_former_sources_that_ask_each_other_wait_for_the_administrator(generation: str) -> None:
+    enquiry, other = asking(alone=60.0), answer("beta", "asking", generation, ("g2",))
+    for now in (30.0, 61.0, 90.0):
+        enquiry.tick(now)
+        assert verdict(enquiry, GAMMA, other) is None
+    assert "beta was source too" in enquiry.reason
+    assert verdict(enquiry, answer("beta", "source", generation, ("g2",))) == "follow"
+
+
+def test_one_whose_daemon_only_was_restarted_serves_all_the_same() -> None:
+    enquiry = asking(alone=QUICK)
+    assert verdict(enquiry, answer("beta", "asking", "h4", ("g2",))) is None
+    enquiry.tick(QUICK)
+    assert enquiry.verdict == "serve"
+
+
+def test_an_answer_of_long_ago_does_not_count_for_its_node_may_have_been_promoted_since() -> None:
+    enquiry = asking()
+    assert verdict(enquiry, answer("beta")) is None
+    for now in (10.0, 20.0, 30.0):
+        enquiry.tick(now)
+    assert verdict(enquiry, GAMMA) is None
+    assert verdict(enquiry, answer("beta", "source")) == "follow"
+
+
+def test_a_source_whose_data_was_there_before_follows_whoever_was_promoted_before_the_first_write() -> None:
+    enquiry = asking(generation="", history=(), peers={})
+    assert verdict(enquiry, answer("beta", generation="g1")) == "follow"
+    record = msgspec.structs.replace(ALPHA, generation="", history=(), peers={})
+    assert as_follower(record).mirror_id == "m1"
+    assert as_follower(msgspec.structs.replace(record, store_state="Empty")).mirror_id == ""
+
+
+def test_who_becomes_source_follows_nobody() -> None:
+    assert as_source(msgspec.structs.replace(ALPHA, role="target", follows="beta"), "m1").follows == ""
