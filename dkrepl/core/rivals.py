@@ -70,6 +70,8 @@ def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iter
     """Return the other sources among those who answered, by name."""
     rivals = {}
     for answer in answers:
+        if answer.role != "source":
+            continue  # to count a bitmap takes long, and this is done every few rounds of the loop
         own = min(views[answer.node].bitmap.count() * metadata.block, metadata.size)
         rival = judge(metadata, answer, own)
         if rival is not None:
