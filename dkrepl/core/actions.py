@@ -59,6 +59,11 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class CopiesChanged:
+    """Source: there are too few copies from here on, or enough again: see to the requests that wait."""
+
+
+@dataclass(frozen=True)
 class Event:
     """Tell the administrator: a stable name, a level, and fields."""
 
@@ -90,4 +95,6 @@ class KeepAside:
     peer: str
 
 
-Action = KeepAside | Send | Publish | NewGeneration | FlushTargets | Commit | Event | Connect | Disconnect
+Action = (
+    KeepAside | Send | Publish | NewGeneration | FlushTargets | Commit | CopiesChanged | Event | Connect | Disconnect
+)

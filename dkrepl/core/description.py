@@ -71,6 +71,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start_alone: float | None
     """Seconds that a node which was source waits for its peers' answers after a reboot; None: for ever."""
     on_diverged: Literal["keep", "ask"]
+    min_copies: int
+    """Copies, the source's own among them, that must be able to confirm a write."""
+    on_too_few: Literal["wait", "error"]
+    """What happens to writes while fewer can."""
     """Whether a node's own blocks are replaced once they are kept aside, or only when an administrator agrees."""
     security: Literal["curve", "none"]
     """Whether nodes encrypt what they say and know each other by their keys, or whoever reaches the ports is let in."""
@@ -207,6 +211,13 @@ def _check_together(where: str, mirror: Description) -> None:
             owners[key] = node.name
         if node.store == f"/dev/dkrepl/{mirror.name}":
             refuse(f"node {node.name}: store is {node.store}, but that is the mirror's own device")
+    for source in mirror.nodes:
+        copies = 1 + sum(node.mode == "sync" for node in mirror.nodes if node is not source)
+        if mirror.min_copies > copies:
+            refuse(
+                f"min_copies is {mirror.min_copies}, but with {source.name} as source only {copies} can ever be "
+                "confirmed, its own and those of the sync targets: make more nodes sync, or lower min_copies"
+            )
     if mirror.source not in {node.name for node in mirror.nodes}:
         known = ", ".join(node.name for node in mirror.nodes)
         refuse(f"source is {keys.shown(mirror.source)}, but it must be one of the nodes: {known}")

@@ -25,6 +25,9 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 #                       # although some do not answer for so long
 # on_diverged = "keep"  # an old source with writes that the new one lacks keeps them in a file, then follows it;
 #                       # "ask": it does so only after `dkrepl resolve`
+# min_copies = 1        # copies that must be able to confirm a write, the source's own and those of sync targets that
+#                       # are InSync; with fewer, writes wait
+# on_too_few = "wait"   # or "error": they fail
 # async_limit = 256     # most writes on their way to one target, greater than 2
 # on_full = "block"     # at the limit: "block" writes synchronously until below it,
 #                       # "bitmap" never holds up the application and catches up by resync
@@ -75,6 +78,8 @@ def render(description: Description) -> str:
         'start_alone = "never"' if mirror.start_alone is None else f"start_alone = {mirror.start_alone!r}",
         f'on_diverged = "{mirror.on_diverged}"',
         f'security = "{mirror.security}"',
+        f"min_copies = {mirror.min_copies}",
+        f'on_too_few = "{mirror.on_too_few}"',
     ]
     for node in mirror.nodes:
         lines += [

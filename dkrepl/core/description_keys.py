@@ -181,6 +181,8 @@ MIRROR: dict[str, Rule] = {
     "start_alone": Rule(_start_alone, None, '"never"'),
     "on_diverged": Rule(_one_of("keep", "ask"), "keep", '"keep"'),
     "security": Rule(_one_of("curve", "none"), "curve", '"curve"'),
+    "min_copies": Rule(_whole(1, 32, "it must be a whole number of copies from 1 to 32"), 1, "2"),
+    "on_too_few": Rule(_one_of("wait", "error"), "wait", '"wait"'),
 }
 """Keys that stand above the first [[node]] only."""
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace as replaced
 
 from dkrepl.core import peer_records
-from dkrepl.core.actions import Action, Commit, Event, Send
+from dkrepl.core.actions import Action, Commit, CopiesChanged, Event, Send
 from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.copies import Copies
 from dkrepl.core.description import Description
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.messages import AnyMessage, Detach, Refuse
@@ -65,6 +66,9 @@ class Links:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
+        self.copies = Copies(description.min_copies, description.on_too_few == "error", self.views.values())
+        if self.copies.changed():
+            self._copies_changed()
 
     def _detach(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
         """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
@@ -129,6 +133,21 @@ class Links:
             level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
             self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)
         view.state, view.reason = state, reason
+        if self.copies.changed():
+            if self.copies.too_few:
+                self.copies.note_flushed(self.stream.log.newest_change, view)
+            self._copies_changed()
+
+    def _copies_changed(self) -> None:
+        """R4: with too few copies nothing is begun or answered; what goes on afterwards begins with a generation."""
+        copies = self.copies
+        if copies.too_few:
+            self._minting.needed = self.stream.hold = True
+            outcome = "writes fail" if copies.refuse else "writes wait"
+            self._event("too_few_copies", "warning", confirmable=copies.confirmable, min=copies.least, outcome=outcome)
+        else:
+            self._event("copies_enough", confirmable=copies.confirmable, min=copies.least)
+        self.actions.append(CopiesChanged())
 
     def _send(self, peer: str, message: AnyMessage) -> None:
         self.actions.append(Send(peer, message))

@@ -97,6 +97,8 @@ class Source(Links):
         if end - first == 1 and first in active and not self._minting.needed:
             active[first] = self.stream.log.seq + 1
             return True
+        if self.copies.too_few:
+            return False
         if self._minting.needed or not self.intent.covers(first, end):
             self.intent.want(first, end)
             return False
@@ -375,7 +377,8 @@ class Source(Links):
         """Begin the commits that are needed: a generation, active extents."""
         if now < self._commit_retry_at:
             return
-        if self._minting.needed and not self._minting.commit and (self.intent.wanted or self.stream.waiting):
+        may_mint = not self._minting.commit and not self.copies.too_few
+        if self._minting.needed and may_mint and (self.intent.wanted or self.stream.waiting):
             self._mint()
         planned = self.intent.plan(self.stream.confirmed, now, everything)
         if planned is not None:
@@ -441,6 +444,7 @@ class Source(Links):
     def _minted(self) -> None:
         previous, self.generation = self.generation, self.metadata.generation
         kept = self._minting.durable(self.views)
+        self._minting.needed |= self.copies.too_few
         self._event("generation_minted", generation=self.generation, previous=previous)
         if self.stream.members:
             seq = self.stream.control_record()

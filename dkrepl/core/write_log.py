@@ -52,6 +52,11 @@ class WriteLog:
         return seq
 
     @property
+    def newest_change(self) -> int:
+        """The newest write that changed data, of those that are not forgotten; 0 if all are."""
+        return max(max(self.last.values(), default=0), max((entry[2] for entry in self._wide), default=0))
+
+    @property
     def written(self) -> int:
         """Data bytes of all writes so far."""
         return self._bytes[self.seq & _MASK]

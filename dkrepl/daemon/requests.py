@@ -67,6 +67,7 @@ class Requests:
         self.counters = Counters()
         self.store_error: str | None = None
         self.closed = False  # take no more requests, ever
+        self.attached = False  # until then the kernel's loop driver asks, and holds locks that others wait for
 
     @property
     def full(self) -> bool:
@@ -130,9 +131,19 @@ class Requests:
                 self._empty(request)
         self.finish_round()
 
+    def copies_changed(self) -> None:
+        """There are too few copies now, or enough again: what waits fails if it is to, or is tried again (R4)."""
+        if self._source.copies.refusing:
+            self._fail_waiting()
+        elif not self._source.copies.too_few:
+            self.retry_waiting()
+
     def fail_waiting(self, why: str) -> None:
         """The intent log cannot be written: what waited for it fails (R1)."""
         self.store_error = why
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             if request.op == WRITE:
@@ -145,6 +156,9 @@ class Requests:
     # --- one kind of request each --------------------------------------------------------------------
 
     def _wait(self, request: Request) -> None:
+        if self._source.copies.refusing:
+            self._session.reply_error(request.unique, _EIO)
+            return
         self._unanswered += request.length
         self._waiting.append(request)
 
@@ -208,6 +222,9 @@ class Requests:
         while True:
             length = min(request.length, self._piece - request.offset % self._piece)
             if not self._source.admit(request.offset, length):
+                if self._source.copies.refusing:
+                    self._session.reply_error(request.unique, _EIO)
+                    return True
                 self._waiting.append(request)
                 return False
             seq = self._stream.intend(request.offset, length, 0)
@@ -225,6 +242,13 @@ class Requests:
                 return True
 
     def _sync(self, request: Request) -> None:
+        copies = self._source.copies
+        if copies.too_few and (copies.flushed or not self.attached):
+            self._flush_here(request.unique)
+            return
+        if copies.refusing:
+            self._session.reply_error(request.unique, _EIO)
+            return
         seq = self._stream.control_record()
         self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
         self._publisher.flush()
@@ -233,6 +257,25 @@ class Requests:
         self._flush_wanted = seq
         if not self._flushing:
             self._flush_store()
+
+    def _flush_here(self, unique: int) -> None:
+        """With too few copies, a flush of what is durable on enough targets is one of the store alone.
+
+        If it waited, the kernel's loop device would let nothing follow it, not even a read.
+        """
+        self._reading += 1
+
+        def done(_: object, error: DkreplError | None) -> None:
+            self._reading -= 1
+            if error is None:
+                self._session.reply_ok(unique)
+                return
+            self._store_trouble(error)
+            self._source.local_sync_failed(time.monotonic())
+            self._session.reply_error(unique, getattr(error, "errno", _EIO))
+
+        self.counters.flushes += 1
+        self._workers.run("flush", self._store.sync, done)
 
     def _flush_store(self) -> None:
         self._flushing = True

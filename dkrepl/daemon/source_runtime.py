@@ -117,6 +117,7 @@ class SourceRuntime:
                 self.reactor.stopping = True
             else:
                 self.state = "Serving"
+                self.requests.attached = True
                 fields: dict[str, object] = {"device": str(self.device.link), "taken_over": self.device.taken_over}
                 self.events.tell("device_ready", fields=fields)
             ready.set()
@@ -265,6 +266,8 @@ class SourceRuntime:
                 self.publisher.flush()
             elif isinstance(action, act.Commit):
                 self._commit(action)
+            elif isinstance(action, act.CopiesChanged):
+                self.requests.copies_changed()
             elif isinstance(action, act.Event):
                 self.events.tell(action.name, action.level, action.fields)
 
@@ -345,6 +348,8 @@ class SourceRuntime:
             self.events.tell(
                 "device_in_use", "error", {"users": self.device.users(), "outcome": "its users get errors"}
             )
+            self.source.copies.refuse = True  # what waits for more copies has waited long enough
+            self.requests.copies_changed()
         stream = self.source.stream
         seq = stream.control_record()
         self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)

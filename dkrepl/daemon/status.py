@@ -40,8 +40,9 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "session": f"{runtime.session:016x}",
         "seq": source.stream.log.seq,
         "active_extents": len(source.intent.active),
+        "copies": {"confirmable": source.copies.confirmable, "min": source.copies.least},
         "warnings": [
-            *(why for why in (runtime.requests.store_error, source.commit_error) if why),
+            *(why for why in (runtime.requests.store_error, source.commit_error, source.copies.warning) if why),
             *(rival.text for rival in source.rivals.values()),
             *runtime.access.warnings,
         ],

@@ -112,8 +112,7 @@ def test_an_old_source_keeps_the_writes_that_an_async_target_never_got(clusters:
     alpha.kill()
     beta.thaw()
     beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-    beta.ask("promote", force=True)
-    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    beta.promote()
     _write(beta, 8 * MIB, 0xB)
 
     alpha.start(ready=False)

@@ -1,0 +1,108 @@
+"""How many copies can be confirmed, and what a description may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.copies import Copies
+from dkrepl.core.description import parse
+from dkrepl.core.description_example import render, render_example
+from dkrepl.core.errors import DescriptionError
+from dkrepl.core.target_view import STATES, TargetState, TargetView
+from dkrepl.core.write_log import WriteLog
+
+
+def view(mode: str = "sync", state: TargetState = "Disconnected") -> TargetView:
+    bitmap = IntentBitmap(bytearray(8), bytearray(32), 64, 8)
+    made = TargetView("t", mode, "block", 256, 1 << 20, 0, 6, bitmap)
+    made.state = state
+    return made
+
+
+def test_with_one_copy_there_are_always_enough() -> None:
+    copies = Copies(1, False, [view()])
+    assert not copies.changed()
+    assert not copies.too_few
+    assert copies.warning is None
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str) -> None:
+    copies = Copies(2, False, [view(mode, state)])
+    changed = copies.changed()
+    assert copies.confirmable == 1 + (mode == "sync" and state == "InSync")
+    assert changed == copies.too_few == (copies.confirmable < 2)
+
+
+def test_a_change_is_told_once_each_way() -> None:
+    one, other = view(), view()
+    copies = Copies(2, True, [one, other])
+    assert copies.changed()
+    assert copies.refusing
+    assert "1 of 2 copies can be confirmed (min_copies), so writes fail" in str(copies.warning)
+    one.state = "InSync"
+    assert copies.changed()
+    other.state = "InSync"
+    assert not copies.changed()
+    one.state = "Behind"
+    assert not copies.changed()
+    other.state = "Behind"
+    assert copies.changed()
+
+
+@pytest.mark.parametrize(
+    ("least", "durable", "flushed"),
+    [(2, (10, 0), True), (2, (9, 0), False), (3, (10, 9), False), (3, (10, 11), True)],
+)
+def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
+    least: int, durable: tuple[int, int], flushed: bool
+) -> None:
+    leaving, other = view(), view(state="InSync" if least == 3 else "Disconnected")
+    leaving.durable, other.durable = durable
+    copies = Copies(least, False, [leaving, other])
+    copies.note_flushed(10, leaving)
+    assert copies.flushed is flushed
+
+
+def test_a_flush_after_a_start_waits_for_what_an_earlier_run_left_dirty() -> None:
+    clean, dirty = view(), view()
+    dirty.bitmap.mark(3, 4)
+    assert Copies(2, False, [clean, dirty]).flushed
+    assert not Copies(2, False, [dirty]).flushed
+
+
+def test_the_newest_change_is_that_of_data_and_not_of_a_flush() -> None:
+    log = WriteLog()
+    log.append(1, 2, 10)
+    log.append(100, 1000, 0)
+    log.append(0, 0, 0)
+    assert log.newest_change == 2
+    log.trim(3)
+    assert log.newest_change == 0
+
+
+def described(min_copies: object, modes: str) -> str:
+    text = render_example().replace('mode = "sync"', f'mode = "{modes}"', 1)
+    return text.replace('source = "alpha"', f'source = "alpha"\nmin_copies = {min_copies}', 1)
+
+
+def test_as_many_copies_as_every_source_can_have_are_accepted_and_written_back() -> None:
+    description = parse(described(2, "sync"), "r0", {})
+    assert (description.min_copies, description.on_too_few) == (2, "wait")
+    assert parse(render(description), "r0", {}) == description
+
+
+@pytest.mark.parametrize(
+    ("min_copies", "modes", "sentence"),
+    [
+        (3, "sync", "with alpha as source only 2 can ever be confirmed"),
+        (2, "async", "with alpha as source only 1 can ever be confirmed"),
+        (0, "sync", "min_copies is 0, but it must be a whole number of copies from 1 to 32"),
+        ('"2"', "sync", "it must be a whole number"),
+    ],
+)
+def test_more_copies_than_some_source_can_have_are_refused(min_copies: object, modes: str, sentence: str) -> None:
+    with pytest.raises(DescriptionError, match=sentence):
+        parse(described(min_copies, modes), "r0", {})
