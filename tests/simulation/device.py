@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, ZERO, Request
 from tests.simulation.disk import SECTOR
 from tests.simulation.listener import Fd
+from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -174,4 +176,6 @@ class Application:
             self._cluster.checks.answered(asked)
             self._cluster.checks.in_time(asked)
         else:
+            if code not in (errno.EIO, errno.ENOSPC):
+                raise RuleBroken("R10", f"request {unique} fails with {code}, and no disk gave that error")
             self._world.count("requests failed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ WEIGHTS: dict[str, float] = {
     "suspend": 3,
     "wall clock jumps": 1,
     "disk fails": 4,
+    "disk is full": 3,
     "command": 5,
     "stop cleanly": 2,
 }
@@ -69,6 +71,7 @@ class Faults:
             "suspend": self._suspend,
             "wall clock jumps": self._wall_clock_jumps,
             "disk fails": self._disk_fails,
+            "disk is full": self._disk_is_full,
             "command": self._command,
             "stop cleanly": self._stop_cleanly,
             "fail over": lambda: roles.fail_over(cluster, self._rng),
@@ -97,6 +100,7 @@ class Faults:
             wires.heal()
         for machine in cluster.machines.values():
             machine.disk_faults.clear()
+            machine.full.clear()
             machine.stuck, machine.slow = False, 1.0
             machine.resume(noticed=True)
             if machine.process is not None:
@@ -232,12 +236,20 @@ class Faults:
         machine = self._machine()
         kind = self._rng.choice(("write", "read", "sync", "active", "bitmap", "metadata"))
         machine.disk_faults[kind] = self._rng.choice((0.05, 0.5, 1.0))
+        machine.errno = self._rng.choice((errno.EIO, errno.EIO, errno.ENOSPC))
         self._world.note(machine.name, f"its disk fails: {kind}")
 
         def mend() -> None:
             machine.disk_faults.pop(kind, None)
 
         self._later(2.0, mend)
+
+    def _disk_is_full(self) -> None:
+        machine = self._machine()
+        what = self._rng.choice((("store",), ("state",), ("store", "state")))
+        machine.full.update(what)
+        self._world.note(machine.name, f"no space is left: {what}")
+        self._later(4.0, machine.full.clear)
 
     # --- the network ---------------------------------------------------------------------------------
 

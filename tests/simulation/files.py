@@ -65,6 +65,7 @@ class Store:
 
     def read(self, offset: int, length: int) -> bytes:
         self._process.io("store read")
+        self._fail_if("read", offset, length)
         return bytes(self._image.cache[offset : offset + length])
 
     def read_nowait(self, offset: int, length: int) -> bytes | None:
@@ -76,6 +77,7 @@ class Store:
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         self._process.io("store write")
         self._fail_if("write", offset, len(data), data)
+        self._fail_if_full(offset, data)
         self._image.write(offset, data)
         self._process.io("store written")
 
@@ -92,13 +94,14 @@ class Store:
             self._failed = True
             self._image.fail_sync(self._process.world.rng)
             self._process.cluster.store_went_back(self._process)
-            raise StoreFailed("cannot flush the simulated store", errno.EIO)
+            raise StoreFailed("cannot flush the simulated store", self._process.machine.errno)
         for unit in begun:
             self._image.clean(unit)
         self._process.io("store synced")
 
     def data_ranges(self, offset: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         end = self.size if end is None else end
+        self._fail_if("read", offset, end - offset)
         cache, zeros = self._image.cache, bytes(SECTOR)
         start = None
         for at in range(offset, end, SECTOR):
@@ -122,7 +125,24 @@ class Store:
             if world.chance(0.5):
                 self._image.write(offset + at, data[at : at + SECTOR])
         world.note(self._process.name, f"store {verb} of {length} at {offset} fails")
-        raise StoreFailed(f"cannot {verb} the simulated store", errno.EIO)
+        raise StoreFailed(f"cannot {verb} the simulated store", self._process.machine.errno)
+
+    def _fail_if_full(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """A sparse file on a full file system: what has space can be written over, and no hole can be filled."""
+        if "store" not in self._process.machine.full or not any(data):
+            return
+        for at in range(0, len(data), SECTOR):
+            if not any(self._image.cache[offset + at : offset + at + SECTOR]):
+                if at:
+                    self._image.write(offset, data[:at])
+                raise StoreFailed("no space for the simulated store", errno.ENOSPC)
+
+
+def no_space(process: Process, what: str) -> None:
+    """A new file on a full file system. Raises ``MetadataError``."""
+    if "state" in process.machine.full:
+        process.world.count("no space for a record")
+        raise MetadataError(f"no space for the simulated {what}")
 
 
 class BitmapFile:
@@ -138,6 +158,7 @@ class BitmapFile:
         self.created = target not in bitmaps
         if self.created:
             process.io("bitmap create")
+            no_space(process, "bitmap")
             bitmaps[target] = BitmapImage(IntentBitmap.bits_bytes(blocks, per), IntentBitmap.seals_bytes(blocks, per))
         self._image = image = bitmaps[target]
         self.bitmap = IntentBitmap(memoryview(image.bits.cache), memoryview(image.seals.cache), blocks, per)
@@ -176,6 +197,7 @@ class ActiveFile:
         disk = process.machine.disk
         if self.created or self.damage:
             process.io("active create")
+            no_space(process, "active")
             disk.active = Image(0, active_record.SECTOR, active_record.empty_file())
         assert disk.active is not None
         self._image = disk.active
@@ -208,6 +230,8 @@ class MetadataFile:
     @staticmethod
     def settle(process: Process) -> None:
         process.io("metadata sync")
+        if process.fails("metadata"):
+            raise MetadataError("cannot flush the simulated metadata")
         process.machine.disk.record_durable = process.machine.disk.record
 
     @staticmethod
@@ -216,6 +240,7 @@ class MetadataFile:
         disk = process.machine.disk
         content = metadata.pack(record)
         process.io("metadata write")
+        no_space(process, "metadata")
         if process.fails("metadata") and process.world.chance(0.5):
             raise MetadataError("cannot write the simulated metadata")
         disk.record = content
@@ -246,6 +271,7 @@ def keep_aside(
         for at in range(offset, min(offset + length, size), BLOCK):
             blocks[at // BLOCK] = block_of(process.machine.disk.store.cache, at // BLOCK)
     process.io("diverged write")
+    no_space(process, "blocks that are kept aside")
     if process.fails("metadata"):
         raise MetadataError("cannot keep simulated blocks aside")
     process.machine.kept[peer] = blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ class Machine:
         self.slow = 1.0
         self.cold = cluster.settings.cold
         self.disk_faults: dict[str, float] = {}
+        self.errno = errno.EIO  # of its disk's failures
+        self.full: set[str] = set()  # file systems without space: "store", "state"
         # what is known of it, for the checks
         self.follower = Follower()
         self.point: Point | None = None  # whose content it has

@@ -31,7 +31,7 @@ def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
             damaged.append(str(fields))
 
     stand_in: Any = SimpleNamespace(
-        machine=SimpleNamespace(disk=disk), io=lambda what: None, fails=lambda what: False, world=cluster.world
+        machine=SimpleNamespace(disk=disk, full=()), io=lambda what: None, fails=lambda what: False, world=cluster.world
     )
     before, cluster.being_started = cluster.being_started, stand_in
     try:
