@@ -221,12 +221,12 @@ class Checks:
     def _descends(self, machine: Machine, session: Session) -> None:
         """R7: what the target holds is part of the source's past."""
         point, machine.discards, discards = machine.holds(), False, machine.discards
-        if point is None or discards or machine.power_lost:
+        if point is None or discards:
             return
         missing = lost(self._cluster.sessions, machine.name, point, session)
         if missing is None:
             return
-        held = self._cluster.sessions[point[0]].image(point[1])
+        held = machine.left if machine.power_lost else self._cluster.sessions[point[0]].image(point[1])
         new = self._cluster.machines[session.node].disk.store.cache
         kept = machine.kept.get(session.node, {})
         alone = missing.session.blocks(missing.first, missing.last)

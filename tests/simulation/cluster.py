@@ -98,12 +98,13 @@ class Cluster:
         if not process.is_source:
             return
         runtime, machine = process.runtime, process.machine
+        self.roles_changed = self.roles_changed or process.name != self.description.source
         content = machine.disk.store.cache
         session = Session(runtime.session, process.name, bytes(content), machine.holds())
         session.live = bytearray(content)
         session.forced, machine.forced = machine.forced, False
         self.sessions[session.number] = session
-        machine.point, machine.synced_at = (session.number, 0), None
+        machine.point, machine.synced_at, machine.power_lost = (session.number, 0), None, False
         self._watch(process, session)
         self.checks.source_started(process)
 

@@ -48,6 +48,7 @@ class Machine:
         self.discards = False  # an administrator gave up what it alone has
         self.kept: dict[str, dict[int, bytes]] = {}  # peer -> blocks copied aside before it replaces them
         self.power_lost = False  # since its last joining
+        self.left = b""  # what the power loss left in its store
         self.store_failed = False  # its daemon has seen a flush fail
         self.went_back = False  # a flush of its store has just failed, and its daemon does not know yet
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
@@ -109,5 +110,6 @@ class Machine:
         if kind == "power":
             self.cluster.application.source_is_no_more(self.name)
             self.disk.lose_power(self.world.rng)
+            self.left = bytes(self.disk.store.cache)
             self._ahead = -self.world.now  # the clock counts from the boot
         self.world.count(f"{'power lost' if kind == 'power' else 'killed'}")
