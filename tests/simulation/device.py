@@ -12,6 +12,7 @@ from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, ZERO, Request
 from tests.simulation.disk import SECTOR
 from tests.simulation.listener import Fd
+from tests.simulation.settings import BLOCK
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Application:
         self.asked: dict[int, Asked] = {}
         self.running = True
         self.longest = 0.0
+        self.touched: list[tuple[float, int]] = []  # (when, block) of what was asked to change
 
     def start(self) -> None:
         self._world.after(0.01, self._next)
@@ -158,6 +160,9 @@ class Application:
                 bytes(SECTOR) if zeros else b"%08x%08x" % (self._unique, offset // SECTOR + n)
                 for n in range(length // SECTOR)
             )
+        if length and op != READ:
+            blocks = range(offset // BLOCK, (offset + length - 1) // BLOCK + 1)
+            self.touched += [(self._world.now, block) for block in blocks]
         request = Request(op, self._unique, offset, length, data)
         original = Request(op, self._unique, offset, length, data)  # the daemon changes the one that it is given
         self.asked[self._unique] = Asked(op, self._world.now, process, request, original)
