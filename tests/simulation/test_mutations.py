@@ -273,7 +273,6 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R5", windows_have_no_limit),
     ("R5", a_slow_target_keeps_the_intent_log_full),
     ("R6", a_resync_does_not_record_that_it_began),
-    ("R7", nobody_mints_a_generation),
     ("R7", whoever_comes_is_overwritten),
     ("R8", everything_is_copied_each_time),
     ("R8", a_restart_marks_everything),
@@ -293,7 +292,6 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
 ]
 NAMES = [mutation.__name__ for _, mutation in MUTATIONS]
 ROLES = (
-    nobody_mints_a_generation,
     whoever_comes_is_overwritten,
     nothing_is_marked_for_the_other_targets,
     a_promotion_is_never_refused,

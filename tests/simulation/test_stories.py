@@ -16,8 +16,10 @@ from tests.simulation import settings
 from tests.simulation.cluster import Cluster
 from tests.simulation.commands import give
 from tests.simulation.patches import simulated
+from tests.simulation.roles import promote
 from tests.simulation.settings import EXTENT_BLOCKS, Settings
-from tests.simulation.world import START
+from tests.simulation.test_mutations import nobody_mints_a_generation
+from tests.simulation.world import START, RuleBroken
 
 SEEDS = range(1, 9)
 # A write is marked for another target until that has flushed it (within 0.5 s), has told the source, and the source has
@@ -125,6 +127,34 @@ def test_an_old_source_that_was_killed_copies_what_was_outstanding(story: Story)
     story.until(story.in_sync, "alpha is in sync with gamma")
     assert story.copied("alpha") <= len(story.written_since(died - OUTSTANDING))
     story.equal()
+
+
+def write_alone_and_return(story: Story) -> None:
+    """The source goes on without the others; one of them is promoted all the same, and the old source comes back."""
+    for name in ("beta", "gamma"):
+        story.command("alpha", "pause", targets=[name])
+    story.run(2.0)
+    story.cluster.machines["alpha"].crash("kill")
+    story.run(3.0)
+    promote(story.cluster.machines["beta"], force=True)
+    story.until(lambda: story.cluster.source is not None and story.cluster.source.name == "beta", "beta is source")
+    story.run(2.0)
+    story.cluster.machines["alpha"].start()
+    story.run(10.0)
+
+
+def test_what_a_source_wrote_alone_is_not_lost(story: Story) -> None:
+    write_alone_and_return(story)
+    alpha = story.cluster.machines["alpha"]
+    assert alpha.process is not None
+    following = alpha.process.is_target and alpha.process.runtime.target.state == "InSync"
+    assert alpha.kept or not following, f"seed {story.world.seed}: what alpha alone had is replaced, and kept nowhere"
+
+
+def test_a_source_that_mints_no_generation_is_caught(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_mints_a_generation(monkeypatch)
+    with pytest.raises(RuleBroken, match="R7"):
+        write_alone_and_return(story)
 
 
 def test_a_switchover_copies_nothing(story: Story) -> None:
