@@ -95,7 +95,6 @@ test-long: $(READY)  ## 20 minutes of kills, upgrades, failovers, power losses: 
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m pytest tests/long
 
-molecule: $(READY)  ## deploy three containers with Ansible and test the mirror in them (root)
 molecule: $(READY)  ## deploy three containers with Ansible and test mirrors in them (root): SCENARIO=failover for one
 	@$(BIN)/python -m demo.check root fuse loop containers molecule
 	$(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
