@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.simulation import schedule
 from tests.simulation.faults import WEIGHTS
-from tests.simulation.report import again, shrunk
+from tests.simulation.report import again, told
 from tests.simulation.shrink import shrink
 from tests.simulation.simulate import Result, simulate
 from tests.simulation.test_mutations import a_failed_flush_is_overlooked
@@ -33,7 +34,7 @@ def failed() -> Iterator[Result]:
 
 @pytest.mark.timeout(300)
 def test_faults_that_do_not_matter_are_left_out(failed: Result) -> None:
-    smallest = shrink(failed, 60.0)
+    smallest = shrink(failed, 200.0)
     assert smallest.failure is not None
     assert smallest.failure.rule == "R2"
     assert len(smallest.faults) < len(failed.faults)
@@ -43,12 +44,11 @@ def test_faults_that_do_not_matter_are_left_out(failed: Result) -> None:
     assert str(repeated.failure) == str(smallest.failure)
 
 
-@pytest.mark.timeout(300)
 def test_the_report_says_how_to_see_the_run_again(failed: Result) -> None:
-    text = shrunk(failed, 10, 20.0)
-    assert f"seed {failed.seed}" in text
-    assert again(failed) in text
-    assert "ONLY=" in text
+    text = "\n".join(told(replace(failed, only=frozenset({12, 3}), vary=2), 10))
+    assert f"seed {failed.seed}: R2" in text
+    assert f"make simulate SEEDS=1 START={failed.seed} ONLY=3,12 VARY=2" in text
+    assert again(failed) == f"make simulate SEEDS=1 START={failed.seed}"
 
 
 def test_no_time_to_shrink_is_no_failure_to_report(failed: Result) -> None:
