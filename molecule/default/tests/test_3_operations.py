@@ -9,7 +9,7 @@ import pytest
 from support.nodes import DEVICE, MIB, MIRROR, NODES, STORE, UNIT, Node, assert_equal_copies, in_sync, quiet
 from support.playbook import PROJECT, changed, playbook
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("settled")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("settled")]
 
 # What is deployed is a copy of the tree, made when the nodes were.
 DEPLOYED = PROJECT / ".cache/molecule-source"
@@ -54,7 +54,7 @@ def test_an_upgrade_takes_one_node_after_the_other_and_applications_do_not_notic
     load = subprocess.Popen(
         ["podman", "exec", "dkrepl-molecule-alpha", "fio", "--name=load", f"--filename={DEVICE}", "--direct=1",
          "--rw=randwrite", "--bs=4k", "--size=16m", "--iodepth=8", "--ioengine=libaio", "--rate=4m", "--verify=crc32c",
-         "--verify_backlog=256", "--verify_state_save=0", "--time_based", "--runtime=200"],
+         "--verify_backlog=256", "--verify_state_save=0", "--time_based", "--runtime=400"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 
 
-def playbook(name: str, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+def playbook(name: str, *arguments: str, seconds: float = 400) -> subprocess.CompletedProcess[str]:
     """Run ``ansible/<name>`` to its end; what it printed is in the answer."""
     return subprocess.run(
         [
