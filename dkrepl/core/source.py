@@ -358,11 +358,9 @@ class Source(Links):
         if now >= self._beat_at:
             self._beat_at = now + self._timeout / 5
             for view in self.views.values():
-                if view.state not in ("Disconnected",):
-                    self._send(
-                        view.name,
-                        self._alive(view, now),
-                    )
+                view.told = {}  # said again now and then, for a target that is recording something does not listen
+                if view.state != "Disconnected":
+                    self._send(view.name, self._alive(view, now))
         if now >= self._told_at:
             self._told_at = now + _POSITIONS
             self.tell_positions()

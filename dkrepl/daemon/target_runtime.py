@@ -18,7 +18,7 @@ from dkrepl import __version__
 from dkrepl.core import actions as act
 from dkrepl.core import frames, messages
 from dkrepl.core.description import Description, Node
-from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
+from dkrepl.core.errors import DkreplError, MetadataError, ProtocolError, StoreError
 from dkrepl.core.links import SLOTS
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source
@@ -91,7 +91,7 @@ class TargetRuntime:
         self.applied_bytes = 0
         self.resync_bytes = 0
         self._state_dir = paths.state_dir(description.name)
-        self.kept = diverged.found(self._state_dir)  # what was kept aside before it was replaced
+        self.kept = self._found_kept()  # what was kept aside before it was replaced
         self._unsettled = any(not one.settled for one in self.kept)
         self._workers = Workers(reactor)
         self._stream_fds: list[int] = []
@@ -432,6 +432,14 @@ class TargetRuntime:
 
     # --- the end -------------------------------------------------------------------------------------
 
+    def _found_kept(self) -> list[diverged.Kept]:
+        """What lies aside from before; that one of these files cannot be read is no reason not to run."""
+        try:
+            return diverged.found(self._state_dir)
+        except MetadataError as error:
+            self.events.tell("diverged_not_settled", "warning", {"reason": str(error)})
+            return []
+
     def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
         """Let what this node alone has be replaced by what ``node`` has; ``mode``: keep it aside before, or not."""
         self.target.yield_to(node, mode)
@@ -440,7 +448,7 @@ class TargetRuntime:
     def _offer(self) -> NodeMetadata:
         """The record as the door may tell it: a handover that was not taken up soon is void (R7)."""
         metadata = self.target.metadata
-        if metadata.heir and time.monotonic() - self._began > _HANDOVER:
+        if metadata.heir and (self.target.source or time.monotonic() - self._began > _HANDOVER):
             metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
         return metadata
 
