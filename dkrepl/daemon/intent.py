@@ -47,6 +47,8 @@ class IntentStore:
         other_boot = metadata.boot != boot
         extents = -(-metadata.size // metadata.extent)
         lost = []
+        # What a target has, and did not write as source, is elsewhere too: nothing of it need be named, or kept aside.
+        borrowed = metadata.role == "target" and not metadata.minted_at
         for name, file in self.files.items():
             record = peer_records.record_of(metadata, name)
             damage = file.damage or self._active.damage
@@ -56,7 +58,10 @@ class IntentStore:
                 lost.append(name)
             if not damage and not record.loose and (bad := file.bitmap.damaged(active)):
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
-            if damage and record.tracked:
+            if damage and record.tracked and borrowed:
+                lost.append(name)
+                tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
+            elif damage and record.tracked:
                 file.bitmap.fill(1)
                 tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
             elif damage:
@@ -85,6 +90,9 @@ class IntentStore:
         self.metadata = msgspec.structs.replace(opened, boot=boot)
         if self.metadata != metadata:
             metadata_file.write(state_dir, self.metadata)
+        for name in set(lost).intersection(self.files) if borrowed else ():
+            self.files[name].bitmap.fill(0)  # only now that it is recorded that nothing rests on them
+            self.files[name].sync()
         self.log = IntentLog(extents, (e for e in active if e < extents), self._active.record.serial)
 
     def _seal_all(self) -> None:
