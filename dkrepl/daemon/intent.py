@@ -35,6 +35,7 @@ class IntentStore:
         had not made durable is worth nothing. Damage: every block of the target may differ, and it is said (R9).
         """
         self._state_dir = state_dir
+        self._bitmaps_owed = False
         directory = state_dir / "intent"
         if not directory.exists():
             directory.mkdir(mode=0o700)
@@ -109,11 +110,14 @@ class IntentStore:
 
     def commit(self, commit: Commit, store: BackingStore) -> None:
         """Make a commit durable, in the order that its docstring gives (R1). Runs in a worker thread."""
+        # A record may rest on bitmaps that an earlier commit failed to make durable: then the later ones do it first.
+        self._bitmaps_owed |= commit.sync_bitmaps
         if commit.sync_store:
             store.sync()
-        if commit.sync_bitmaps:
+        if self._bitmaps_owed:
             for file in self.files.values():
                 file.sync()
+            self._bitmaps_owed = False
         if commit.active is not None:
             self._active.write(*commit.active)
         if commit.metadata is not None:

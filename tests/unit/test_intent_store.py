@@ -1,0 +1,49 @@
+"""Commits of the intent log: nothing is recorded that rests on bitmaps which are not durable (R1, R2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from dkrepl.core.actions import Commit
+from dkrepl.core.errors import MetadataError
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.daemon.intent import IntentStore
+from dkrepl.io import metadata_file
+
+RECORD = NodeMetadata(
+    format=1, mirror="r0", mirror_id="m1", node="alpha", role="source", size=1 << 20, block=4096, extent=1 << 15
+)
+
+
+def test_after_a_failed_flush_of_a_bitmap_no_record_is_written_before_it_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = cast(Any, SimpleNamespace(sync=lambda: None))
+    opened = IntentStore(tmp_path, RECORD, ["beta"], store, lambda *_: None)
+    file = opened.files["beta"]
+    right, broken = file.sync, True
+
+    def sync() -> None:
+        if broken:
+            raise MetadataError("cannot flush the bitmap")
+        right()
+
+    monkeypatch.setattr(file, "sync", sync)
+    first = msgspec.structs.replace(RECORD, generation="a" * 16)
+    with pytest.raises(MetadataError):
+        opened.commit(Commit(1, sync_bitmaps=True, metadata=first), store)
+    with pytest.raises(MetadataError):  # it would record what rests on the bitmap, too
+        opened.commit(Commit(2, metadata=first), store)
+    assert metadata_file.read(tmp_path).generation == ""
+    broken = False
+    opened.commit(Commit(3, metadata=first), store)
+    assert metadata_file.read(tmp_path).generation == "a" * 16
+    broken = True
+    opened.commit(Commit(4, metadata=RECORD), store)  # nothing is owed any more
+    monkeypatch.undo()
+    opened.close()
