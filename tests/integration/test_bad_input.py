@@ -93,7 +93,7 @@ def test_a_copy_with_other_blocks_is_refused(shared: Cluster, gamma_away: Node) 
 def test_unrelated_data_is_refused_and_both_generations_named(shared: Cluster, gamma_away: Node) -> None:
     record = gamma_away.metadata()
     gamma_away.set_metadata(msgspec.structs.replace(record, generation="0123456789abcdef", history=("feed" * 4,)))
-    reason = _refused(shared, gamma_away, "SplitBrain")
+    reason = _refused(shared, gamma_away, "Unrelated")
     assert "0123456789abcdef" in reason
     assert shared.source.metadata().generation in reason
 
