@@ -56,9 +56,10 @@ def test_a_store_that_holds_something_is_left_alone_unless_told_so(nodes: dict[s
     before = beta.sh("sha256sum < /srv/precious.img")
     variables = tmp_path / "variables.json"
     ports = {"control_port": 7500, "data_port": 7501}
+    key = nodes["gamma"].sh("dkrepl key show").strip()  # which a run that is limited to beta does not ask for
     members = [
         {"name": "beta", "address": "10.213.72.12", "store": "/srv/precious.img", "options": ports},
-        {"name": "gamma", "address": "10.213.72.13", "store": "/srv/other.img", "options": ports},
+        {"name": "gamma", "address": "10.213.72.13", "store": "/srv/other.img", "options": ports, "public_key": key},
     ]
     mirror = {"name": "r1", "size": "64MiB", "source": "gamma", "nodes": members}
     variables.write_text(json.dumps({"dkrepl_mirrors": [mirror]}))
