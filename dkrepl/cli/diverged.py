@@ -101,12 +101,4 @@ def drop(
 
 
 def _shown(kept: kept_blocks.Kept) -> dict[str, Any]:
-    return {
-        "name": kept.name,
-        "at": kept.at,
-        "generation": kept.generation,
-        "replaced_by": kept.replaced_by,
-        "bytes": kept.length,
-        "settled": kept.settled,
-        "ranges": [{"offset": offset, "length": length} for offset, length in kept.ranges],
-    }
+    return kept.shown() | {"ranges": [{"offset": offset, "length": length} for offset, length in kept.ranges]}

@@ -1,4 +1,4 @@
-"""What a source says and remembers while it lets a target into the stream."""
+"""What a target says to join, and what a source says and remembers while it lets it into the stream."""
 
 from __future__ import annotations
 
@@ -47,4 +47,29 @@ def welcome(metadata: NodeMetadata, view: TargetView, session: int) -> Welcome:
         "Copy" if view.bitmap.any() else "Nothing",
         metadata.node,
         metadata.join,
+    )
+
+
+def hello_of(metadata: NodeMetadata, peer: str, marks: int, software: str) -> Hello:
+    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names."""
+    record = peer_records.record_of(metadata, peer)
+    return Hello(
+        PROTOCOL_MIN,
+        PROTOCOL_MAX,
+        metadata.mirror,
+        metadata.mirror_id,
+        metadata.node,
+        metadata.size,
+        metadata.block,
+        metadata.generation,
+        list(metadata.history),
+        metadata.store_state,
+        metadata.join,
+        software,
+        metadata.follows,
+        list(record.base),
+        record.tracked,
+        marks,
+        record.join,
+        metadata.yields if metadata.yields_to == peer else "",
     )

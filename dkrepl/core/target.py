@@ -24,6 +24,7 @@ from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, Keep
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
+from dkrepl.core.handshake import hello_of
 from dkrepl.core.last_heard import LastHeard
 from dkrepl.core.marks import Marks as MarkedBlocks
 from dkrepl.core.messages import (
@@ -36,7 +37,6 @@ from dkrepl.core.messages import (
     Copy,
     Detach,
     Handover,
-    Hello,
     Marks,
     Message,
     Positions,
@@ -51,31 +51,6 @@ from dkrepl.core.target_view import TargetState
 Verdict = Literal["apply", "ignore", "barrier"]
 _HELLO_FIRST, _HELLO_LAST = 0.2, 2.0  # seconds between Hellos
 _ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
-
-
-def hello_of(metadata: NodeMetadata, peer: str, marks: int, software: str) -> Hello:
-    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names."""
-    record = peer_records.record_of(metadata, peer)
-    return Hello(
-        PROTOCOL_MIN,
-        PROTOCOL_MAX,
-        metadata.mirror,
-        metadata.mirror_id,
-        metadata.node,
-        metadata.size,
-        metadata.block,
-        metadata.generation,
-        list(metadata.history),
-        metadata.store_state,
-        metadata.join,
-        software,
-        metadata.follows,
-        list(record.base),
-        record.tracked,
-        marks,
-        record.join,
-        metadata.yields if metadata.yields_to == peer else "",
-    )
 
 
 class Target:

@@ -16,7 +16,6 @@ from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
 from dkrepl.io.access import Access
-from dkrepl.io.diverged import Kept
 
 _process = psutil.Process()
 
@@ -130,7 +129,7 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "last_heard": target.last_heard.shown(target.applied),
         "resync": resync,
         "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
-        "diverged": [_kept(kept) for kept in runtime.kept],
+        "diverged": [kept.shown() for kept in runtime.kept],
         "warnings": [
             *([target.commit_error] if target.commit_error else []),
             *_warnings(runtime),
@@ -156,17 +155,6 @@ def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
     bytes_here = min(own * runtime.description.block, runtime.description.size)
     since = target.metadata.minted_at or None
     return {"with": target.source, "since": since, "here_bytes": bytes_here, "there_bytes": None}
-
-
-def _kept(kept: Kept) -> dict[str, Any]:
-    return {
-        "name": kept.name,
-        "at": kept.at,
-        "generation": kept.generation,
-        "replaced_by": kept.replaced_by,
-        "bytes": kept.length,
-        "settled": kept.settled,
-    }
 
 
 def _warnings(runtime: TargetRuntime) -> list[str]:

@@ -14,6 +14,7 @@ import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,17 @@ class Kept(msgspec.Struct):
     def length(self) -> int:
         """Bytes that are kept."""
         return sum(length for _, length in self.ranges)
+
+    def shown(self) -> dict[str, Any]:
+        """Return what every ``--json`` shows of it, but for the ranges."""
+        return {
+            "name": self.name,
+            "at": self.at,
+            "generation": self.generation,
+            "replaced_by": self.replaced_by,
+            "bytes": self.length,
+            "settled": self.settled,
+        }
 
 
 def directory(state_dir: Path) -> Path:

@@ -10,9 +10,9 @@ from dkrepl.core import active_record
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.errors import MetadataError
 from dkrepl.core.generation import decide
+from dkrepl.core.handshake import hello_of
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of, untracked
-from dkrepl.core.target import hello_of
 from tests.simulation.disk import BitmapImage, Disk
 from tests.simulation.settings import BLOCK
 
