@@ -19,12 +19,12 @@ from typing import Literal
 
 import msgspec
 
-from dkrepl.core import frames, peer_records
+from dkrepl.core import frames, members, peer_records
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, KeepAside, Send
+from dkrepl.core.agreement import advisory, digest, required
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
-from dkrepl.core.generation import spared
-from dkrepl.core.handshake import hello_of
+from dkrepl.core.handshake import disagreement, hello_of
 from dkrepl.core.last_heard import LastHeard
 from dkrepl.core.marks import Marks as MarkedBlocks
 from dkrepl.core.messages import (
@@ -89,6 +89,9 @@ class Target:
         self.last_heard = LastHeard()
         self.commit_error: str | None = None
         self._software = software
+        self.terms = required(description)
+        self.advisory = digest(advisory(description))
+        self.advisory_differs = False
         self._peers = [peer.name for peer in description.peers(node)]
         self._timeout = description.peer_timeout
         self._heard = 0.0
@@ -132,6 +135,8 @@ class Target:
             heard.applied_bytes,
             heard.head_bytes,
             heard.missing_bytes,
+            metadata.joined_as,
+            metadata.power_lost,
         )
 
     # --- the stream ----------------------------------------------------------------------------------
@@ -177,12 +182,13 @@ class Target:
         self.last_heard.applied_bytes += len(message.data)
         op, length, offset = message.records[-1]
         if op == frames.GENERATION:
+            self.last_heard.applied_bytes -= length
             generation = f"{offset:016x}"
-            nodes = [node.name for node in self.description.nodes[:32]]
-            kept = [name for i, name in enumerate(nodes) if length >> i & 1 and name not in (self.node, self.source)]
-            minted = peer_records.with_base(
-                self.metadata.minted(generation), [*kept, *([self.source] if self.source else [])], generation
-            )
+            kept = members.parse(message.data[len(message.data) - length :])
+            kept.pop(self.node, None)
+            if self.source:
+                kept[self.source] = True  # what is answered under it is there: it is who answers
+            minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
             self._commit_then("generation", minted)
@@ -193,9 +199,14 @@ class Target:
         if self._started:
             self._trouble("BadFrame", why, now)
 
-    def store_failed(self, why: str, now: float) -> None:
-        """The store failed a write or a flush: what it holds after the last confirmation is unknown."""
+    def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
+        """The store failed; ``damaged``: a write or a flush, so what it holds since the last confirmation is unknown.
+
+        Such a copy is no state of the source's any more, and must not be promoted, restarts or not (R6, R15).
+        """
         self._event("store_failed", "error", reason=why)
+        if damaged and self.metadata.store_state == "Consistent":
+            self._commit_then("inconsistent", msgspec.structs.replace(self.metadata, store_state="Inconsistent"))
         self._trouble("StoreError", why, now)
 
     @property
@@ -244,9 +255,9 @@ class Target:
             self.marks.bitmaps[source].fill(0)
         self.marks.in_sync(self.applied)
         metadata = peer_records.in_sync(
-            metadata, source, metadata.generation, join=self._source_join, merged=True, loose=False, kept=False
+            metadata, source, metadata.generation, True, join=self._source_join, merged=True, loose=False, kept=False
         )
-        return msgspec.structs.replace(metadata, yields="", yields_to="")
+        return msgspec.structs.replace(metadata, yields="", yields_to="", power_lost=False, store_failed="")
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -266,6 +277,8 @@ class Target:
                 self.source = peer
                 self._hello_at = now + _ASK_AGAIN
                 self.refusal = message.code
+                if message.code == "SplitBrain" and not peer_records.record_of(self.metadata, peer).split_brain:
+                    self._commit_then("split brain", peer_records.remembered(self.metadata, peer, split_brain=True))
                 self._state("Paused" if message.code == "Paused" else "Refused", message.text)
         elif peer != self.source:
             return
@@ -305,6 +318,9 @@ class Target:
         if known and known != message.mirror_id:
             self._state("Refused", f"{peer} offers another mirror ({message.mirror_id}); check the description")
             return
+        if (text := disagreement(self.terms, message.terms, peer, self.description.name)) is not None:
+            self._state("Refused", text)
+            return
         if self._must_keep(peer):
             if self.description.on_diverged == "ask" and self.metadata.yields_to != peer:
                 self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
@@ -332,22 +348,31 @@ class Target:
         self._source_join = message.node_join
         # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
         joined = msgspec.structs.replace(
-            self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer, heir="", heir_join=0
+            self.metadata,
+            mirror_id=message.mirror_id,
+            join=message.join,
+            follows=peer,
+            heir="",
+            heir_join=0,
+            agreed=self.terms,
+            former=(),
+            joined_as=self.description.node(self.node).mode,
+            unsettled=True,
         )
+        self.advisory_differs = message.advisory != self.advisory
         self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
 
     def _must_keep(self, peer: str) -> bool:
         """Whether ``peer`` would replace what somebody was told is safe: what this node wrote and ``peer`` may lack.
 
-        Not so if ``peer`` is sync and was in the stream to the end: then all that was answered is there too.
+        Not so if ``peer`` was synchronous then and in the stream to the end: all that was answered is there too.
         """
         marked, record = self.marks.bitmaps.get(peer), peer_records.record_of(self.metadata, peer)
         if marked is None or record.kept or not marked.any():
             return False
         if self.metadata.yields_to == peer:
             return self.metadata.yields == "keep"
-        has_all = self.description.node(peer).mode == "sync" and spared(record.base, self.metadata.generation)
-        return not has_all
+        return not peer_records.has_all(record, self.metadata.generation)
 
     def kept_aside(self, peer: str, error: str | None, now: float) -> None:
         """The blocks that only this node has are copied aside, or cannot be."""
@@ -374,11 +399,11 @@ class Target:
         if message.generation != self.metadata.generation:
             return  # of before or after the newest generation: it cannot be told who was in sync when that began
         metadata = self.metadata
-        told = {name: seq for name, (_, seq) in message.durable.items()}
+        told = {name: seq for name, (_, seq, _) in message.durable.items()}
         for name in self.marks.told(told, self.applied):
-            record, join = peer_records.record_of(metadata, name), message.durable[name][0]
+            record, (join, _, sync) = peer_records.record_of(metadata, name), message.durable[name]
             if not record.tracked or record.join != join or metadata.generation not in record.base:
-                metadata = peer_records.in_sync(metadata, name, metadata.generation, join=join, loose=True)
+                metadata = peer_records.in_sync(metadata, name, metadata.generation, sync, join=join, loose=True)
         if metadata is not self.metadata:
             self._commit_then("tracked", metadata)
 
@@ -413,7 +438,8 @@ class Target:
             return
         for peer in self._peers:
             marked = self.marks.bitmaps.get(peer)
-            self._send(peer, hello_of(self.metadata, peer, marked.count() if marked is not None else 0, self._software))
+            marks = marked.count() if marked is not None else 0
+            self._send(peer, hello_of(self.metadata, peer, marks, self._software, self.terms, self.advisory))
         if self.state in ("Paused", "Refused"):
             self._hello_at = now + _ASK_AGAIN
         else:

@@ -61,8 +61,9 @@ class TargetView:
         self.generation_seq = 0
         self.marked = 0  # blocks that it has named in this joining as its own
         self.marks_lost = 0  # joinings in a row in which some of those were lost
-        self.told: dict[str, tuple[int, int]] = {}  # what it was told last of the other targets
+        self.told: dict[str, tuple[int, int, bool]] = {}  # what it was told last of the other targets
         self.synced_as = ""  # the generation that the mark at the end of its resync named
+        self.advisory_differs = False  # its description differs in something that need not be equal
         self.resent_bytes = 0
         self.last_resync: dict[str, object] | None = None
 
