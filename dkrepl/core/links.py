@@ -25,7 +25,7 @@ from dkrepl.core.resync import RateLimit
 from dkrepl.core.resync_feed import ResyncFeed
 from dkrepl.core.returning import Returning
 from dkrepl.core.stream import Stream
-from dkrepl.core.target_view import TargetState, TargetView
+from dkrepl.core.target_view import SEEN_BY_SOURCE, TargetState, TargetView, check_transition
 
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
@@ -155,6 +155,7 @@ class Links:
                 self._copies_changed()
 
     def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
+        check_transition(SEEN_BY_SOURCE, view.name, view.state, state)
         if state != view.state:
             level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
             self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)

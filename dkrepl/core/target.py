@@ -46,10 +46,11 @@ from dkrepl.core.messages import (
     Welcome,
 )
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.target_view import TargetState
+from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
 
 Verdict = Literal["apply", "ignore", "barrier"]
-_HELLO_FIRST, _HELLO_LAST = 0.2, 2.0  # seconds between Hellos
+_HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
+_HELLO_SOON, _SOON = 0.2, 3.0  # at most so long between two while the source may be restarting, which takes seconds
 _ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
 
 
@@ -97,6 +98,7 @@ class Target:
         self._heard = 0.0
         self._beat_at = 0.0
         self._hello_at = 0.0
+        self._left_at = -_SOON  # when it left a stream
         self._hello_wait = _HELLO_FIRST
         self._commits = 0
         self._waiting: dict[int, tuple[str, NodeMetadata]] = {}  # commits on their way, and what follows them
@@ -198,6 +200,11 @@ class Target:
         """A frame failed its checks: nothing of it was applied, and the stream has a gap from here on (R9)."""
         if self._started:
             self._trouble("BadFrame", why, now)
+
+    def stream_lost(self, now: float) -> None:
+        """The connection of the stream was lost: a source that is restarted waits for its sync targets to come back."""
+        if self._started:
+            self._trouble("BadFrame", "the connection of the stream was lost", now, _HELLO_FIRST)
 
     def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
         """The store failed; ``damaged``: a write or a flush, so what it holds since the last confirmation is unknown.
@@ -444,7 +451,8 @@ class Target:
             self._hello_at = now + _ASK_AGAIN
         else:
             self._hello_at = now + self._hello_wait
-            self._hello_wait = min(_HELLO_LAST, self._hello_wait * 2)
+            longest = _HELLO_SOON if now - self._left_at < _SOON else _HELLO_LAST
+            self._hello_wait = min(longest, self._hello_wait * 2)
 
     def committed(self, number: int, now: float) -> None:
         """A record is durable."""
@@ -478,17 +486,19 @@ class Target:
 
     # --- leaving and changing state ------------------------------------------------------------------
 
-    def _trouble(self, code: str, text: str, now: float) -> None:
+    def _trouble(self, code: str, text: str, now: float, retry: float = 0.5) -> None:
         if self.source and self.join:
             self._send(self.source, Trouble(self.join, code, text[:1000]))
         self._gave_up = self.join
         unanswered = self.state == "InSync" and code in ("BadFrame", "Gap")
-        self._leave("Behind", text, now, 0.5)
+        self._leave("Behind", text, now, retry)
         self._unanswered_break = unanswered
 
     def _leave(self, state: TargetState, reason: str, now: float, retry: float) -> None:
         if self._subscribed and self.source:
             self.actions.append(Disconnect(self.source))
+        if self._started:
+            self._left_at = now
         self._subscribed = self._started = False
         if state != "Disconnected":
             self.in_sync_when_lost = False
@@ -505,6 +515,7 @@ class Target:
         self._state(state, reason)
 
     def _state(self, state: TargetState, reason: str | None) -> None:
+        check_transition(SEEN_BY_TARGET, self.node, self.state, state)
         if state != self.state:
             level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
             self._event("target_state", level, target=self.node, before=self.state, after=state, reason=reason)

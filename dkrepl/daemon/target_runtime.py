@@ -143,7 +143,7 @@ class TargetRuntime:
         if self._broken and not more and not self._blocked:
             # Only now, for what had arrived may be all that is left of the source.
             self._broken = False
-            target.bad_frame("the connection of the stream was lost", time.monotonic())
+            target.stream_lost(time.monotonic())
         if target.joined:
             self._confirm()
             self._flush_if_due()
