@@ -184,7 +184,7 @@ def _recommended(description: Description, there: list[Answer], outlooks: tuple[
     """Return the reachable node that loses least; of several the first in the description: then all name the same."""
     order = [node.name for node in description.nodes]
 
-    def loses(answer: Answer) -> tuple[bool, bool, int, bool, int, bool, bool, float, int]:
+    def loses(answer: Answer) -> tuple[bool, bool, int, bool, int, bool, bool, bool, float, int]:
         found = next(one for one in outlooks if one.node == answer.node)
         newer = sum(lineage(answer, other) == "newer" for other in there)
         bytes_ = found.lost_bytes
@@ -196,6 +196,7 @@ def _recommended(description: Description, there: list[Answer], outlooks: tuple[
             bytes_ or 0,
             found.mode != "sync",
             bool(answer.copy and answer.copy.power_lost),
+            answer.role != "asking",
             -(found.in_sync_as_of or 0.0),
             order.index(answer.node),
         )

@@ -59,15 +59,15 @@ def create_sparse(path: Path, size: int) -> None:
 class BackingStore:
     """An open store, locked so that no second daemon can open it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait: float = _OPEN_SECONDS) -> None:
         """Open an existing file or block device for reading and writing; raise StoreError.
 
-        A block device that is in use for a moment is waited for: udevd holds a shared lock while it looks at a disk
-        that was closed after writing (systemd's documentation, "Locking Block Device Access").
+        A block device that is in use is waited for, ``wait`` seconds: udevd holds a shared lock while it looks at a
+        disk that was closed after writing (systemd's documentation, "Locking Block Device Access").
         """
         self.path = path
         self.fd = -1
-        deadline = time.monotonic() + _OPEN_SECONDS
+        deadline = time.monotonic() + wait
         while True:
             try:
                 self._open()
