@@ -197,7 +197,7 @@ def _recommended(description: Description, there: list[Answer], outlooks: tuple[
             found.mode != "sync",
             bool(answer.copy and answer.copy.power_lost),
             answer.role != "asking",
-            -(found.in_sync_as_of or 0.0),
+            -(found.in_sync_as_of or 0.0) if bytes_ != 0 else 0.0,
             order.index(answer.node),
         )
 
