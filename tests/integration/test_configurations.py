@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Clusters
 from harness.applications import Writer, fio_command, run
-from harness.cluster import MIB
+from harness.cluster import MIB, Cluster
 from harness.node import Node
 
 pytestmark = pytest.mark.root
@@ -84,24 +84,36 @@ def test_block_devices_as_stores(clusters: Clusters, tmp_path: Path) -> None:
         assert (tmp_path / "a").read_bytes()[4 * MIB : 8 * MIB] == bytes(4 * MIB)
 
 
+def _redescribed(node: Node, text: str) -> None:
+    """Give a node another description, and its daemon the time to go by it."""
+    if node.process is not None:
+        assert node.stop() == 0
+    (node.paths.etc / "r0.toml").write_text(text)
+    node.start(ready=False)
+
+
+def _without_gamma(cluster: Cluster) -> dict[Node, str]:
+    """Let alpha and beta go by a description without gamma; return the ones that they had."""
+    whole = {}
+    for node in (cluster.nodes["beta"], cluster.source):
+        whole[node] = (node.paths.etc / "r0.toml").read_text()
+        parts = whole[node].split("[[node]]\n")
+        _redescribed(node, "[[node]]\n".join(part for part in parts if '"gamma"' not in part))
+    return whole
+
+
 def test_a_target_that_was_taken_out_of_the_description_and_put_back_lacks_nothing(clusters: Clusters) -> None:
     cluster = clusters.make()
     run("fio", "--name=w", f"--filename={cluster.device}", "--rw=write", "--bs=64k", "--size=4m", "--direct=1")
     cluster.settle()
-    alpha = cluster.source
     cluster.nodes["gamma"].kill()
     cluster.wait_state("gamma", "Disconnected")
-    assert alpha.stop() == 0
-    whole = (alpha.paths.etc / "r0.toml").read_text()
-    parts = whole.split("[[node]]\n")
-    (alpha.paths.etc / "r0.toml").write_text("[[node]]\n".join(part for part in parts if '"gamma"' not in part))
-    alpha.start()
+    whole = _without_gamma(cluster)
     cluster.settle("beta")
     place = [f"--filename={cluster.device}", "--offset=8m", "--size=4m"]
     run("fio", "--name=w", *place, "--rw=write", "--bs=64k", "--direct=1")
-    assert alpha.stop() == 0
-    (alpha.paths.etc / "r0.toml").write_text(whole)
-    alpha.start()
+    for node, text in whole.items():
+        _redescribed(node, text)
     cluster.nodes["gamma"].start()
     cluster.settle()
     assert cluster.seen("gamma")["last_resync"]["kind"] == "full"
@@ -110,17 +122,12 @@ def test_a_target_that_was_taken_out_of_the_description_and_put_back_lacks_nothi
 
 def test_a_target_added_later_is_copied_in_full(clusters: Clusters) -> None:
     cluster = clusters.make(targets=[("beta", "sync"), ("gamma", "async")], start=False)
-    alpha, beta, gamma = cluster.nodes.values()
-    whole = (alpha.paths.etc / "r0.toml").read_text()
-    parts = whole.split("[[node]]\n")
-    (alpha.paths.etc / "r0.toml").write_text("[[node]]\n".join(part for part in parts if '"gamma"' not in part))
-    alpha.start()
-    beta.start()
+    gamma = cluster.nodes["gamma"]
+    whole = _without_gamma(cluster)
     cluster.wait_in_sync("beta")
     run("fio", "--name=w", f"--filename={cluster.device}", "--rw=write", "--bs=64k", "--size=4m", "--direct=1")
-    assert alpha.stop() == 0
-    (alpha.paths.etc / "r0.toml").write_text(whole)
-    alpha.start()
+    for node, text in whole.items():
+        _redescribed(node, text)
     gamma.start()
     cluster.settle()
     assert cluster.seen("gamma")["last_resync"]["kind"] == "full"

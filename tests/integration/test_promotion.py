@@ -15,7 +15,7 @@ from harness.applications import Writer, pattern
 from harness.cluster import MIB, Cluster
 from harness.node import Node
 
-from dkrepl.core.errors import Refused, UsageError
+from dkrepl.core.errors import NotFound, Refused, UsageError
 
 pytestmark = pytest.mark.root
 
@@ -58,15 +58,17 @@ def _differing_bytes(one: Node, other: Node) -> int:
     return total
 
 
-def test_a_sync_target_in_sync_is_promoted_without_force_and_the_dry_run_says_so(cluster: Cluster) -> None:
+def test_with_two_copies_of_each_write_the_loss_of_a_node_is_safe_and_the_dry_run_says_so(clusters: Clusters) -> None:
+    cluster = clusters.make(targets=(("beta", "sync"), ("gamma", "sync")), min_copies=2)
     alpha, beta, gamma = cluster.nodes.values()
     writer = Writer(cluster.device, 0, 16 * MIB)
     alpha.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
     alpha.kill()
     writer.join()
-    _misses_source(beta)
+    _misses_source(beta, gamma)
     found = _dry_run(beta)
-    assert (found["possible"], found["safe"], found["reasons"]) == (True, True, [])
+    assert (found["possible"], found["safe"], found["codes"], found["reasons"]) == (True, True, [], [])
+    assert _dry_run(gamma)["recommended"] == found["recommended"]
     assert found["recommended"] == "beta"
     assert not _of(found, "alpha")["reachable"]
     assert (_of(found, "beta")["lost_bytes"], _of(found, "beta")["lost_seconds"]) == (0, 0.0)
@@ -75,12 +77,76 @@ def test_a_sync_target_in_sync_is_promoted_without_force_and_the_dry_run_says_so
 
     code, out, _ = beta.cli("promote", "r0", "--dry-run")
     assert code == 0
-    assert "nothing acknowledged is lost: `dkrepl promote r0`" in out
+    assert "Nothing that was acknowledged is lost: `dkrepl promote r0`" in out
     code, _, err = beta.cli("promote", "r0")
     assert code == 0, err
     beta.wait_until(lambda status: status and status["state"] == "Serving", "it serves")
     writer.assert_all_in(beta.device)
     assert gamma.cli("promote", "r0", "--dry-run")[0] == 0
+
+
+def test_with_two_copies_neither_survivor_is_promoted_without_the_word_of_the_other(clusters: Clusters) -> None:
+    """The one that is silent may have been in sync with the source for longer."""
+    cluster = clusters.make(targets=(("beta", "sync"), ("gamma", "sync")), min_copies=2)
+    alpha, beta, gamma = cluster.nodes.values()
+    _write(cluster.device, 4)
+    gamma.kill()
+    _write(cluster.device, 4)
+    alpha.kill()
+    beta.kill()
+    gamma.start()
+    found = _dry_run(gamma)
+    # Its own word, of before its restart, is worth nothing either.
+    assert (found["possible"], found["safe"], found["codes"]) == (True, False, ["NoQuorum", "NotInSync"])
+    assert [one["node"] for one in found["not_answered"] if one["decides"]] == ["alpha", "beta"]
+    assert gamma.cli("promote", "r0")[0] == Refused.exit_code
+    # As soon as beta answers it is known that it holds more.
+    beta.start()
+    assert "PeerNewer" in _dry_run(gamma)["codes"]
+    found = _dry_run(beta)
+    assert (found["safe"], found["recommended"]) == (True, "beta")
+
+
+def test_with_one_copy_a_target_needs_the_word_of_the_source_or_that_it_was_off_in_time(cluster: Cluster) -> None:
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(cluster.device, 4)
+    heard = beta.wait_until(lambda status: status and status["last_heard"], "it hears the source")["last_heard"]
+    alpha.kill()
+    _misses_source(beta)
+    found = _dry_run(beta)
+    assert (found["possible"], found["safe"], found["codes"]) == (True, False, ["NoQuorum"])
+    [silent] = [one for one in found["not_answered"] if one["node"] == "alpha"]
+    assert silent["decides"]
+    assert silent["alone_since"] >= heard["at"]
+    assert "--fenced alpha" in found["remedy"]
+    code, _, sentence = beta.cli("promote", "r0")
+    assert code == Refused.exit_code
+    assert "alpha did not answer" in sentence
+    assert beta.cli("promote", "r0", "--fenced", "beta")[0] == NotFound.exit_code
+    code, out, _ = beta.cli("promote", "r0", "--fenced", "alpha", "--dry-run")
+    assert code == 0
+    assert "if what you say of fenced nodes is true: `dkrepl promote r0 --fenced alpha`" in out
+    assert beta.cli("promote", "r0", "--fenced", "alpha")[0] == 0
+    assert not beta.metadata().forced
+
+
+def test_a_forced_promotion_is_remembered_until_it_is_cleared(cluster: Cluster) -> None:
+    beta = cluster.nodes["beta"]
+    cluster.source.kill()
+    _misses_source(beta)
+    beta.promote()
+    assert beta.metadata().forced == ("NoQuorum",)
+    beta.stop()
+    beta.start(ready=False)
+    beta.wait_until(lambda status: status and status["state"] == "Starting", "it asks its peers")
+    beta.promote()
+    status = beta.status()
+    assert status is not None
+    assert any("promoted by force, against NoQuorum" in warning for warning in status["warnings"])
+    assert beta.cli("clear", "r0", "forced-promotion")[0] == 0
+    status = beta.status()
+    assert status is not None
+    assert not any("force" in warning for warning in status["warnings"])
 
 
 def test_a_living_source_is_never_replaced(cluster: Cluster) -> None:
@@ -215,7 +281,7 @@ def test_a_former_source_that_waits_says_who_is_missing_and_is_let_go_by_token(c
     alpha.start(ready=False)
     alpha.wait_until(lambda status: status and "waiting for gamma" in status.get("reason", ""), "it says whom")
     found = _dry_run(alpha)
-    assert found["reasons"] == ["gamma may have been promoted while this node was away, and does not answer"]
+    assert found["reasons"] == ["gamma did not answer, and may have been promoted while this node was away"]
     assert _of(found, "alpha")["role"] == "asking"
     assert _of(found, "beta")["reachable"]
     # beta is told to leave it to alpha, which has everything

@@ -37,7 +37,7 @@ def test_after_the_death_of_the_source_a_target_carries_on(cluster: Cluster) -> 
     alpha.kill()
     writer.join()
     beta.wait_until(lambda status: status["state"] == "Disconnected", "it notices")
-    _promote(beta)
+    _promote(beta, "--fenced", "alpha")
     # R4: all that was acknowledged is there.
     writer.assert_all_in(beta.device)
 

@@ -155,7 +155,9 @@ def test_a_source_killed_while_a_target_is_away_still_knows_what_that_target_lac
     shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
     shared.source.kill()
     writer.join()
-    shared.source.start()
+    shared.source.start(ready=False)
+    shared.source.wait_until(lambda status: status and status["state"] == "Starting", "it waits for gamma")
+    shared.source.promote()
     shared.settle("beta")
     assert shared.seen("gamma")["dirty_blocks"] > 0
     gamma.start()

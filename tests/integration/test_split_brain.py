@@ -30,7 +30,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     cluster.settle()
     cluster.links["beta"].cut()
     beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-    code, _, sentence = beta.cli("promote", "r0")
+    code, _, sentence = beta.cli("promote", "r0", "--fenced", "alpha")
     assert code == 0, sentence
     _write(alpha, 8 * MIB, 0xA)  # alpha alone
     _write(alpha, 0, 0xA)
@@ -86,7 +86,7 @@ def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters:
     cluster.settle()
     cluster.links["beta"].cut()
     beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-    assert beta.cli("promote", "r0")[0] == 0
+    assert beta.cli("promote", "r0", "--fenced", "alpha")[0] == 0
     _write(beta, 16 * MIB, 0xB)
     cluster.links["beta"].mend()
     alpha.wait_until(

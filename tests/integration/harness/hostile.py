@@ -48,6 +48,7 @@ def hello(record: NodeMetadata, node: str) -> messages.Hello:
         *(messages.PROTOCOL_MIN, messages.PROTOCOL_MAX, record.mirror, record.mirror_id, node, record.size),
         *(record.block, record.generation, list(record.history), record.store_state, record.join, "test"),
         follows=record.follows,
+        terms=record.agreed,
     )
 
 
