@@ -15,7 +15,11 @@ from dkrepl.core.units import format_size
 if TYPE_CHECKING:
     from dkrepl.core.description import Description
 
-app = typer.Typer(help="Descriptions of mirrors: an example, and a check.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Descriptions of mirrors: an example, a check, and whether the nodes agree.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command("example")

@@ -13,7 +13,9 @@ from typer.core import TyperGroup
 
 from dkrepl import __version__
 from dkrepl.cli import (
+    clear,
     config,
+    config_peers,
     demote,
     diverged,
     events,
@@ -41,7 +43,18 @@ from dkrepl.io.paths import Paths
 SECTIONS: dict[str, list[str]] = {
     "Set up a mirror (in this order)": ["key", "config", "init", "run"],
     "See how it is": ["status", "wait", "events", "intent", "verify"],
-    "Operate it": ["pause", "resume", "resync", "reload", "switchover", "demote", "promote", "resolve", "diverged"],
+    "Operate it": [
+        "pause",
+        "resume",
+        "resync",
+        "reload",
+        "switchover",
+        "demote",
+        "promote",
+        "resolve",
+        "diverged",
+        "clear",
+    ],
     "Help": ["exit-codes"],
 }
 BROKEN_PIPE, INTERRUPTED = 141, 130
@@ -82,6 +95,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(key.app, name="key")
+config.app.command("diff")(config_peers.diff)
+config.app.command("adopt")(config_peers.adopt)
 app.add_typer(config.app, name="config")
 app.command("init")(init.command)
 app.command("run")(run_command.command)
@@ -99,6 +114,7 @@ app.command("promote", cls=promote.Command)(promote.command)
 app.command("switchover")(switchover.command)
 app.command("resolve")(resolve.command)
 app.add_typer(diverged.app, name="diverged")
+app.command("clear")(clear.command)
 app.command("exit-codes")(exit_codes.command)
 
 

@@ -50,24 +50,37 @@ def command(
             show_default=False,
         ),
     ] = None,
+    fenced: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fenced",
+            metavar="NODE",
+            help="NODE was off, or cut off from its applications, before it could answer a write without this node.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make this node the source, so that its applications can open the device.
 
     Needed when the old source is dead (failover), or after `dkrepl demote` on it. Without --force it is done only
-    if nothing that was acknowledged can be lost: this node is synchronous and was InSync when it last heard of the
-    source, and no peer that answers knows better. Refused, with --force as well, while a source is reachable from
-    here. A node that was source and waits for its peers' answers is let go in the same way.
+    if nothing that was acknowledged can be lost: of the N nodes that may hold an answered write, N - min_copies + 1
+    answer, this one among them, and none of them has more than this one. Refused, with --force as well, while a
+    source is reachable from here. A node that was source and waits for its peers' answers serves at once then.
+
+    --fenced NODE stands for the answer of a node that is silent. Give it only for a node that you, or a fencing
+    device, have turned off in time: the dry run says since when it may have answered writes without this node.
 
     --dry-run asks the peers, waits for them for a second, and shows for each node: in sync as of when, the seconds
-    and bytes that would be lost if it were promoted, what would be overwritten there later. These mean "at least":
-    what a source that cannot be reached answered by itself is known to nobody here. So make sure that it is really
-    down: two sources are a split-brain. The token is good for as long as the situation is the same.
+    and bytes that would be lost if it were promoted, what would be overwritten there later, and which nodes are
+    missed. These mean "at least": what a source that cannot be reached answered by itself is not known here. So make
+    sure that it is really down: two sources are a split-brain. The token is good while the situation is the same.
 
     \b
     Examples:
       dkrepl promote r0 --dry-run
       dkrepl promote r0
+      dkrepl promote r0 --fenced alpha
       dkrepl promote r0 --force 1a2b3c4d
 
     Exit codes: 0 this node is the source, or the dry run was shown; 2 --force without a token; 4 the daemon is not
@@ -78,10 +91,10 @@ def command(
         raise UsageError("--dry-run changes nothing and takes no token: leave out --force")
     name = resolve_mirror(paths, mirror)
     if dry_run:
-        answer = ask(paths, name, "promote", {"dry_run": True})
+        answer = ask(paths, name, "promote", {"dry_run": True, "fenced": fenced or []})
         _show(name, answer, as_json)
         return
-    answer = ask(paths, name, "promote", {"force": force})
+    answer = ask(paths, name, "promote", {"force": force, "fenced": fenced or []})
     device = wait_for_role(paths, name, "source").device or paths.device(name)
     print_done(answer, as_json, f"{name}: this node is the source, the device is {device}")
 

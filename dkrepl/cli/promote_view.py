@@ -21,8 +21,10 @@ def draw(found: Assessment) -> None:
         table.add_row(*map(clean, _row(node, node.node == found.node, node.node == found.recommended)))
     out.print(table)
     out.print()
-    for reason in found.reasons:
-        out.print(f"  - {clean(reason)}")
+    for code, reason in zip(found.codes, found.reasons, strict=True):
+        out.print(f"  - {clean(code)}: {clean(reason)}")
+    if found.remedy:
+        out.print(f"  To make it safe: {clean(found.remedy)}")
     out.print(clean(_verdict(found)))
 
 
@@ -66,6 +68,8 @@ def _verdict(found: Assessment) -> str:
     if not found.possible:
         return f"{found.node} cannot be promoted now, not even by force."
     if found.safe:
-        return f"As far as anybody knows who answered, nothing acknowledged is lost: `dkrepl promote {found.mirror}`"
+        given = "".join(f" --fenced {one.node}" for one in found.not_answered if one.fenced)
+        trusting = ", if what you say of fenced nodes is true" if given else ""
+        return f"Nothing that was acknowledged is lost{trusting}: `dkrepl promote {found.mirror}{given}`"
     least = f" {found.recommended} loses least." if found.recommended not in (None, found.node) else ""
     return f"Data may be lost.{least} If that is what you want: `dkrepl promote {found.mirror} --force {found.token}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +35,7 @@ class NewGeneration:
 
     seq: int
     generation: str
-    members: int = 0  # those in sync: bit i stands for the i-th node of the description
+    members: Mapping[str, bool] = field(default_factory=dict)  # those in sync, and whether they are synchronous
 
 
 @dataclass(frozen=True)

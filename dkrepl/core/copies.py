@@ -2,28 +2,47 @@
 
 With fewer than ``min_copies`` nothing that changes data is begun, and nothing that was begun is answered (R4): it
 waits, or fails under ``on_too_few = "error"``. Reads go on. With ``min_copies = 1`` there are always enough.
+
+After a change of the description the *former* terms must be satisfied as well, until enough nodes know the new ones
+(R14, core/quorum.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
+from dkrepl.core.agreement import min_copies, sync_nodes
 from dkrepl.core.target_view import TargetView
 
 
 class Copies:
-    """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few."""
+    """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
 
-    __slots__ = ("_views", "confirmable", "flushed", "least", "refuse", "too_few")
+    ``former``: terms of older descriptions that must be satisfied too.
+    """
 
-    def __init__(self, least: int, refuse: bool, views: Collection[TargetView]) -> None:
+    __slots__ = ("_former", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
+
+    def __init__(
+        self, least: int, refuse: bool, views: Collection[TargetView], former: Iterable[Mapping[str, str]] = ()
+    ) -> None:
         self.least = least
         self.refuse = refuse
         self.confirmable = 1
         self.too_few = False
         self._views = [view for view in views if view.mode == "sync"]
+        self.must_satisfy(former)
         # Since there are too few: whether all that was written is durable on enough targets.
-        self.flushed = sum(not view.bitmap.any() for view in self._views) >= least - 1
+        self.flushed = self._enough(view.name for view in self._views if not view.bitmap.any())
+
+    def must_satisfy(self, former: Iterable[Mapping[str, str]]) -> None:
+        """From now on these former terms count, besides the present ones."""
+        self._former = [(sync_nodes(terms), min_copies(terms)) for terms in former]
+
+    def _enough(self, names: Iterable[str]) -> bool:
+        """Whether the source and the sync targets ``names`` are enough copies, now and by the former terms."""
+        there = set(names)
+        return 1 + len(there) >= self.least and all(1 + len(there & sync) >= least for sync, least in self._former)
 
     @property
     def refusing(self) -> bool:
@@ -33,13 +52,16 @@ class Copies:
     def changed(self) -> bool:
         """Count anew; returns whether there are too few now and were not before, or the other way round."""
         self.confirmable = 1 + sum(view.state == "InSync" for view in self._views)
-        before, self.too_few = self.too_few, self.confirmable < self.least
+        before, self.too_few = (
+            self.too_few,
+            not self._enough(view.name for view in self._views if view.state == "InSync"),
+        )
         return before != self.too_few
 
     def note_flushed(self, newest: int, leaving: TargetView) -> None:
         """There are too few from now on, for ``leaving`` was InSync; ``newest``: the newest write that changed data."""
-        durable = [view.durable for view in self._views if view.state == "InSync" or view is leaving]
-        self.flushed = sum(seq >= newest for seq in durable) >= self.least - 1
+        there = [view for view in self._views if view.state == "InSync" or view is leaving]
+        self.flushed = self._enough(view.name for view in there if view.durable >= newest)
 
     @property
     def warning(self) -> str | None:
@@ -47,6 +69,12 @@ class Copies:
         if not self.too_few:
             return None
         what = "fail" if self.refuse else "wait"
+        if self.confirmable >= self.least:
+            return (
+                f"the description has changed, and too few nodes of the old one know it yet, so writes {what} until "
+                "more sync targets of the old description are InSync under the new one; or, if the others are off for "
+                "good: dkrepl config adopt --fenced NODE"
+            )
         return (
             f"{self.confirmable} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "
             "sync targets are InSync"

@@ -1,15 +1,18 @@
 """Whether a node that was source may serve again: it asks its peers first (rule R7).
 
 While it was away one of them may have been promoted. It may serve when every peer has answered and none of them is
-source or holds data that descends from its own. A peer that is, or does, is followed instead, as a target.
+source or holds data that descends from its own. A peer that is, or does, is followed instead, as a target. With
+``min_copies`` of 2 or more it may also serve when the peers that are silent are too few to have answered a write
+without any of the others (R11, core/quorum.py).
 
 A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
 
 A peer that was source too, and asks as well, counts as one that does not answer, unless its data is known to be older:
 which of the two was source last cannot be told. Nor does an answer of long ago count, as promotions go on meanwhile.
 
-A peer that does not answer may be such a one too. After a restart within the same boot of the kernel the node was
-away for moments, so ``QUICK`` seconds are enough to wait; otherwise it waits for ``start_alone`` seconds, or for ever.
+A peer that does not answer may be such a one too. Only where the service manager handed over the device, and its
+predecessor showed signs of life less than ``peer_timeout`` ago, can no other have been promoted: then ``QUICK`` seconds
+are enough to wait. Otherwise it waits for ``start_alone`` seconds, or for ever.
 """
 
 from __future__ import annotations
@@ -17,11 +20,13 @@ from __future__ import annotations
 from typing import Literal
 
 from dkrepl.core.actions import Action, Event, Send
+from dkrepl.core.agreement import required
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Ask
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of
+from dkrepl.core.quorum import decisive_to_serve
 from dkrepl.core.roles import is_blank
 
 QUICK = 0.5  # seconds
@@ -31,9 +36,9 @@ Verdict = Literal["serve", "follow"]
 
 
 class Enquiry:
-    """``alone``: seconds after which the node serves although peers have not answered; None: never."""
+    """``age``: seconds since the predecessor that handed over the device last lived; None if there was none."""
 
-    def __init__(self, description: Description, node: str, metadata: NodeMetadata, alone: float | None) -> None:
+    def __init__(self, description: Description, node: str, metadata: NodeMetadata, age: float | None = None) -> None:
         self.verdict: Verdict | None = None
         self.reason = ""
         self.actions: list[Action] = []
@@ -44,7 +49,9 @@ class Enquiry:
         self._metadata = metadata
         self._peers = [peer.name for peer in description.peers(node)]
         self._ask = Ask(node, description.name, metadata.mirror_id)
-        self._alone = alone
+        self._terms = required(description)
+        self._alone = QUICK if is_blank(metadata) else description.start_alone
+        self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
         self._began: float | None = None
         self._ask_at = 0.0
         self._wait = _ASK_FIRST
@@ -87,9 +94,16 @@ class Enquiry:
             return
         if self._began is None:
             self._began = now
+        waited = now - self._began
         patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
-        if self._alone is not None and now - self._began >= self._alone and not patient:
-            self._decide("serve", f"{', '.join(self.missing)} did not answer within {self._alone:g} s")
+        if self._lead is not None and QUICK <= waited < self._lead:
+            self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
+        elif waited >= QUICK and self._enough():
+            self._decide(
+                "serve", f"enough peers have answered, and none holds newer data; {self._names} did not answer"
+            )
+        elif self._alone is not None and waited >= self._alone and not patient:
+            self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
         elif now >= self._ask_at:
             self._ask_at = now + self._wait
             self._wait = min(_ASK_LAST, self._wait * 2)
@@ -104,6 +118,18 @@ class Enquiry:
         """The administrator says that this node is to serve, whoever has not answered."""
         if self.verdict is None:
             self._decide("serve", "promoted by the administrator")
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self.missing)
+
+    def _enough(self) -> bool:
+        """Whether those who answered would know of every write that was answered meanwhile (R11)."""
+        for answer in self.answers.values():
+            hears = answer.copy.hears if answer.copy else ""
+            if hears or not answer.mirror_id or answer.terms != self._terms:
+                return False  # another source lives; or it knows nothing, or goes by other terms
+        return not self._rivals and not decisive_to_serve(self.missing, self._terms)
 
     def _descends(self, answer: Answer) -> bool:
         """Whether a peer's data has a past that contains ours, and is not known here."""
@@ -128,8 +154,9 @@ class Enquiry:
 
     def _describe(self) -> None:
         patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at the most"
-        missing = ", ".join(self.missing)
-        self.reason = f"it was source, and asks first whether another was promoted: waiting for {missing}, {patience}"
+        self.reason = (
+            f"it was source, and asks first whether another was promoted: waiting for {self._names}, {patience}"
+        )
         if self._rivals:
             names = ", ".join(self._rivals)
             self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"

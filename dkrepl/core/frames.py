@@ -9,7 +9,7 @@ Little-endian throughout. A *stream message* is a head, followed by its data eit
             kind       1 B   LIVE, RESYNC or MARK
             count      2 B   number of records
             join       4 B   RESYNC and MARK: which joining of the target this belongs to; LIVE: 0
-            data_len   4 B   bytes of data
+            data_len   4 B   bytes of data: of the WRITE records, and of a GENERATION, which names its members
             session    8 B   identity of the source's run; a message of an old session is dropped
             first      8 B   LIVE: seq of the first record; RESYNC, SYNCED: the target's resync seq; START: blocks to
                              be copied; DIGEST: number of the question; PROBE: 0
@@ -17,7 +17,7 @@ Little-endian throughout. A *stream message* is a head, followed by its data eit
             data_sum   8 B   XXH3-64 of the data
             records   16 B each: op, 3 B of zero, length (4 B), offset (8 B)
             head_sum   8 B   XXH3-64 of everything before it
-    data    the data of the WRITE records, joined in their order
+    data    the data of the WRITE and GENERATION records, joined in their order
 
 Rule R9: a frame whose checksum, size or layout is wrong raises ``ProtocolError`` and nothing of it is used.
 """
@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest as checksum
 
+from dkrepl.core import members
 from dkrepl.core.errors import ProtocolError
 
 Buffer = bytes | bytearray | memoryview
@@ -68,7 +69,7 @@ pack_record = _RECORD.pack
 
 
 class StreamMessage(NamedTuple):
-    """A checked stream message; ``data`` holds the WRITE records' data, joined."""
+    """A checked stream message; ``data`` holds the data of the WRITE and GENERATION records, joined."""
 
     kind: int
     join: int
@@ -163,6 +164,9 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
                 raise ProtocolError("a stream record reaches outside the device; it was dropped")
             if op == WRITE:
                 total += length
+        elif op == GENERATION:
+            members.parse(body[total : total + length])
+            total += length
     if total != data_len:
         raise ProtocolError("a stream frame's records and data differ in length; it was dropped")
     return StreamMessage(kind, join, session, first, position, records, body)

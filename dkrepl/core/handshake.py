@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dkrepl.core import peer_records
+from dkrepl.core.agreement import Terms, differences
 from dkrepl.core.generation import Decision
 from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Welcome
 from dkrepl.core.metadata import NodeMetadata
@@ -20,6 +21,17 @@ def protocol_refusal(hello: Hello, peer: str) -> tuple[str, str] | None:
     )
 
 
+def disagreement(here: Terms, there: Terms, peer: str, mirror: str) -> str | None:
+    """Return why ``peer`` may not follow: its description differs in what must be equal (R14); None if it does not."""
+    found = differences(here, there)
+    if not found:
+        return None
+    return (
+        f"the description on {peer} differs in {', '.join(map(str, found))}; make them equal and restart the daemon "
+        f"whose description changed; dkrepl config diff {mirror} shows all differences"
+    )
+
+
 def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision) -> NodeMetadata:
     """Return the source's metadata after the joining ``join`` is offered; durable before the Welcome (R7)."""
     name = hello.node
@@ -33,7 +45,7 @@ def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision)
     return peer_records.may_know(metadata, name, metadata.generation)
 
 
-def welcome(metadata: NodeMetadata, view: TargetView, session: int) -> Welcome:
+def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms, advisory: str) -> Welcome:
     """Return the Welcome to the joining that was offered to ``view``."""
     return Welcome(
         PROTOCOL_MAX,
@@ -47,11 +59,18 @@ def welcome(metadata: NodeMetadata, view: TargetView, session: int) -> Welcome:
         "Copy" if view.bitmap.any() else "Nothing",
         metadata.node,
         metadata.join,
+        terms,
+        advisory,
     )
 
 
-def hello_of(metadata: NodeMetadata, peer: str, marks: int, software: str) -> Hello:
-    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names."""
+def hello_of(
+    metadata: NodeMetadata, peer: str, marks: int, software: str, terms: Terms | None = None, advisory: str = ""
+) -> Hello:
+    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names.
+
+    ``terms``, ``advisory``: of its description (core/agreement.py).
+    """
     record = peer_records.record_of(metadata, peer)
     return Hello(
         PROTOCOL_MIN,
@@ -72,4 +91,6 @@ def hello_of(metadata: NodeMetadata, peer: str, marks: int, software: str) -> He
         marks,
         record.join,
         metadata.yields if metadata.yields_to == peer else "",
+        terms or {},
+        advisory,
     )

@@ -41,7 +41,7 @@ def alive(
 
 def positions(members: Sequence[TargetView], generation: str) -> Iterator[tuple[str, Positions]]:
     """Yield, for each target in sync for which it has changed, how far the others in sync are durable (R8)."""
-    durable = {view.name: (view.join, view.durable) for view in members if view.state == "InSync"}
+    durable = {view.name: (view.join, view.durable, view.mode == "sync") for view in members if view.state == "InSync"}
     for view in members:
         others = {name: at for name, at in durable.items() if name != view.name}
         if view.name in durable and others and others != view.told:

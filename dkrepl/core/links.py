@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace as replaced
 
+import msgspec
+
 from dkrepl.core import peer_records
 from dkrepl.core.actions import Action, Commit, CopiesChanged, Event, Send
+from dkrepl.core.agreement import advisory, digest, required
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.copies import Copies
 from dkrepl.core.description import Description
@@ -17,10 +20,12 @@ from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.messages import AnyMessage, Detach, Refuse
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.minting import Minting
+from dkrepl.core.quorum import begun, still_former
 from dkrepl.core.resync import RateLimit
 from dkrepl.core.resync_feed import ResyncFeed
+from dkrepl.core.returning import Returning
 from dkrepl.core.stream import Stream
-from dkrepl.core.target_view import TargetState, TargetView
+from dkrepl.core.target_view import SEEN_BY_SOURCE, TargetState, TargetView, check_transition
 
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
@@ -39,7 +44,9 @@ class Links:
     ) -> None:
         self.description = description
         self.node = node
-        self.metadata = peer_records.all_may_know(metadata)
+        self.metadata = peer_records.all_may_know(begun(metadata, description))
+        self.terms = required(description)
+        self.advisory = digest(advisory(description))
         self.intent = intent
         self.actions: list[Action] = []
         self._shift = description.block.bit_length() - 1
@@ -66,9 +73,14 @@ class Links:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
-        self.copies = Copies(description.min_copies, description.on_too_few == "error", self.views.values())
+        refuse = description.on_too_few == "error"
+        self.copies = Copies(description.min_copies, refuse, self.views.values(), self.metadata.former)
+        self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced
+        self.knows()
         if self.copies.changed():
             self._copies_changed()
+        self.returning = Returning(metadata, self.views.values())
+        self.stream.hold |= bool(self.returning.names)
 
     def _detach(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
         """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
@@ -120,15 +132,30 @@ class Links:
             self._leave(view, "Disconnected", "resumed; waiting for it", now)
 
     def resync(self, name: str, full: bool, now: float) -> None:
-        """Make a target join anew now; with ``full`` every block is copied."""
+        """Make a target join anew now; with ``full`` every block is copied, also if it comes back much later (R15)."""
         view = self.views[name]
         if full:
             view.bitmap.fill(1)
+            self._commit(Commit(0, sync_bitmaps=True))
         view.retry = 0.0
-        if view.state not in ("Disconnected", "Paused"):
+        if view.in_stream or view.state == "Connecting":
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
+        elif view.state == "Behind":
+            self._send(name, Detach(view.join, "Resync", "a resync was asked for", 0.0))  # it need not wait any longer
+
+    def knows(self, *names: str) -> None:
+        """The nodes ``names`` have recorded the present description, or are declared fenced (R14)."""
+        self._knowing.update(names)
+        former = still_former(self.metadata, self._knowing)
+        if former != self.metadata.former:
+            self.metadata = msgspec.structs.replace(self.metadata, former=former)
+            self._commit(Commit(0, metadata=self.metadata))
+            self.copies.must_satisfy(former)
+            if self.copies.changed():
+                self._copies_changed()
 
     def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
+        check_transition(SEEN_BY_SOURCE, view.name, view.state, state)
         if state != view.state:
             level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
             self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)

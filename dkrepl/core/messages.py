@@ -13,8 +13,8 @@ import msgspec
 from dkrepl.core import frames
 from dkrepl.core.errors import ProtocolError
 
-PROTOCOL_MIN = 1
-PROTOCOL_MAX = 1
+PROTOCOL_MIN = 2
+PROTOCOL_MAX = 2
 
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -22,6 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
+Terms = Annotated[dict[Annotated[str, msgspec.Meta(max_length=128)], Text], msgspec.Meta(max_length=512)]
 MARKS_BYTES = 64 << 10  # of a bitmap, in one message
 
 
@@ -50,6 +51,8 @@ class Hello(Message, frozen=True):
     marks: Count = 0  # blocks that this bitmap names
     peer_join: Join = 0  # the receiver's own joining, as far as it knows
     yields: Annotated[str, msgspec.Meta(pattern="^(keep|discard)?$")] = ""  # whether it gives way to the receiver
+    terms: Terms = {}  # in which the nodes' descriptions must agree (core/agreement.py)
+    advisory: Identity = ""  # digest of those in which they need not
 
 
 class Welcome(Message, frozen=True):
@@ -66,6 +69,8 @@ class Welcome(Message, frozen=True):
     decision: Name
     source: Name
     node_join: Join = 0  # the source's own last joining, of the time when it was a target
+    terms: Terms = {}  # as in Hello
+    advisory: Identity = ""
 
 
 class Refuse(Message, frozen=True):
@@ -100,12 +105,13 @@ class Ready(Message, frozen=True):
 class Positions(Message, frozen=True):
     """Source to a target that is in sync: how far the targets are durable that are in sync, this one left out.
 
-    ``durable``: name -> (number of its joining, seq). ``generation``: the source's, at that moment.
+    ``durable``: name -> (number of its joining, seq, whether it is synchronous). ``generation``: the source's, at that
+    moment.
     """
 
     join: Join
     generation: Identity
-    durable: Annotated[dict[Name, tuple[Join, Count]], msgspec.Meta(max_length=1024)]
+    durable: Annotated[dict[Name, tuple[Join, Count, bool]], msgspec.Meta(max_length=1024)]
 
 
 class Handover(Message, frozen=True):
@@ -181,6 +187,8 @@ class Copy(msgspec.Struct, frozen=True):
     applied_bytes: Count = 0  # written in that session up to it
     head_bytes: Count = 0  # written in that session up to the newest write that it has heard of
     missing_bytes: Count | None = None  # what the source told a copy out of the stream that it lacks
+    joined_as: Name = ""  # its mode in the last joining: "sync" or "async"
+    power_lost: bool = False  # since it was last in sync
 
 
 class Answer(Message, frozen=True):
@@ -196,6 +204,26 @@ class Answer(Message, frozen=True):
     since: float = 0.0  # Unix time at which it minted its generation; 0: it did not
     own_bytes: Count = 0  # that it has written and the one who asked may lack
     copy: Copy | None = None  # not of a source
+    terms: Terms = {}  # of the description that it goes by now
+    agreed: Terms = {}  # of the one under which it last served or followed
+    store_failed: Text = ""  # why its store cannot be trusted, if so
+    split_brain: Annotated[list[Name], msgspec.Meta(max_length=64)] = []  # peers with which it is in one, unresolved
+
+
+class Describe(Message, frozen=True):
+    """To any node: what does your description say? Asked for `dkrepl config diff`."""
+
+    node: Name
+    mirror: Name
+
+
+class Described(Message, frozen=True):
+    """Answer to Describe: every key of the description that is not a node's own secret or key."""
+
+    node: Name
+    mirror: Name
+    terms: Terms
+    advisory: Annotated[dict[Annotated[str, msgspec.Meta(max_length=128)], Text], msgspec.Meta(max_length=2048)]
 
 
 class Bye(Message, frozen=True):
@@ -217,6 +245,8 @@ AnyMessage = (
     | Digest
     | Ask
     | Answer
+    | Describe
+    | Described
     | Handover
     | Bye
 )

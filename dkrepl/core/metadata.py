@@ -13,7 +13,7 @@ from xxhash import xxh3_64_hexdigest
 
 from dkrepl.core.errors import MetadataError
 
-FORMAT = 1
+FORMAT = 2
 StoreState = Literal["Empty", "Consistent", "Inconsistent"]
 HISTORY = 16  # generations remembered
 
@@ -28,6 +28,8 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: its own
     bitmap for this node, of the time before it followed this node, is part of ours. ``loose``: bits were set without
     being made durable, so a power loss ends the tracking. ``kept``: the blocks that it names were copied aside.
+    ``base_async``: those of ``base`` under which it was asynchronous, so that it may lack the last writes all the same.
+    ``split_brain``: each of the two was found to have written without the other, and that is not resolved (R15).
     """
 
     join: int = 0
@@ -39,10 +41,16 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     merged: bool = False
     loose: bool = False
     kept: bool = False
+    base_async: tuple[str, ...] = ()
+    split_brain: bool = False
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A node's record. ``generation`` "" is the state before the first write of all."""
+    """A node's record. ``generation`` "" is the state before the first write of all.
+
+    What makes this copy worth less is recorded here before anything follows from it, and outlives the daemon (R15):
+    ``store_failed``, ``power_lost``, ``forced``, and ``split_brain`` of each peer.
+    """
 
     format: int
     mirror: str
@@ -64,6 +72,14 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and kept aside before
     yields_to: str = ""  # by the data of this node
     peers: dict[str, PeerRecord] = {}
+    agreed: dict[str, str] = {}  # the terms (core/agreement.py) under which it last served or followed
+    former: tuple[dict[str, str], ...] = ()  # as source: older terms that must be satisfied as well (core/quorum.py)
+    joined_as: Literal["", "sync", "async"] = ""  # as a target: its mode in the last joining
+    unsettled: bool = False  # as a target: something applied may not be on stable storage
+    store_failed: str = ""  # why what was written here since the last flush may be lost: a flush of the store failed
+    power_lost: bool = False  # as a target: the power went since it was last in sync, and unflushed writes with it
+    forced: tuple[str, ...] = ()  # codes of the reasons against its promotion, which an administrator overruled
+    forced_at: float = 0.0  # Unix time of that
 
     def minted(self, generation: str, at: float = 0.0) -> NodeMetadata:
         """Return the record after a new generation; the old one goes into the history."""

@@ -19,19 +19,23 @@ class Minting:
     def __init__(self) -> None:
         self.needed = True
         self.commit = 0
-        self._kept: list[str] = []  # targets in sync when the generation on its way was minted
+        self._kept: dict[
+            str, bool
+        ] = {}  # targets in sync when the generation on its way was minted; whether synchronous
 
     def begin(self, metadata: NodeMetadata, generation: str, members: Sequence[TargetView], at: float) -> NodeMetadata:
         """Return the metadata with the new generation, which counts once they are durable; ``at``: Unix time."""
-        self._kept = [view.name for view in members if view.state == "InSync"]
+        self._kept = {view.name: view.mode == "sync" for view in members if view.state == "InSync"}
         return peer_records.minted(metadata, generation, [view.name for view in members], self._kept, at)
 
-    def durable(self, views: Mapping[str, TargetView]) -> list[str]:
+    def durable(self, views: Mapping[str, TargetView]) -> dict[str, bool]:
         """The generation is durable: return the targets that were in sync when it was minted, and are still.
+
+        By name, whether the target is synchronous.
 
         If one has left meanwhile it must not count as kept, so the next answer needs yet another generation.
         """
         self.commit = 0
-        kept = [name for name in self._kept if views[name].state == "InSync"]
+        kept = {name: sync for name, sync in self._kept.items() if views[name].state == "InSync"}
         self.needed = len(kept) < len(self._kept)
         return kept

@@ -5,12 +5,13 @@ generation that a target may have recorded is kept until the target has confirme
 
 The *base* of a peer are the generations under which nothing was answered here without it: it begins with that under
 which the peer was in sync, and each one that is minted while the peer is in sync is added. Once the peer has left, the
-next generation is not.
+next generation is not. Each entry also says whether the peer was synchronous *then*: an asynchronous one may lack the
+last writes of the generation, whatever its mode has become since.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -46,12 +47,12 @@ def all_may_know(metadata: NodeMetadata) -> NodeMetadata:
 
 
 def minted(
-    metadata: NodeMetadata, generation: str, told: Iterable[str], kept: Iterable[str], at: float
+    metadata: NodeMetadata, generation: str, told: Iterable[str], kept: Mapping[str, bool], at: float
 ) -> NodeMetadata:
     """Return a source's metadata with a new generation, minted at Unix time ``at``.
 
     ``told``: the targets in the stream, which will be told of it; ``kept``: those in sync, without which nothing has
-    been answered under it when it begins.
+    been answered under it when it begins, and whether each is synchronous.
     """
     metadata = msgspec.structs.replace(metadata.minted(generation, at), store_state="Consistent")
     for name in told:
@@ -59,18 +60,35 @@ def minted(
     return with_base(metadata, kept, generation)
 
 
-def with_base(metadata: NodeMetadata, names: Iterable[str], generation: str) -> NodeMetadata:
-    """Return the metadata after ``generation`` began while the peers ``names`` were in sync."""
-    for name in names:
-        base = record_of(metadata, name).base
-        if base:
-            metadata = remembered(metadata, name, base=(base[0], *base[1:][-_BASE:], generation))
+def with_base(metadata: NodeMetadata, members: Mapping[str, bool], generation: str) -> NodeMetadata:
+    """Return the metadata after ``generation`` began while the peers ``members`` were in sync.
+
+    ``members``: by name, whether the peer is synchronous.
+    """
+    for name, sync in members.items():
+        record = record_of(metadata, name)
+        if record.base:
+            base = (record.base[0], *record.base[1:][-_BASE:], generation)
+            loosely = (*record.base_async, *(() if sync else (generation,)))
+            kept = tuple(one for one in loosely if one in base)
+            metadata = remembered(metadata, name, base=base, base_async=kept)
     return metadata
 
 
-def in_sync(metadata: NodeMetadata, name: str, generation: str, **facts: Any) -> NodeMetadata:
+def based(metadata: NodeMetadata, name: str, generations: Iterable[str], sync: bool, **facts: Any) -> NodeMetadata:
+    """Return the metadata with a new base for ``name``: it has all that was answered here under ``generations``."""
+    base = tuple(dict.fromkeys(generations))
+    return remembered(metadata, name, base=base, base_async=() if sync else base, split_brain=False, **facts)
+
+
+def in_sync(metadata: NodeMetadata, name: str, generation: str, sync: bool, **facts: Any) -> NodeMetadata:
     """Return the metadata after it became known that ``name`` has everything that is under ``generation`` here."""
-    return remembered(metadata, name, base=(generation,), tracked=True, **facts)
+    return based(metadata, name, (generation,), sync, tracked=True, **facts)
+
+
+def has_all(record: PeerRecord, generation: str) -> bool:
+    """Whether the peer of ``record`` has every write that was answered here under ``generation``."""
+    return not generation or (generation in record.base and generation not in record.base_async)
 
 
 def loosened(metadata: NodeMetadata) -> NodeMetadata:

@@ -1,33 +1,50 @@
 """What is lost if a node is promoted: a pure function of what it and the peers that answered say of their copies.
 
-    a source answers, or this node hears one                         -> not possible, even by force
-    a peer hears a source; a peer was source and waits               -> force
-    this copy is Inconsistent                                        -> force  (R6)
-    this node was not InSync when it last heard of a source          -> force  (R4)
-    this node is asynchronous                                        -> force  (R4)
-    a peer holds a newer generation, or one that this node lacks     -> force  (R7)
-    a peer heard the same source for longer than this node           -> force  (R4)
-    this node was source, and a peer does not answer                 -> force  (R7)
-    otherwise: nothing that was acknowledged is lost                 -> safe
+    a source answers, or this node hears one                         -> SourceAlive: not possible, even by force
+    a peer hears a source                                            -> PeerHearsSource
+    a peer was source, and will serve again                          -> SourceReturns
+    nodes are silent that may hold what no other node has      (R11) -> NoQuorum
+    descriptions differ, or changed since the node followed    (R14) -> DescriptionsDiffer
+    a flush of this node's store failed                        (R15) -> StoreFailed
+    this copy is Inconsistent                                   (R6) -> Inconsistent
+    this node is, or was in its last joining, asynchronous      (R4) -> Asynchronous
+    the power of this node went since it was in sync            (R4) -> PowerLost
+    a peer holds a newer generation                             (R7) -> PeerNewer
+    a peer holds one that this node lacks, or was found to      (R7) -> SplitBrain
+    otherwise: nothing that was answered can be missing              -> safe
 
-That holds as far as anybody who answered can know. What a source answered on its own, after all of them had lost it, is
-known to nobody here: bytes and seconds mean "at least".
+Any but the first can be overruled by force, with the token of a dry run.
+
+Safe means that a write which was answered is here (R11). Every answered write is on ``min_copies`` nodes under a
+generation that each of these knows, so it is enough that so many nodes speak that one of them must know, and that none
+of them knows more than this one. Silent nodes that are declared *fenced* need not speak: the administrator, or a
+cluster manager, vouches that each was off, or cut off from its applications, before it could answer anything without
+this node. Then the word of this node counts as well: it must have been InSync until it lost the source (NotInSync), and
+no peer may have heard the source for longer (PeerHeardLonger).
+
+Bytes and seconds mean "at least": what a silent source answered on its own is known to no one here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping
 
 import msgspec
 from xxhash import xxh3_64_hexdigest
 
 from dkrepl.core.description import Description
-from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Copy
+from dkrepl.core.objections import (
+    Lineage,
+    Silent,
+    lineage,
+    lived_on,
+    living_source,
+    reasons_against,
+    remedy,
+    silent_nodes,
+)
 
-Lineage = Literal["same", "older", "newer", "diverged"]
-_LIVED_ON = 0.5  # of a peer timeout, that a peer heard the source for longer: more than two heartbeats
 _NOTHING = Copy()
 
 
@@ -50,103 +67,52 @@ class Outlook(msgspec.Struct, frozen=True):
 
 
 class Assessment(msgspec.Struct, frozen=True):
-    """What a promotion of ``node`` means. ``token`` goes with ``--force``; it changes with the facts, not with time."""
+    """What a promotion of ``node`` means. ``token`` goes with ``--force``; it changes with the facts, not with time.
+
+    ``codes`` and ``reasons`` belong together, in this order. ``remedy`` says what would make it safe, if anything can.
+    """
 
     mirror: str
     node: str
     possible: bool
     safe: bool
+    codes: tuple[str, ...]
     reasons: tuple[str, ...]
+    remedy: str | None
+    not_answered: tuple[Silent, ...]
     token: str
     recommended: str | None
     nodes: tuple[Outlook, ...]
 
 
-def assess(description: Description, own: Answer, peers: Mapping[str, Answer | None]) -> Assessment:
-    """Return what a promotion of the node that gives ``own`` means; ``peers``: by name, None if one does not answer."""
+def assess(
+    description: Description, own: Answer, peers: Mapping[str, Answer | None], fenced: Collection[str] = ()
+) -> Assessment:
+    """Return what a promotion of the node that gives ``own`` means.
+
+    ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have answered anything without it.
+    """
     answers: dict[str, Answer | None] = {
         node.name: own if node.name == own.node else peers.get(node.name) for node in description.nodes
     }
     there = [answer for answer in answers.values() if answer is not None]
-    alive = _living_source(own, there)
-    reasons = [alive] if alive else _reasons(description, own, answers)
+    alive = living_source(own, there)
+    silent = silent_nodes(description, own, answers, fenced)
+    reasons = [alive] if alive else reasons_against(description, own, answers, silent)
     outlooks = tuple(_outlook(description, name, own, answer, there) for name, answer in answers.items())
     return Assessment(
         description.name,
         own.node,
         alive is None,
         not reasons,
-        tuple(reasons),
-        _token(own, answers, outlooks),
-        None if alive else _recommended(own, there, outlooks) if reasons else own.node,
+        tuple(reason.code for reason in reasons),
+        tuple(reason.text for reason in reasons),
+        None if alive else remedy(own, reasons, silent),
+        silent,
+        _token(own, answers, outlooks, fenced),
+        None if alive else _recommended(description, there, outlooks),
         outlooks,
     )
-
-
-def lineage(own: Answer, other: Answer) -> Lineage:
-    """Return how the data of ``other``, which answered ``own``, is related to ours, from the generations of both.
-
-    A generation under which nothing was answered without us is as good as the same.
-    """
-    if own.generation == other.generation:
-        return "same"
-    if own.generation and other.generation and spared(other.base, other.generation):
-        return "same"
-    if not own.generation or own.generation in other.history:
-        return "newer"
-    if not other.generation or other.generation in own.history:
-        return "older"
-    return "diverged"
-
-
-def _living_source(own: Answer, there: list[Answer]) -> str | None:
-    if own.copy and own.copy.hears:
-        return f"{own.copy.hears} is alive and source of {own.mirror}; demote it first, or stop it"
-    for other in there:
-        if other.role == "source":
-            return f"{other.node} is alive and source of {own.mirror}; demote it first, or stop it"
-    return None
-
-
-def _reasons(description: Description, own: Answer, answers: Mapping[str, Answer | None]) -> list[str]:
-    """Return why data may be lost, a sentence each."""
-    me, copy = own.node, own.copy or _NOTHING
-    reasons = []
-    if own.role == "asking":
-        missing = [name for name, answer in answers.items() if answer is None]
-        if missing:
-            reasons.append(f"{', '.join(missing)} may have been promoted while this node was away, and does not answer")
-    elif copy.store_state == "Inconsistent":
-        reasons.append(f"the copy on {me} is in the middle of a resync and holds parts of two states")
-    elif not copy.in_sync_when_lost:
-        reasons.append(
-            f"{me} was not InSync when it last heard of a source, so writes that the source has answered may be missing"
-        )
-    elif copy.mode == "async":
-        reasons.append(f"{me} is asynchronous, so the last writes that the source has answered may be missing")
-    for other in answers.values():
-        if other is None or other is own:
-            continue
-        theirs = other.copy or _NOTHING
-        kin = lineage(own, other)
-        if theirs.hears:
-            reasons.append(f"{other.node} hears {theirs.hears}, so that source is alive, and serves applications")
-        if kin == "newer":
-            reasons.append(f"{other.node} holds newer data (generation {other.generation})")
-        elif kin == "diverged":
-            reasons.append(f"{other.node} holds writes that {me} lacks (generation {other.generation}): split-brain")
-        elif other.role == "asking" and own.role != "asking":
-            reasons.append(f"{other.node} was source, and will serve again once its peers have answered")
-        elif _lived_on(description, copy, theirs):
-            reasons.append(f"{other.node} heard the source for longer than {me}, which may lack what was answered then")
-    return reasons
-
-
-def _lived_on(description: Description, copy: Copy, theirs: Copy) -> bool:
-    """Whether a peer heard the source after we had lost it: it went on without us."""
-    if not copy.session or copy.session != theirs.session or copy.heard_at is None or theirs.heard_at is None:
-        return False
-    return theirs.heard_at - copy.heard_at > _LIVED_ON * description.peer_timeout
 
 
 def _outlook(description: Description, name: str, own: Answer, answer: Answer | None, there: list[Answer]) -> Outlook:
@@ -189,7 +155,7 @@ def _loss(description: Description, node: Answer, there: list[Answer]) -> tuple[
     if node.role == "asking":
         return (None, None) if ahead else (0.0, 0)
     kept = copy.mode == "sync" and copy.in_sync_when_lost
-    if kept and not ahead and not any(_lived_on(description, copy, other.copy or _NOTHING) for other in others):
+    if kept and not ahead and not any(lived_on(description, copy, other.copy or _NOTHING) for other in others):
         return 0.0, 0  # R4: what the source answered is here
     if any(not other.copy or not copy.session or other.copy.session != copy.session for other in ahead):
         return None, None  # newer data, of another session: how much cannot be told
@@ -214,30 +180,36 @@ def _overwritten(own: Answer, other: Answer) -> int | None:
     return 0 if kin == "older" else None
 
 
-def _recommended(own: Answer, there: list[Answer], outlooks: tuple[Outlook, ...]) -> str:
-    """Return the reachable node that loses least; this one, if no other loses less."""
+def _recommended(description: Description, there: list[Answer], outlooks: tuple[Outlook, ...]) -> str:
+    """Return the reachable node that loses least; of several the first in the description: then all name the same."""
+    order = [node.name for node in description.nodes]
 
-    def loses(answer: Answer) -> tuple[bool, int, bool, int, bool, float, bool]:
+    def loses(answer: Answer) -> tuple[bool, bool, int, bool, int, bool, bool, bool, float, int]:
         found = next(one for one in outlooks if one.node == answer.node)
         newer = sum(lineage(answer, other) == "newer" for other in there)
         bytes_ = found.lost_bytes
         return (
+            bool(answer.store_failed),
             found.store_state == "Inconsistent",
             newer,
             bytes_ is None,
             bytes_ or 0,
             found.mode != "sync",
-            -(found.in_sync_as_of or 0.0),
-            answer is not own,
+            bool(answer.copy and answer.copy.power_lost),
+            answer.role != "asking",
+            -(found.in_sync_as_of or 0.0) if bytes_ != 0 else 0.0,
+            order.index(answer.node),
         )
 
     return min(there, key=loses).node
 
 
-def _token(own: Answer, answers: Mapping[str, Answer | None], outlooks: tuple[Outlook, ...]) -> str:
+def _token(
+    own: Answer, answers: Mapping[str, Answer | None], outlooks: tuple[Outlook, ...], fenced: Collection[str]
+) -> str:
     """Return 8 hex digits that change with what the figures rest on. A source that is alive goes on, so what follows
     from its writes is left out."""
-    facts: list[object] = [own.mirror, own.node]
+    facts: list[object] = [own.mirror, own.node, sorted(fenced), own.store_failed, sorted(own.agreed.items())]
     for found in outlooks:
         answer = answers[found.node]
         facts.append((found.node, found.mode, found.reachable))
@@ -246,5 +218,5 @@ def _token(own: Answer, answers: Mapping[str, Answer | None], outlooks: tuple[Ou
             facts.append((answer.role, copy.store_state, copy.hears))
             if answer.role != "source" and not copy.hears:
                 facts.append((answer.generation, copy.in_sync_when_lost, copy.session, copy.applied, copy.head_bytes))
-                facts.append((copy.missing_bytes, copy.mode))
+                facts.append((copy.missing_bytes, copy.mode, copy.power_lost))
     return xxh3_64_hexdigest(msgspec.json.encode(facts))[:8]

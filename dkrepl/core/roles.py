@@ -9,16 +9,21 @@ import msgspec
 from dkrepl.core.metadata import NodeMetadata
 
 
-def as_source(metadata: NodeMetadata, mirror_id: str) -> NodeMetadata:
+def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = (), at: float = 0.0) -> NodeMetadata:
     """Return the record of a target that is promoted; ``mirror_id`` is used if it has none, as it never had a source.
 
-    Its first write mints a generation, not the promotion alone.
+    Its first write mints a generation, not the promotion alone. ``forced``: codes of the reasons against it that an
+    administrator overruled, at Unix time ``at``; they stay known (R15).
     """
     return msgspec.structs.replace(
         metadata,
         role="source",
         store_state="Consistent",
         mirror_id=metadata.mirror_id or mirror_id,
+        forced=forced,
+        forced_at=at if forced else 0.0,
+        power_lost=False,
+        unsettled=False,
         follows="",  # whoever it followed knows nothing of what it writes from now on
         heir="",
         heir_join=0,
@@ -51,6 +56,8 @@ def as_target(
     ``heir`` is to be source in its place, if ``heir_join`` was that node's last joining. ``yields``: what this node
     alone has may be replaced by what the node ``yields_to`` has, and is kept aside before, or not.
     """
+    # R15: what a source's failed flush may have lost is in its bitmaps; until that is copied back its copy is no state.
+    state = "Inconsistent" if metadata.store_failed else metadata.store_state
     return msgspec.structs.replace(
-        metadata, role="target", heir=heir, heir_join=heir_join, yields=yields, yields_to=yields_to
+        metadata, role="target", store_state=state, heir=heir, heir_join=heir_join, yields=yields, yields_to=yields_to
     )

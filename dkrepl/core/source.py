@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from dkrepl.core import frames, handshake, links, peer_records
 from dkrepl.core.actions import Commit, FlushTargets, NewGeneration, Publish
 from dkrepl.core.bitmap import IntentBitmap
@@ -80,7 +82,7 @@ class Source(Links):
         self._timeout = description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
-        self._store_failed = False
+        self._verdict_commit = 0  # that makes a failed flush known for good
         self._room = LogRoom()
         self.ending = False  # it says goodbye, and lets nobody in any more
 
@@ -112,20 +114,35 @@ class Source(Links):
         for view in self.stream.members:
             self._detach(view, "Behind", "SourceStoreError", "the source's store failed a write", now)
 
-    def local_sync_failed(self, now: float) -> None:
+    def local_sync_failed(self, why: str, now: float) -> None:
         """The local store could not be flushed: what was written since the last flush may be lost here (fsync(2)).
 
         The targets may have it, so their copies differ, and may be the better ones: all that may be concerned is marked
-        (R2), but nothing is copied until the store has been looked at and the daemon started anew.
+        (R2), and nothing is copied until an administrator says so (``clear_store_failed``), restarts or not (R15).
         """
-        self._store_failed = True
         extents = self.intent.unsynced
         for view in self.views.values():
             view.bitmap.mark_extents(extents)
             view.bitmap.seal(extents.difference(self.intent.active))
-        self._commit(Commit(0, sync_bitmaps=True))
+        self.metadata = msgspec.structs.replace(self.metadata, store_failed=why[:500])
+        self._verdict_commit = self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
         for view in self.stream.members:
             self._detach(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
+
+    @property
+    def judging(self) -> bool:
+        """Whether a failed flush is being recorded; until it is, its requests are not answered (R15)."""
+        return self._verdict_commit != 0
+
+    def clear_store_failed(self) -> None:
+        """The administrator says that the store is sound: what it holds now is copied to the targets."""
+        self.metadata = msgspec.structs.replace(self.metadata, store_failed="")
+        self._commit(Commit(0, metadata=self.metadata))
+
+    def clear_forced(self) -> None:
+        """The administrator has looked at what the forced promotion lost."""
+        self.metadata = msgspec.structs.replace(self.metadata, forced=(), forced_at=0.0)
+        self._commit(Commit(0, metadata=self.metadata))
 
     def drop_overfull(self, now: float) -> None:
         """Take out of the stream whoever's window is full under ``on_full = "bitmap"`` (R5)."""
@@ -195,7 +212,7 @@ class Source(Links):
             # What it recorded before is gone there.
             self.metadata = peer_records.remembered(self.metadata, view.name, generations=(self.generation,))
             if view.state == "InSync":
-                self.metadata = peer_records.remembered(self.metadata, view.name, base=(self.generation,))
+                self.metadata = peer_records.based(self.metadata, view.name, (self.generation,), view.mode == "sync")
             self._end_hold()
         if self.stream.confirmed > oldest:
             self.stream.log.trim(self.stream.confirmed)
@@ -208,9 +225,6 @@ class Source(Links):
 
     def _on_hello(self, peer: str, hello: Hello, now: float) -> None:
         view = self.views.get(peer)
-        if (refusal := handshake.protocol_refusal(hello, peer)) is not None:
-            self._refuse(peer, view, *refusal, now)
-            return
         if view is None or hello.node != peer:
             self._refuse(peer, None, "UnknownNode", f"{peer} is not a node of {self.description.name}", now)
             return
@@ -220,20 +234,33 @@ class Source(Links):
         if view.state == "Paused":
             self._send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", self.node))
             return
+        if (refusal := handshake.protocol_refusal(hello, peer)) is not None:
+            self._refuse(peer, view, *refusal, now)
+            return
         if view.state == "Connecting" and hello.join < view.join and now < view.deadline - self._timeout:
             if view.probe_wait:
                 self._welcome(view, now)  # its Hello and our Welcome crossed
             return
-        if self._store_failed:
-            text = f"the source's store failed a flush; check it and restart {self.node}, or promote {peer}"
+        if self.metadata.store_failed:
+            text = (
+                f"the store of {self.node} failed a flush, so {peer} may have the better copy; promote {peer}, or, if "
+                f"the store is sound, dkrepl clear {self.description.name} store-failed on {self.node}"
+            )
             self._refuse(peer, view, "SourceStoreError", text, now)
             return
         if view.in_stream or view.state == "Connecting":
             self._leave(view, "Disconnected", "it connected anew", now)
         decision = decide(self.metadata, hello, view.bitmap.any())
         if decision.action == "Refuse":
+            if decision.code == "SplitBrain":
+                self._note_split_brain(peer)
             self._refuse(peer, view, decision.code, decision.text, now)
             return
+        differs = handshake.disagreement(self.terms, hello.terms, peer, self.description.name)
+        if differs is not None:
+            self._refuse(peer, view, "DescriptionsDiffer", differs, now)
+            return
+        self._note_advisory(view, hello.advisory)
         if decision.action == "Full":
             # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
             view.bitmap.fill(1)
@@ -246,8 +273,21 @@ class Source(Links):
         self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
+    def _note_split_brain(self, peer: str) -> None:
+        """R15: what was found once stays so until it is resolved, also if the peer is not there after a restart."""
+        if not peer_records.record_of(self.metadata, peer).split_brain:
+            self.metadata = peer_records.remembered(self.metadata, peer, split_brain=True)
+            self._commit(Commit(0, metadata=self.metadata))
+
+    def _note_advisory(self, view: TargetView, theirs: str) -> None:
+        differ = theirs != self.advisory
+        if differ and not view.advisory_differs:
+            text = f"the descriptions of {self.node} and {view.name} differ: dkrepl config diff {self.description.name}"
+            self._event("descriptions_differ", "warning", target=view.name, reason=text)
+        view.advisory_differs = differ
+
     def _welcome(self, view: TargetView, now: float) -> None:
-        self._send(view.name, handshake.welcome(self.metadata, view, self.session))
+        self._send(view.name, handshake.welcome(self.metadata, view, self.session, self.terms, self.advisory))
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
     def _on_marks(self, view: TargetView, message: Marks, now: float) -> None:
@@ -284,6 +324,7 @@ class Source(Links):
         blocks = view.bitmap.bits[: view.bitmap.blocks]
         self._state(view, "Resyncing", None)
         self.stream.enter(view, now)
+        self.knows(view.name)  # it has recorded the present description with the joining
         view.generation_seq = 0
         view.told = {}
         view.resync = Resync(blocks, self.description.block, now)
@@ -295,6 +336,8 @@ class Source(Links):
         rivals = found(self.metadata, self.views, answers)
         for name, rival in rivals.items():
             if name not in self.rivals or self.rivals[name].kind != rival.kind:
+                if rival.kind == "SplitBrain":
+                    self._note_split_brain(name)
                 event = "split_brain" if rival.kind == "SplitBrain" else "two_sources"
                 self._event(event, "error", peer=name, reason=rival.text)
         self.rivals = rivals
@@ -339,8 +382,8 @@ class Source(Links):
             view.in_sync_at = now
             view.dropped_at = None
             self._state(view, "InSync", None)
-            base = tuple(dict.fromkeys((view.synced_as, self.generation)))
-            self.metadata = peer_records.remembered(self.metadata, view.name, base=base)
+            generations = (view.synced_as, self.generation)
+            self.metadata = peer_records.based(self.metadata, view.name, generations, view.mode == "sync")
             self._commit(Commit(0, metadata=self.metadata))
             self._send(view.name, self._alive(view, now))  # so that it knows at once as of when its copy is complete
 
@@ -375,7 +418,9 @@ class Source(Links):
         """Begin the commits that are needed: a generation, active extents."""
         if now < self._commit_retry_at:
             return
-        may_mint = not self._minting.commit and not self.copies.too_few
+        if self.returning.over(self.views, now):
+            self._end_hold()
+        may_mint = not self._minting.commit and not self.copies.too_few and not self.returning.names
         if self._minting.needed and may_mint and (self.intent.wanted or self.stream.waiting):
             self._mint()
         planned = self.intent.plan(self.stream.confirmed, now, everything)
@@ -402,7 +447,9 @@ class Source(Links):
     def committed(self, number: int, now: float) -> None:
         """A commit is durable."""
         self.commit_error = None
-        if number == self._intent_commit:
+        if number == self._verdict_commit:
+            self._verdict_commit = 0
+        elif number == self._intent_commit:
             self._intent_commit = 0
             self.intent.committed(self.stream.log.seq)
         elif number == self._minting.commit:
@@ -420,7 +467,10 @@ class Source(Links):
         self.commit_error = why
         self._commit_retry_at = now + 1.0
         self._event("commit_failed", "error", reason=why)
-        if number == self._intent_commit:
+        if number == self._verdict_commit:
+            # Said to the application all the same; and recorded by whatever is committed next.
+            self._verdict_commit = 0
+        elif number == self._intent_commit:
             self._intent_commit = 0
             self.intent.failed()
             return True
@@ -449,9 +499,7 @@ class Source(Links):
             for view in self.stream.members:
                 view.generation_seq = seq
                 self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
-            places = {node.name: i for i, node in enumerate(self.description.nodes[:32])}
-            members = sum(1 << places[name] for name in kept if name in places)
-            self.actions.append(NewGeneration(seq, self.generation, members))
+            self.actions.append(NewGeneration(seq, self.generation, kept))
         self._end_hold()
 
     def _end_hold(self) -> None:

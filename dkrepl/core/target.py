@@ -19,12 +19,12 @@ from typing import Literal
 
 import msgspec
 
-from dkrepl.core import frames, peer_records
+from dkrepl.core import frames, members, peer_records
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, KeepAside, Send
+from dkrepl.core.agreement import advisory, digest, required
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
-from dkrepl.core.generation import spared
-from dkrepl.core.handshake import hello_of
+from dkrepl.core.handshake import disagreement, hello_of
 from dkrepl.core.last_heard import LastHeard
 from dkrepl.core.marks import Marks as MarkedBlocks
 from dkrepl.core.messages import (
@@ -46,10 +46,11 @@ from dkrepl.core.messages import (
     Welcome,
 )
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.target_view import TargetState
+from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
 
 Verdict = Literal["apply", "ignore", "barrier"]
-_HELLO_FIRST, _HELLO_LAST = 0.2, 2.0  # seconds between Hellos
+_HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
+_HELLO_SOON, _SOON = 0.2, 3.0  # at most so long between two while the source may be restarting, which takes seconds
 _ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
 
 
@@ -89,11 +90,15 @@ class Target:
         self.last_heard = LastHeard()
         self.commit_error: str | None = None
         self._software = software
+        self.terms = required(description)
+        self.advisory = digest(advisory(description))
+        self.advisory_differs = False
         self._peers = [peer.name for peer in description.peers(node)]
         self._timeout = description.peer_timeout
         self._heard = 0.0
         self._beat_at = 0.0
         self._hello_at = 0.0
+        self._left_at = -_SOON  # when it left a stream
         self._hello_wait = _HELLO_FIRST
         self._commits = 0
         self._waiting: dict[int, tuple[str, NodeMetadata]] = {}  # commits on their way, and what follows them
@@ -132,6 +137,8 @@ class Target:
             heard.applied_bytes,
             heard.head_bytes,
             heard.missing_bytes,
+            metadata.joined_as,
+            metadata.power_lost,
         )
 
     # --- the stream ----------------------------------------------------------------------------------
@@ -177,12 +184,13 @@ class Target:
         self.last_heard.applied_bytes += len(message.data)
         op, length, offset = message.records[-1]
         if op == frames.GENERATION:
+            self.last_heard.applied_bytes -= length
             generation = f"{offset:016x}"
-            nodes = [node.name for node in self.description.nodes[:32]]
-            kept = [name for i, name in enumerate(nodes) if length >> i & 1 and name not in (self.node, self.source)]
-            minted = peer_records.with_base(
-                self.metadata.minted(generation), [*kept, *([self.source] if self.source else [])], generation
-            )
+            kept = members.parse(message.data[len(message.data) - length :])
+            kept.pop(self.node, None)
+            if self.source:
+                kept[self.source] = True  # what is answered under it is there: it is who answers
+            minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
             self._commit_then("generation", minted)
@@ -193,9 +201,19 @@ class Target:
         if self._started:
             self._trouble("BadFrame", why, now)
 
-    def store_failed(self, why: str, now: float) -> None:
-        """The store failed a write or a flush: what it holds after the last confirmation is unknown."""
+    def stream_lost(self, now: float) -> None:
+        """The connection of the stream was lost: a source that is restarted waits for its sync targets to come back."""
+        if self._started:
+            self._trouble("BadFrame", "the connection of the stream was lost", now, _HELLO_FIRST)
+
+    def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
+        """The store failed; ``damaged``: a write or a flush, so what it holds since the last confirmation is unknown.
+
+        Such a copy is no state of the source's any more, and must not be promoted, restarts or not (R6, R15).
+        """
         self._event("store_failed", "error", reason=why)
+        if damaged and self.metadata.store_state == "Consistent":
+            self._commit_then("inconsistent", msgspec.structs.replace(self.metadata, store_state="Inconsistent"))
         self._trouble("StoreError", why, now)
 
     @property
@@ -244,9 +262,9 @@ class Target:
             self.marks.bitmaps[source].fill(0)
         self.marks.in_sync(self.applied)
         metadata = peer_records.in_sync(
-            metadata, source, metadata.generation, join=self._source_join, merged=True, loose=False, kept=False
+            metadata, source, metadata.generation, True, join=self._source_join, merged=True, loose=False, kept=False
         )
-        return msgspec.structs.replace(metadata, yields="", yields_to="")
+        return msgspec.structs.replace(metadata, yields="", yields_to="", power_lost=False, store_failed="")
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -266,6 +284,8 @@ class Target:
                 self.source = peer
                 self._hello_at = now + _ASK_AGAIN
                 self.refusal = message.code
+                if message.code == "SplitBrain" and not peer_records.record_of(self.metadata, peer).split_brain:
+                    self._commit_then("split brain", peer_records.remembered(self.metadata, peer, split_brain=True))
                 self._state("Paused" if message.code == "Paused" else "Refused", message.text)
         elif peer != self.source:
             return
@@ -305,6 +325,9 @@ class Target:
         if known and known != message.mirror_id:
             self._state("Refused", f"{peer} offers another mirror ({message.mirror_id}); check the description")
             return
+        if (text := disagreement(self.terms, message.terms, peer, self.description.name)) is not None:
+            self._state("Refused", text)
+            return
         if self._must_keep(peer):
             if self.description.on_diverged == "ask" and self.metadata.yields_to != peer:
                 self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
@@ -332,22 +355,31 @@ class Target:
         self._source_join = message.node_join
         # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
         joined = msgspec.structs.replace(
-            self.metadata, mirror_id=message.mirror_id, join=message.join, follows=peer, heir="", heir_join=0
+            self.metadata,
+            mirror_id=message.mirror_id,
+            join=message.join,
+            follows=peer,
+            heir="",
+            heir_join=0,
+            agreed=self.terms,
+            former=(),
+            joined_as=self.description.node(self.node).mode,
+            unsettled=True,
         )
+        self.advisory_differs = message.advisory != self.advisory
         self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
 
     def _must_keep(self, peer: str) -> bool:
         """Whether ``peer`` would replace what somebody was told is safe: what this node wrote and ``peer`` may lack.
 
-        Not so if ``peer`` is sync and was in the stream to the end: then all that was answered is there too.
+        Not so if ``peer`` was synchronous then and in the stream to the end: all that was answered is there too.
         """
         marked, record = self.marks.bitmaps.get(peer), peer_records.record_of(self.metadata, peer)
         if marked is None or record.kept or not marked.any():
             return False
         if self.metadata.yields_to == peer:
             return self.metadata.yields == "keep"
-        has_all = self.description.node(peer).mode == "sync" and spared(record.base, self.metadata.generation)
-        return not has_all
+        return not peer_records.has_all(record, self.metadata.generation)
 
     def kept_aside(self, peer: str, error: str | None, now: float) -> None:
         """The blocks that only this node has are copied aside, or cannot be."""
@@ -374,11 +406,11 @@ class Target:
         if message.generation != self.metadata.generation:
             return  # of before or after the newest generation: it cannot be told who was in sync when that began
         metadata = self.metadata
-        told = {name: seq for name, (_, seq) in message.durable.items()}
+        told = {name: seq for name, (_, seq, _) in message.durable.items()}
         for name in self.marks.told(told, self.applied):
-            record, join = peer_records.record_of(metadata, name), message.durable[name][0]
+            record, (join, _, sync) = peer_records.record_of(metadata, name), message.durable[name]
             if not record.tracked or record.join != join or metadata.generation not in record.base:
-                metadata = peer_records.in_sync(metadata, name, metadata.generation, join=join, loose=True)
+                metadata = peer_records.in_sync(metadata, name, metadata.generation, sync, join=join, loose=True)
         if metadata is not self.metadata:
             self._commit_then("tracked", metadata)
 
@@ -413,12 +445,14 @@ class Target:
             return
         for peer in self._peers:
             marked = self.marks.bitmaps.get(peer)
-            self._send(peer, hello_of(self.metadata, peer, marked.count() if marked is not None else 0, self._software))
+            marks = marked.count() if marked is not None else 0
+            self._send(peer, hello_of(self.metadata, peer, marks, self._software, self.terms, self.advisory))
         if self.state in ("Paused", "Refused"):
             self._hello_at = now + _ASK_AGAIN
         else:
             self._hello_at = now + self._hello_wait
-            self._hello_wait = min(_HELLO_LAST, self._hello_wait * 2)
+            longest = _HELLO_SOON if now - self._left_at < _SOON else _HELLO_LAST
+            self._hello_wait = min(longest, self._hello_wait * 2)
 
     def committed(self, number: int, now: float) -> None:
         """A record is durable."""
@@ -452,17 +486,19 @@ class Target:
 
     # --- leaving and changing state ------------------------------------------------------------------
 
-    def _trouble(self, code: str, text: str, now: float) -> None:
+    def _trouble(self, code: str, text: str, now: float, retry: float = 0.5) -> None:
         if self.source and self.join:
             self._send(self.source, Trouble(self.join, code, text[:1000]))
         self._gave_up = self.join
         unanswered = self.state == "InSync" and code in ("BadFrame", "Gap")
-        self._leave("Behind", text, now, 0.5)
+        self._leave("Behind", text, now, retry)
         self._unanswered_break = unanswered
 
     def _leave(self, state: TargetState, reason: str, now: float, retry: float) -> None:
         if self._subscribed and self.source:
             self.actions.append(Disconnect(self.source))
+        if self._started:
+            self._left_at = now
         self._subscribed = self._started = False
         if state != "Disconnected":
             self.in_sync_when_lost = False
@@ -479,6 +515,7 @@ class Target:
         self._state(state, reason)
 
     def _state(self, state: TargetState, reason: str | None) -> None:
+        check_transition(SEEN_BY_TARGET, self.node, self.state, state)
         if state != self.state:
             level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
             self._event("target_state", level, target=self.node, before=self.state, after=state, reason=reason)

@@ -20,6 +20,38 @@ STATES: tuple[TargetState, ...] = (
 )
 IN_STREAM = frozenset(("Resyncing", "InSync"))
 
+# What may follow each state. The tables of docs/architecture.md say by which event.
+SEEN_BY_SOURCE: dict[TargetState, tuple[TargetState, ...]] = {
+    "Disconnected": ("Connecting", "Refused", "Paused"),
+    "Connecting": ("Resyncing", "Behind", "Disconnected", "Refused", "Paused"),
+    "Resyncing": ("InSync", "Behind", "Disconnected", "Refused", "Paused"),
+    "InSync": ("Behind", "Disconnected", "Refused", "Paused"),
+    "Behind": ("Connecting", "Disconnected", "Refused", "Paused"),
+    "Refused": ("Connecting", "Disconnected", "Paused"),
+    "Paused": ("Disconnected",),
+}
+SEEN_BY_TARGET: dict[TargetState, tuple[TargetState, ...]] = {
+    "Disconnected": ("Connecting", "Refused", "Paused", "Behind"),
+    "Connecting": ("Resyncing", "Behind", "Disconnected", "Refused", "Paused"),
+    "Resyncing": ("InSync", "Behind", "Disconnected", "Paused"),
+    "InSync": ("Behind", "Disconnected", "Paused"),
+    "Behind": ("Connecting", "Disconnected", "Refused", "Paused"),
+    "Refused": ("Connecting", "Disconnected", "Behind", "Paused"),
+    "Paused": ("Connecting", "Disconnected", "Refused", "Behind"),
+}
+
+
+class IllegalTransition(RuntimeError):
+    """The daemon would show a state that cannot follow the present one (R10): a mistake of its own."""
+
+
+def check_transition(
+    table: dict[TargetState, tuple[TargetState, ...]], name: str, before: TargetState, after: TargetState
+) -> None:
+    """Raise ``IllegalTransition`` unless ``after`` is ``before`` or may follow it."""
+    if after != before and after not in table[before]:
+        raise IllegalTransition(f"{name} cannot go from {before} to {after}")
+
 
 class TargetView:
     """``limit`` is in writes, ``window`` in bytes; both bound what is sent and not yet confirmed (rule R5)."""
@@ -61,8 +93,9 @@ class TargetView:
         self.generation_seq = 0
         self.marked = 0  # blocks that it has named in this joining as its own
         self.marks_lost = 0  # joinings in a row in which some of those were lost
-        self.told: dict[str, tuple[int, int]] = {}  # what it was told last of the other targets
+        self.told: dict[str, tuple[int, int, bool]] = {}  # what it was told last of the other targets
         self.synced_as = ""  # the generation that the mark at the end of its resync named
+        self.advisory_differs = False  # its description differs in something that need not be equal
         self.resent_bytes = 0
         self.last_resync: dict[str, object] | None = None
 

@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
+from dkrepl.core.agreement import sync_nodes
 from dkrepl.core.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source, as_target
-from dkrepl.daemon import promote, status, verify
+from dkrepl.daemon import agreement, promote, status, verify
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.reactor import Reactor
@@ -57,6 +58,9 @@ class Commands:
             "resolve": self._resolve,
             "demote": self._demote,
             "reload": self._reload,
+            "clear": self._clear,
+            "adopt": self._adopt,
+            "descriptions": self._descriptions,
         }
 
     def carry_out(self, command: str, arguments: dict[str, Any]) -> Answer:
@@ -169,16 +173,17 @@ class Commands:
         runtime = self._runtime
         if isinstance(runtime, SourceRuntime):
             raise Refused(f"{runtime.node.name} is already the source of {runtime.description.name}")
+        fenced = self._nodes(arguments.get("fenced"))
         if arguments.get("dry_run"):
-            yield "ok", promote.dry_run(runtime, self.in_loop)
+            yield "ok", promote.dry_run(runtime, self.in_loop, fenced)
             return
-        promote.check(runtime, arguments.get("force"), self.in_loop)
+        overruled = promote.check(runtime, arguments.get("force"), self.in_loop, fenced)
         if isinstance(runtime, EnquiryRuntime):
             self.in_loop(runtime.enquiry.insist)
             yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
             return
 
-        yield from self._change_role(lambda metadata: as_source(metadata, uuid.uuid4().hex))
+        yield from self._change_role(lambda metadata: as_source(metadata, uuid.uuid4().hex, overruled, time.time()))
 
     def _demote(self, _: dict[str, Any]) -> Answer:
         runtime = self._source("be demoted")
@@ -240,6 +245,73 @@ class Commands:
         self._events.tell("keys_reloaded")
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name}
 
+    def _clear(self, arguments: dict[str, Any]) -> Answer:
+        """The administrator lifts a verdict on this node's copy (R15)."""
+        runtime, verdict = self._source("clear a verdict"), arguments.get("verdict")
+        clear = {"store-failed": runtime.source.clear_store_failed, "forced-promotion": runtime.source.clear_forced}
+        if verdict not in clear:
+            raise UsageError(f"there is no verdict {verdict!r} to clear; there are {', '.join(clear)}")
+        recorded = threading.Event()
+
+        def work() -> None:
+            if verdict == "store-failed":
+                runtime.store.begin()
+            clear[str(verdict)]()
+            runtime.when_recorded(recorded.set)
+
+        self.in_loop(work)
+        self._when(recorded, runtime)
+        self._events.tell("verdict_cleared", "warning", {"verdict": verdict})
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "cleared": verdict}
+
+    def _adopt(self, arguments: dict[str, Any]) -> Answer:
+        """Go by the changed description alone: the nodes ``fenced`` will not go by the old one (R14)."""
+        runtime = self._source("adopt a description")
+        fenced = self._nodes(arguments.get("fenced"))
+        recorded = threading.Event()
+
+        def work() -> int:
+            runtime.source.knows(*fenced)
+            runtime.when_recorded(recorded.set)
+            return len(runtime.source.metadata.former)
+
+        left = self.in_loop(work)
+        self._when(recorded, runtime)
+        if left:
+            why = runtime.source.copies.warning
+            raise Refused(f"too few nodes of the old description are InSync under the new one, or fenced: {why}")
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "fenced": fenced}
+
+    def _descriptions(self, _: dict[str, Any]) -> Answer:
+        """Ask the peers what their descriptions say, and name the keys that differ (R14)."""
+        yield "ok", agreement.compare(self._runtime, self.in_loop)
+
+    def _nodes(self, named: object) -> list[str]:
+        """Return the names of other nodes that a command was given. Raises ``UsageError``, ``NotFound``."""
+        names = named or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UsageError("nodes are given as a list of names")
+        runtime = self._runtime
+        known = {peer.name for peer in runtime.description.peers(runtime.node.name)}
+        if isinstance(runtime, SourceRuntime):
+            known.update(name for terms in runtime.source.metadata.former for name in sync_nodes(terms))
+        for name in names:
+            if name not in known - {runtime.node.name}:
+                raise NotFound(
+                    f"{name} is not another node of {runtime.description.name}: they are {', '.join(sorted(known))}"
+                )
+        return names
+
+    @staticmethod
+    def _when(recorded: threading.Event, runtime: SourceRuntime) -> None:
+        if not recorded.wait(_LOOP_SECONDS):
+            raise TimedOut(
+                f"it is done, but not recorded on stable storage within {_LOOP_SECONDS:g} s, so a restart may undo it; "
+                "look at the file system of the state directory"
+            )
+        if runtime.source.commit_error:
+            raise MetadataError(f"it is done, but could not be recorded: {runtime.source.commit_error}")
+
     def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
         runtime = self._runtime
         role = "target" if isinstance(runtime, SourceRuntime) else "source"
@@ -261,13 +333,7 @@ class Commands:
             return [{"name": name, "state": runtime.source.views[name].state} for name in names]
 
         done = self.in_loop(work)
-        if not recorded.wait(_LOOP_SECONDS):
-            raise TimedOut(
-                f"it is done, but not recorded on stable storage within {_LOOP_SECONDS:g} s, so a restart may undo it; "
-                "look at the file system of the state directory"
-            )
-        if runtime.source.commit_error:
-            raise MetadataError(f"it is done, but could not be recorded: {runtime.source.commit_error}")
+        self._when(recorded, runtime)
         yield "ok", {"targets": done}
 
     def _source(self, what: str) -> SourceRuntime:

@@ -22,6 +22,11 @@ DETACH_SECONDS = 10.0
 _SERVED, _DRAINED = "device", "device-drained"  # names of the kept descriptor: with requests on their way, without
 
 
+def handed_over() -> bool:
+    """Whether the service manager gives this process the device of a predecessor."""
+    return fd_store.holds(_SERVED, _DRAINED)
+
+
 def abandon(paths: Paths, mirror: str) -> None:
     """End the device that a predecessor left, for this node is source no more: its users get errors, not silence."""
     held = fd_store.take(_SERVED, _DRAINED)

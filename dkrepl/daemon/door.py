@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dkrepl.core import messages
+from dkrepl.core.agreement import advisory, required
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import ProtocolError
 from dkrepl.core.metadata import NodeMetadata
@@ -16,11 +17,17 @@ _FRAMES_A_ROUND = 64
 
 
 def who_am_i(
-    metadata: NodeMetadata, role: str, asker: str, own_bytes: int, copy: messages.Copy | None = None
+    metadata: NodeMetadata,
+    role: str,
+    asker: str,
+    own_bytes: int,
+    copy: messages.Copy | None,
+    description: Description,
 ) -> messages.Answer:
     """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
 
-    ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: not of a source.
+    ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: None of a source. ``description``: the
+    one that this node goes by.
     """
     return messages.Answer(
         metadata.node,
@@ -33,7 +40,16 @@ def who_am_i(
         metadata.minted_at,
         own_bytes,
         copy,
+        required(description),
+        metadata.agreed,
+        metadata.store_failed,
+        sorted(name for name, record in metadata.peers.items() if record.split_brain),
     )
+
+
+def described(description: Description, node: str) -> messages.Described:
+    """Return the answer to ``Describe``."""
+    return messages.Described(node, description.name, required(description), advisory(description))
 
 
 def _name_of(identity: bytes) -> str:
@@ -53,6 +69,7 @@ class Door:
         access: Access,
     ) -> None:
         self._socket = DoorSocket(description, node, access)
+        self._description = description
         self._metadata = metadata
         self._role = role
         self._copy = copy
@@ -73,13 +90,16 @@ class Door:
             except ProtocolError:
                 self.frames_refused += 1
                 continue
-            if isinstance(message, messages.Ask | messages.Hello) and message.node != _name_of(identity):
+            asks = messages.Ask | messages.Hello | messages.Describe
+            if isinstance(message, asks) and message.node != _name_of(identity):
                 self.frames_refused += 1  # the name in the identity is proven, the one in the message is not
                 continue
             metadata = self._metadata()
             if isinstance(message, messages.Ask):
-                answer = who_am_i(metadata, self._role, message.node, 0, self._copy())
+                answer = who_am_i(metadata, self._role, message.node, 0, self._copy(), self._description)
                 self._socket.send(identity, messages.encode(answer))
+            elif isinstance(message, messages.Describe):
+                self._socket.send(identity, messages.encode(described(self._description, metadata.node)))
             elif isinstance(message, messages.Hello) and metadata.heir and message.node == metadata.heir:
                 heir = messages.Handover(metadata.node, metadata.heir_join, metadata.generation)
                 self._socket.send(identity, messages.encode(heir))

@@ -13,15 +13,13 @@ from typing import Literal
 from dkrepl.core import actions as act
 from dkrepl.core import messages
 from dkrepl.core.description import Description, Node
-from dkrepl.core.enquiry import QUICK, Enquiry
+from dkrepl.core.enquiry import Enquiry
 from dkrepl.core.errors import DkreplError, ProtocolError
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import is_blank
 from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
-from dkrepl.io import metadata_file
 from dkrepl.io.access import Access
 from dkrepl.io.transport import TargetSockets
 
@@ -41,7 +39,9 @@ class EnquiryRuntime:
         reactor: Reactor,
         events: EventLog,
         access: Access,
+        age: float | None = None,
     ) -> None:
+        """``age``: seconds since the predecessor that handed over the device last lived; None if there was none."""
         self.description = description
         self.node = node
         self.metadata = metadata
@@ -50,12 +50,11 @@ class EnquiryRuntime:
         self.access = access
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None
-        quick = metadata.boot in ("", metadata_file.boot_id()) or is_blank(metadata)
-        alone = QUICK if quick else description.start_alone
-        self.enquiry = Enquiry(description, node.name, metadata, alone)
+        self.enquiry = Enquiry(description, node.name, metadata, age)
         self._ready = threading.Event()
         self._began = 0.0
         self.polls: list[PeerPoll] = []
+        self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(description, node, lambda: metadata, "asking", self._copy, access)
         try:
             self.sockets = TargetSockets(description, node, access)
@@ -79,6 +78,8 @@ class EnquiryRuntime:
                 except ProtocolError as error:
                     self.events.tell("frame_refused", "warning", {"peer": peer, "reason": str(error)})
                     continue
+                if isinstance(message, messages.Described):
+                    self.descriptions[peer] = message
                 if isinstance(message, messages.Answer) and message.node == peer:
                     self.enquiry.on_answer(message)
                     for poll in self.polls:
@@ -90,10 +91,10 @@ class EnquiryRuntime:
 
     def facts(self) -> messages.Answer:
         """What this node says of itself."""
-        return who_am_i(self.metadata, "asking", self.node.name, 0, self._copy())
+        return who_am_i(self.metadata, "asking", self.node.name, 0, self._copy(), self.description)
 
-    def ask_peer(self, peer: str, question: messages.Ask) -> None:
-        """Ask a peer who it is and what it holds; ``polls`` get the answer."""
+    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
+        """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
         self.sockets.send(peer, messages.encode(question))
 
     def tick(self) -> None:

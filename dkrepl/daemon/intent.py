@@ -88,6 +88,8 @@ class IntentStore:
             self._seal_all()
             self._active.write(self._active.record.serial + 1, ())
             active = frozenset()
+        lost_power = metadata.role == "target" and metadata.unsettled and other_boot
+        opened = msgspec.structs.replace(opened, power_lost=metadata.power_lost or lost_power)
         self.metadata = msgspec.structs.replace(opened, boot=boot)
         if self.metadata != metadata:
             metadata_file.write(state_dir, self.metadata)
@@ -101,9 +103,13 @@ class IntentStore:
             file.bitmap.seal(range(file.bitmap.extents))
             file.sync()
 
-    def settle(self, metadata: NodeMetadata) -> None:
-        """A target ends cleanly: make its bitmaps durable, and record that they are. Raises ``MetadataError``."""
-        settled = peer_records.fastened(metadata)
+    def settle(self, metadata: NodeMetadata, store: BackingStore) -> None:
+        """A target ends cleanly: make its store and bitmaps durable, and record that they are.
+
+        Raises ``MetadataError``, and ``StoreError``; then nothing is recorded.
+        """
+        store.sync()
+        settled = msgspec.structs.replace(peer_records.fastened(metadata), unsettled=False)
         if settled != metadata:
             self._seal_all()
             metadata_file.write(self._state_dir, settled)

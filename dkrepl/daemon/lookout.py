@@ -18,7 +18,7 @@ _HEARD_FOR = 7.0  # seconds that an answer counts
 
 
 class Lookout:
-    """``answers``: what each peer said last, if that was not long ago."""
+    """``descriptions``: what the peers said of theirs, by name."""
 
     def __init__(self, description: Description, node: Node, access: Access) -> None:
         self._sockets = TargetSockets(description, node, access)
@@ -26,6 +26,7 @@ class Lookout:
         self._mirror = description.name
         self._ask_at = 0.0
         self._heard: dict[str, tuple[float, messages.Answer]] = {}
+        self.descriptions: dict[str, messages.Described] = {}
 
     def tick(self, now: float, mirror_id: str, absent: Iterable[str]) -> list[messages.Answer]:
         """Ask the ``absent`` peers now and then; return their answers that count."""
@@ -38,6 +39,8 @@ class Lookout:
                     continue
                 if isinstance(message, messages.Answer) and message.node == peer:
                     self._heard[peer] = (now, message)
+                elif isinstance(message, messages.Described):
+                    self.descriptions[peer] = message
         if now >= self._ask_at:
             self._ask_at = now + _ASK_EVERY
             ask = messages.encode(messages.Ask(self._node.name, self._mirror, mirror_id))
@@ -49,6 +52,10 @@ class Lookout:
             if peer in absent and now - at <= _HEARD_FOR
         }
         return [answer for _, answer in self._heard.values()]
+
+    def ask(self, peer: str, question: messages.Ask | messages.Describe) -> None:
+        """Ask a peer something at once."""
+        self._sockets.send(peer, messages.encode(question))
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""

@@ -30,6 +30,7 @@ from dkrepl.io import description_file, memory, metadata_file, node_keys
 from dkrepl.io.access import OFF, Access
 from dkrepl.io.notify import manager_address, notify
 from dkrepl.io.paths import Paths
+from dkrepl.io.sign_of_life import SignOfLife
 from dkrepl.io.store import BackingStore
 
 Runtime = SourceRuntime | TargetRuntime | EnquiryRuntime
@@ -49,10 +50,17 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
         with stop.on_signals():
             access = _access(paths, description, node, events)
             _description_read(paths, mirror)
-            _ask_peers(paths, description, node, events, stop, access)
-            first = True
-            while not stop.asked and _run(paths, description, node, events, stop, access, first):
-                first = False
+            life = SignOfLife()
+            age = life.age if device.handed_over() else None
+            # Open until the end: between two roles it would be anyone's, and closing a disk makes udevd look at it.
+            store = _store(paths, description, node)
+            try:
+                _ask_peers(paths, description, node, events, stop, access, age)
+                first = True
+                while not stop.asked and _run(paths, description, node, store, events, stop, access, life, first):
+                    first = False
+            finally:
+                store.close()
     except DkreplError:
         # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
         if manager_address() is not None:
@@ -109,23 +117,26 @@ def _access(paths: Paths, description: Description, node: Node, events: EventLog
 
 
 def _ask_peers(
-    paths: Paths, description: Description, node: Node, events: EventLog, stop: _Stop, access: Access
+    paths: Paths,
+    description: Description,
+    node: Node,
+    events: EventLog,
+    stop: _Stop,
+    access: Access,
+    age: float | None,
 ) -> None:
     """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
     metadata = _checked_metadata(paths, description, node)
     if metadata.role != "source":
         return
-    _check_root(metadata)
-    store = BackingStore(Path(node.store))  # whoever may not have it need not ask
     reactor = Reactor()
     try:
-        runtime = EnquiryRuntime(description, node, metadata, reactor, events, access)
+        runtime = EnquiryRuntime(description, node, metadata, reactor, events, access, age)
         try:
             _serve(paths, description, runtime, reactor, events, stop)
         finally:
             runtime.close()
     finally:
-        store.close()
         reactor.close()
     if runtime.becomes is not None:
         state_dir = paths.state_dir(description.name)
@@ -143,9 +154,11 @@ def _run(
     paths: Paths,
     description: Description,
     node: Node,
+    store: BackingStore,
     events: EventLog,
     stop: _Stop,
     access: Access,
+    life: SignOfLife,
     first: bool,
 ) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
@@ -154,7 +167,7 @@ def _run(
         # A handover is of the moment: after a restart another node may have been promoted instead of the heir (R7).
         metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
     _check_root(metadata)
-    store = BackingStore(Path(node.store))
+    store.begin()
     reactor = Reactor()
     try:
         kind = SourceRuntime if metadata.role == "source" else TargetRuntime
@@ -162,7 +175,7 @@ def _run(
             paths, description, node, metadata, store, reactor, events, access
         )
         try:
-            again = _serve(paths, description, runtime, reactor, events, stop)
+            again = _serve(paths, description, runtime, reactor, events, stop, life)
         finally:
             runtime.close()
         if runtime.becomes is not None:
@@ -170,8 +183,13 @@ def _run(
             metadata_file.write(state_dir, runtime.becomes(metadata_file.read(state_dir)))
         return again
     finally:
-        store.close()
         reactor.close()
+
+
+def _store(paths: Paths, description: Description, node: Node) -> BackingStore:
+    """Open the node's store, once it is known that this node is initialised and may serve."""
+    _check_root(_checked_metadata(paths, description, node))
+    return BackingStore(Path(node.store))
 
 
 def _check_root(metadata: NodeMetadata) -> None:
@@ -180,19 +198,31 @@ def _check_root(metadata: NodeMetadata) -> None:
 
 
 def _serve(
-    paths: Paths, description: Description, runtime: Runtime, reactor: Reactor, events: EventLog, stop: _Stop
+    paths: Paths,
+    description: Description,
+    runtime: Runtime,
+    reactor: Reactor,
+    events: EventLog,
+    stop: _Stop,
+    life: SignOfLife | None = None,
 ) -> bool:
     commands = Commands(runtime, reactor, events, stop.runtime, lambda: _new_keys(paths, description, runtime.access))
     server = ControlServer(paths.socket(description.name), commands)
     watchdog = Watchdog(reactor)
     ready = threading.Event()
     events.tell("daemon_started", fields={"role": runtime.role, "pid": os.getpid()})
+
+    def tick() -> None:
+        runtime.tick()
+        if life is not None and isinstance(runtime, SourceRuntime):
+            life.show()
+
     try:
         server.start()
         runtime.start(ready)
         watchdog.start(ready)
         with stop.ends(lambda: reactor.post(runtime.stop)):
-            reactor.run(runtime.step, runtime.tick)
+            reactor.run(runtime.step, tick)
     finally:
         if runtime.becomes is None and (stop.asked or not isinstance(runtime, EnquiryRuntime)):
             notify("STOPPING=1")

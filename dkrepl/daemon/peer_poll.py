@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from dkrepl.core.description import Description, Node
-from dkrepl.core.messages import Answer, Ask
+from dkrepl.core.messages import Answer, Ask, Describe
 from dkrepl.core.promotion import Assessment, assess
 
 PATIENCE = 1.0
@@ -25,7 +25,7 @@ class Asking(Protocol):
     def facts(self) -> Answer:
         """Return what this node says of itself."""
 
-    def ask_peer(self, peer: str, question: Ask) -> None:
+    def ask_peer(self, peer: str, question: Ask | Describe) -> None:
         """Send a question to a peer."""
 
 
@@ -56,8 +56,13 @@ class PeerPoll:
                 self.complete.set()
 
 
-def look_around(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) -> Assessment:
-    """Ask the peers and return what a promotion of this node means. Called from a client's thread."""
+def look_around(
+    runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any], fenced: Collection[str] = ()
+) -> Assessment:
+    """Ask the peers and return what a promotion of this node means. Called from a client's thread.
+
+    ``fenced``: nodes that are declared not to have answered anything without this one.
+    """
 
     def begin() -> PeerPoll:
         poll = PeerPoll(runtime)
@@ -67,7 +72,7 @@ def look_around(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) ->
 
     def end() -> Assessment:
         runtime.polls.remove(poll)
-        return assess(runtime.description, runtime.facts(), poll.answers)
+        return assess(runtime.description, runtime.facts(), poll.answers, fenced)
 
     poll: PeerPoll = in_loop(begin)
     for _ in range(int(PATIENCE / _AGAIN)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -17,18 +17,23 @@ InLoop = Callable[[Callable[[], Any]], Any]
 _TOKEN = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
 
-def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop) -> dict[str, Any]:
+def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop, fenced: Collection[str] = ()) -> dict[str, Any]:
     """Return what a promotion of this node means, as JSON has it."""
-    found: dict[str, Any] = msgspec.to_builtins(look_around(runtime, in_loop))
+    found: dict[str, Any] = msgspec.to_builtins(look_around(runtime, in_loop, fenced))
     return found
 
 
-def check(runtime: TargetRuntime | EnquiryRuntime, token: object, in_loop: InLoop) -> None:
-    """Raise ``Refused`` unless this node may be promoted now; ``token`` is that of a dry run, or None (R4, R6, R7)."""
+def check(
+    runtime: TargetRuntime | EnquiryRuntime, token: object, in_loop: InLoop, fenced: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Raise ``Refused`` unless this node may be promoted now (R4, R6, R7, R11); return the codes that are overruled.
+
+    ``token`` is that of a dry run, or None; ``fenced`` as in ``look_around``.
+    """
     mirror, name = runtime.description.name, runtime.node.name
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise UsageError(f"--force takes the token that `dkrepl promote {mirror} --dry-run` prints on {name}")
-    found = look_around(runtime, in_loop)
+    found = look_around(runtime, in_loop, fenced)
     if not found.possible:
         raise Refused(found.reasons[0])
     if token and token != found.token:
@@ -38,7 +43,9 @@ def check(runtime: TargetRuntime | EnquiryRuntime, token: object, in_loop: InLoo
         )
     if not found.safe and not token:
         other = f"; {found.recommended} would lose less" if found.recommended not in (None, name) else ""
+        remedy = f" (to make it safe: {found.remedy})" if found.remedy else ""
         raise Refused(
-            f"{'; '.join(found.reasons)}{other}: `dkrepl promote {mirror} --dry-run` shows what would be lost, and "
-            "prints the token with which --force goes on all the same"
+            f"{'; '.join(found.reasons)}{other}{remedy}: `dkrepl promote {mirror} --dry-run` shows what would be lost, "
+            "and prints the token with which --force goes on all the same"
         )
+    return found.codes

@@ -67,6 +67,7 @@ class Requests:
         self.counters = Counters()
         self.store_error: str | None = None
         self.closed = False  # take no more requests, ever
+        self._doomed: list[tuple[int, int]] = []  # flushes that failed, with the error: answered once that is recorded
         self.attached = False  # until then the kernel's loop driver asks, and holds locks that others wait for
 
     @property
@@ -77,7 +78,7 @@ class Requests:
     @property
     def idle(self) -> bool:
         """Whether nothing waits."""
-        return not (self._waiting or self._stream.waiting or self._flushing or self._reading)
+        return not (self._waiting or self._stream.waiting or self._flushing or self._reading or self._doomed)
 
     def drain(self) -> None:
         """Take the requests that have arrived, publish their writes, and answer what may be answered."""
@@ -110,6 +111,10 @@ class Requests:
     def answer(self) -> None:
         """Answer every write and flush that no longer waits for anything."""
         session = self._session
+        if self._doomed and not self._source.judging:
+            doomed, self._doomed = self._doomed, []
+            for unique, code in doomed:
+                session.reply_error(unique, code)
         for unique, length in self._stream.release():
             if length >= 0:
                 self._unanswered -= length
@@ -243,7 +248,12 @@ class Requests:
 
     def _sync(self, request: Request) -> None:
         copies = self._source.copies
-        if copies.too_few and (copies.flushed or not self.attached):
+        if self._source.metadata.store_failed:
+            self._doomed.append((request.unique, _EIO))  # R15: a flush that succeeds now tells of nothing before it
+            self.answer()
+            return
+        holding = copies.too_few or bool(self._source.returning.names)
+        if (copies.too_few and copies.flushed) or (holding and not self.attached):
             self._flush_here(request.unique)
             return
         if copies.refusing:
@@ -270,9 +280,7 @@ class Requests:
             if error is None:
                 self._session.reply_ok(unique)
                 return
-            self._store_trouble(error)
-            self._source.local_sync_failed(time.monotonic())
-            self._session.reply_error(unique, getattr(error, "errno", _EIO))
+            self._flush_failed(error, [unique])
 
         self.counters.flushes += 1
         self._workers.run("flush", self._store.sync, done)
@@ -286,12 +294,15 @@ class Requests:
             if error is None:
                 self._source.store_synced(seq)
             else:
-                self._store_trouble(error)
-                self._source.local_sync_failed(time.monotonic())
-                for unique, _length in self._stream.fail_flushes(seq):
-                    self._session.reply_error(unique, getattr(error, "errno", _EIO))
+                self._flush_failed(error, [unique for unique, _ in self._stream.fail_flushes(seq)])
             if self._flush_wanted > seq:
                 self._flush_store()
             self.answer()
 
         self._workers.run("flush", self._store.sync, done)
+
+    def _flush_failed(self, error: DkreplError, uniques: list[int]) -> None:
+        """What was written since the last flush may be lost: recorded before the application is told (R15)."""
+        self._store_trouble(error)
+        self._doomed += [(unique, getattr(error, "errno", _EIO)) for unique in uniques]
+        self._source.local_sync_failed(str(error), time.monotonic())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from dkrepl.core import actions as act
-from dkrepl.core import frames, messages
+from dkrepl.core import frames, members, messages
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.core.frames import pack_record
@@ -22,7 +22,7 @@ from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.source import Source
 from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.device import Device
-from dkrepl.daemon.door import who_am_i
+from dkrepl.daemon.door import described, who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
 from dkrepl.daemon.lookout import Lookout
@@ -98,6 +98,8 @@ class SourceRuntime:
         self.publisher = Publisher(self.sockets, self.source.stream, self.session)
         self.device = Device(paths, description.name, description.size)
         self.requests = Requests(self.device.session, store, self.source, self.publisher, self._workers, events.tell)
+        # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
+        self.requests.attached = self.device.taken_over
         self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed)
         self._fuse_watched = False
         self._fuse_busy = False
@@ -203,8 +205,12 @@ class SourceRuntime:
                 self._refused(name, ProtocolError(f"it asks under the name {message.node!r}"), now)
                 return
             own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
-            answer = who_am_i(self.source.metadata, "source", message.node, own * self.description.block)
+            own_bytes = own * self.description.block
+            answer = who_am_i(self.source.metadata, "source", message.node, own_bytes, None, self.description)
             self.sockets.send(identity, messages.encode(answer))
+            return
+        if isinstance(message, messages.Describe):
+            self.sockets.send(identity, messages.encode(described(self.description, self.node.name)))
             return
         self._guest = (name, identity)
         link = self._links.get(name)
@@ -258,8 +264,10 @@ class SourceRuntime:
                 record = pack_record(action.op, action.length, action.offset)
                 self.publisher.single(frames.MARK, view.group, view.bit, view.join, action.number, record)
             elif isinstance(action, act.NewGeneration):
-                record = pack_record(frames.GENERATION, action.members, int(action.generation, 16))
-                self.publisher.add(action.seq, record, None)
+                named = members.pack(action.members)
+                record = pack_record(frames.GENERATION, len(named), int(action.generation, 16))
+                self.publisher.flush()
+                self.publisher.add(action.seq, record, named)
                 self.publisher.flush()
             elif isinstance(action, act.FlushTargets):
                 self.publisher.add(action.seq, pack_record(frames.FLUSH, 0, 0), None)
@@ -287,7 +295,7 @@ class SourceRuntime:
                 self.source.committed(commit.number, now)
             else:
                 if isinstance(error, StoreError):
-                    self.source.local_sync_failed(now)
+                    self.source.local_sync_failed(str(error), now)
                 if self.source.commit_failed(commit.number, str(error), now):
                     self.requests.fail_waiting(str(error))
             self._perform()
@@ -391,6 +399,15 @@ class SourceRuntime:
         self.reactor.ignore(self.device.session.fd)
         self.device.close()
         self.reactor.stopping = True
+
+    @property
+    def descriptions(self) -> dict[str, messages.Described]:
+        """What the peers said of their descriptions."""
+        return self.lookout.descriptions
+
+    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
+        """Ask a peer; ``descriptions`` get what it says of its own."""
+        self.lookout.ask(peer, question)
 
     def next_digest(self) -> int:
         """Return a number for a verify's question. May be called from any thread."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
 
 from dkrepl.core.lag import lag_of
+from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.resync import Resync
 from dkrepl.core.rivals import Rival
 from dkrepl.core.target_view import TargetView
@@ -42,6 +44,9 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "copies": {"confirmable": source.copies.confirmable, "min": source.copies.least},
         "warnings": [
             *(why for why in (runtime.requests.store_error, source.commit_error, source.copies.warning) if why),
+            *(why for why in (source.returning.warning,) if why),
+            *_verdicts(source.metadata),
+            *_differing(view.name for view in source.views.values() if view.advisory_differs),
             *(rival.text for rival in source.rivals.values()),
             *runtime.access.warnings,
         ],
@@ -58,6 +63,32 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             **_refused(runtime.access),
         },
     }
+
+
+def _verdicts(metadata: NodeMetadata) -> list[str]:
+    """What stands against this copy, restarts or not (R15)."""
+    found = []
+    if metadata.store_failed:
+        found.append(
+            f"a flush of the store failed ({metadata.store_failed}): nothing is copied to the targets, and flushes "
+            f"fail, until dkrepl clear {metadata.mirror} store-failed, or a target is promoted instead"
+        )
+    if metadata.forced:
+        found.append(
+            f"this node was promoted by force, against {', '.join(metadata.forced)}; dkrepl clear {metadata.mirror} "
+            "forced-promotion ends this warning"
+        )
+    if metadata.power_lost:
+        found.append("this node lost its power since it was last InSync, and with it what it had not flushed")
+    split = [name for name, record in metadata.peers.items() if record.split_brain]
+    if split:
+        found.append(f"split-brain with {', '.join(split)}, not resolved: dkrepl resolve")
+    return found
+
+
+def _differing(names: Iterable[str]) -> list[str]:
+    found = ", ".join(names)
+    return [f"the description of {found} differs: dkrepl config diff"] if found else []
 
 
 def _rival(rival: Rival) -> dict[str, Any]:
@@ -132,6 +163,8 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "diverged": [kept.shown() for kept in runtime.kept],
         "warnings": [
             *([target.commit_error] if target.commit_error else []),
+            *_verdicts(target.metadata),
+            *_differing(name for name in (target.source,) if name and target.advisory_differs),
             *_warnings(runtime),
             *runtime.access.warnings,
         ],

@@ -81,6 +81,7 @@ class TargetRuntime:
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
         self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
+        self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(description, node, self._offer, "target", self._copy, access)
         try:
             self.sockets = TargetSockets(description, node, access)
@@ -142,7 +143,7 @@ class TargetRuntime:
         if self._broken and not more and not self._blocked:
             # Only now, for what had arrived may be all that is left of the source.
             self._broken = False
-            target.bad_frame("the connection of the stream was lost", time.monotonic())
+            target.stream_lost(time.monotonic())
         if target.joined:
             self._confirm()
             self._flush_if_due()
@@ -157,6 +158,14 @@ class TargetRuntime:
         """Let time pass."""
         # Sending a confirmation may use up the signal of a frame that came; it is not looked for until now.
         self._control_came = True
+        if self.target.joined and time.monotonic() - self._confirmed_at > self.description.peer_timeout / 5:
+            self._confirmed = (
+                0,
+                0,
+                0,
+                0,
+            )  # said again: the last one may have been lost while its connection was renewed
+            self._confirm()
         self.target.tick(time.monotonic())
         self._perform()
         if self._unsettled and self.target.state == "InSync" and self.state == "Serving":
@@ -236,7 +245,7 @@ class TargetRuntime:
         try:
             value = xxh3_128_hexdigest(self.store.read(offset, length))
         except StoreError as error:
-            self.target.store_failed(str(error), time.monotonic())
+            self.target.store_failed(str(error), time.monotonic(), damaged=False)
             return
         answer = messages.Digest(message.join, message.first, value)
         if self.target.source:
@@ -314,7 +323,9 @@ class TargetRuntime:
         except ProtocolError as error:
             self._refused(str(error), peer)
             return
-        if isinstance(message, messages.Answer):
+        if isinstance(message, messages.Described):
+            self.descriptions[peer] = message
+        elif isinstance(message, messages.Answer):
             for poll in self.polls:
                 poll.on_answer(peer, message)
         elif not isinstance(message, frames.Ack):
@@ -327,10 +338,10 @@ class TargetRuntime:
     def facts(self) -> messages.Answer:
         """What this node itself goes by: a source that it hears counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
-        return who_am_i(self.target.metadata, "target", self.node.name, 0, copy)
+        return who_am_i(self.target.metadata, "target", self.node.name, 0, copy, self.description)
 
-    def ask_peer(self, peer: str, question: messages.Ask) -> None:
-        """Ask a peer who it is and what it holds; ``polls`` get the answer."""
+    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
+        """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
         self.sockets.send(peer, messages.encode(question))
 
     def _refused(self, reason: str, peer: str | None = None) -> None:
@@ -422,6 +433,8 @@ class TargetRuntime:
             now = time.monotonic()
             if error is not None:
                 target.commit_failed(commit.number, str(error), now)
+                if isinstance(error, StoreError):
+                    target.store_failed(str(error), now)
             else:
                 if commit.sync_store and target.joined and target.join == join:
                     self._is_durable(position)
@@ -483,7 +496,7 @@ class TargetRuntime:
         self.target.end()
 
         def settle(_: object, __: DkreplError | None) -> None:
-            self._workers.run("commit", lambda: self.intent_store.settle(self.target.metadata), settled)
+            self._workers.run("commit", lambda: self.intent_store.settle(self.target.metadata, self.store), settled)
 
         self._workers.run("commit", lambda: None, settle)  # after what is on its way, which may fail
 

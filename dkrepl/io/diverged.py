@@ -6,11 +6,15 @@ which ranges are in it, of which generation, and for which node they gave way:
     /var/lib/dkrepl/<mirror>/diverged/<time>-<generation>.img    and .json
 
 The JSON file is written last: without it the other is a piece of a copy that never ended, and the next one removes it.
+
+The records of all mirrors are on this file system too, unless the directory is a mount point or a link to another
+one. So a part of it always stays free, and what would not fit is refused before anything is written.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,10 +23,13 @@ from typing import Any
 import msgspec
 
 from dkrepl.core.errors import MetadataError, NotFound, Refused, StoreError
+from dkrepl.core.units import format_size
 from dkrepl.io import durable_file
 from dkrepl.io.store import BackingStore, create_sparse
 
 _PIECE = 1 << 20  # bytes copied or compared at once
+_FREE_SHARE = 0.05  # of the file system, that stays free
+_FREE_BYTES = 64 << 20  # and at least so much
 
 
 class Kept(msgspec.Struct):
@@ -87,6 +94,8 @@ def keep(
     others = itertools.count(2)
     while (where / f"{name}.json").exists():  # of the same second
         name = f"{first_name}-{next(others)}"
+    runs = [(first, min(first + length, size) - first) for first, length in runs]
+    _check_room(where, sum(there for first, length in runs for _, there in store.data_ranges(first, first + length)))
     image = where / f"{name}.img"
     create_sparse(image, size)
     kept = Kept(name, mirror, generation, peer, now, size, [])
@@ -94,8 +103,8 @@ def keep(
         copy = BackingStore(image)
         try:
             for first, length in runs:
-                end = min(first + length, size)
-                kept.ranges.append((first, end - first))
+                end = first + length
+                kept.ranges.append((first, length))
                 for offset, there in store.data_ranges(first, end):
                     for at in range(offset, offset + there, _PIECE):
                         copy.write(at, store.read(at, min(_PIECE, offset + there - at)))
@@ -110,6 +119,22 @@ def keep(
             "with dkrepl resolve --discard"
         ) from error
     return kept
+
+
+def _check_room(where: Path, needed: int) -> None:
+    """Raise ``StoreError`` if ``needed`` bytes would leave the records of the mirrors too little room."""
+    try:
+        found = os.statvfs(where)
+    except OSError as error:
+        raise MetadataError(f"cannot use {where} ({error.strerror}); check its file system") from error
+    reserve = max(int(found.f_blocks * found.f_frsize * _FREE_SHARE), _FREE_BYTES)
+    room = max(found.f_bavail * found.f_frsize - reserve, 0)
+    if needed > room:
+        raise StoreError(
+            f"the blocks that only this node has cannot be kept aside: they take {format_size(needed)}, {where} has "
+            f"room for {format_size(room)} beside {format_size(reserve)} that stay free for the mirrors' records; make "
+            "room, mount or link another file system there, or give the blocks up with dkrepl resolve --discard"
+        )
 
 
 def settle(state_dir: Path, store: BackingStore) -> list[Kept]:

@@ -13,6 +13,7 @@ import socket
 from dkrepl.io.notify import manager_address, notify
 
 _FIRST = 3  # SD_LISTEN_FDS_START
+_held: dict[str, int] = {}  # what the manager gave to this process and nobody has taken yet
 
 
 def keep(name: str, fd: int) -> bool:
@@ -35,18 +36,36 @@ def forget(name: str) -> None:
     notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
 
+def holds(*names: str) -> bool:
+    """Whether the manager gave this process any of ``names``, and it has not been taken."""
+    _receive()
+    return any(name in _held for name in names)
+
+
 def take(*names: str) -> tuple[str, int] | None:
-    """Return (name, descriptor) of the first of ``names`` that the manager held, or None. To be called once."""
+    """Return (name, descriptor) of the first of ``names`` that the manager held, or None; the others are closed."""
+    _receive()
+    found: tuple[str, int] | None = None
+    for name in names:
+        fd = _held.pop(name, None)
+        if fd is not None and found is None:
+            found = (name, fd)
+        elif fd is not None:
+            os.close(fd)
+    return found
+
+
+def _receive() -> None:
+    """Note what the manager gave, once; a child process must not find it."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return None
+        return
     given = os.environ.get("LISTEN_FDNAMES", "").split(":")
     count = int(os.environ.get("LISTEN_FDS", "0"))
-    held = dict(zip(given, range(_FIRST, _FIRST + count), strict=False))
-    wanted = next((name for name in names if name in held), None)
-    for fd in range(_FIRST, _FIRST + count):
+    for name, fd in zip(given, range(_FIRST, _FIRST + count), strict=False):
         os.set_inheritable(fd, False)
-        if wanted is None or fd != held[wanted]:
+        if name in _held:
             os.close(fd)
+        else:
+            _held[name] = fd
     for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(variable, None)
-    return None if wanted is None else (wanted, held[wanted])

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from struct import unpack
@@ -23,6 +24,8 @@ _PUNCH_HOLE: Final = 0x02
 _ZERO_RANGE: Final = 0x10
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _ZEROES: Final = bytes(1 << 20)
+_OPEN_SECONDS: Final = 5.0  # that another process, as udevd after a disk was closed, may hold a lock on the store
+_OPEN_AGAIN: Final = 0.05
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -56,26 +59,44 @@ def create_sparse(path: Path, size: int) -> None:
 class BackingStore:
     """An open store, locked so that no second daemon can open it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open an existing file or block device for reading and writing; raise StoreError."""
+    def __init__(self, path: Path, wait: float = _OPEN_SECONDS) -> None:
+        """Open an existing file or block device for reading and writing; raise StoreError.
+
+        A block device that is in use is waited for, ``wait`` seconds: udevd holds a shared lock while it looks at a
+        disk that was closed after writing (systemd's documentation, "Locking Block Device Access").
+        """
         self.path = path
         self.fd = -1
-        try:
-            self.is_block = stat.S_ISBLK(os.stat(path).st_mode)
-            # O_EXCL without O_CREAT refuses a block device that is mounted or otherwise claimed: open(2).
-            exclusive = os.O_EXCL if self.is_block else 0
-            self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | exclusive)
-            self._check_type()
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.size = self._find_size()
-        except OSError as error:
-            self.close()
-            raise self._cannot_open(error) from error
-        except StoreError:
-            self.close()
-            raise
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                self._open()
+                break
+            except OSError as error:
+                self.close()
+                busy = error.errno in (errno.EBUSY, errno.EWOULDBLOCK) and self.is_block
+                if not busy or time.monotonic() >= deadline:
+                    raise self._cannot_open(error) from error
+                time.sleep(_OPEN_AGAIN)
+            except StoreError:
+                self.close()
+                raise
         self._nowait = os.RWF_NOWAIT
         self._flush_failed: str | None = None
+
+    def _open(self) -> None:
+        self.is_block = False
+        self.is_block = stat.S_ISBLK(os.stat(self.path).st_mode)
+        # O_EXCL without O_CREAT refuses a block device that is mounted or otherwise claimed: open(2).
+        exclusive = os.O_EXCL if self.is_block else 0
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | exclusive)
+        self._check_type()
+        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.size = self._find_size()
+
+    def begin(self) -> None:
+        """A role begins with this store: flushes are tried again; what an earlier one lost is in the record (R15)."""
+        self._flush_failed = None
 
     def close(self) -> None:
         """Close the store and give the lock back."""

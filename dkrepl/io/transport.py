@@ -66,7 +66,7 @@ def _common(sock: zmq.Socket[bytes], largest: int, timeout: float) -> None:
     sock.setsockopt(zmq.IPV6, 1)
     sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
     sock.setsockopt(zmq.RECONNECT_IVL, _RECONNECT)
-    sock.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+    sock.setsockopt(zmq.RECONNECT_IVL_MAX, 500)  # a source that is restarted waits for its sync targets
     sock.setsockopt(zmq.HANDSHAKE_IVL, 5000)
 
 

@@ -24,15 +24,16 @@ _dkrepl() {
     done
     case "$command $sub" in
         " ") words="key config init run status wait events intent verify pause resume resync reload switchover demote promote
-                    resolve diverged exit-codes
+                    resolve diverged clear exit-codes
                     --etc --state --run --debug --version --help" ;;
-        "config ") words="check example" ;;
+        "config ") words="check example diff adopt" ;;
         "key ") words="generate show replace" ;;
         "wait ") words="insync" ;;
         "diverged ") words="list export drop" ;;
         "intent ") words="show" ;;
         "exit-codes "*) words="--json --help" ;;
         "config example"*) words="--json --help" ;;
+        "config adopt"*) words="--fenced --json --help $(_dkrepl_mirrors)" ;;
         "config check"*) words="--as --node --json --help $(_dkrepl_mirrors)" ;;
         "key replace"*) words="--json --help" ;;
         "key "*) words="--next --json --help" ;;
@@ -45,7 +46,8 @@ _dkrepl() {
         "resync "*) words="--full --json --help $(_dkrepl_mirrors)" ;;
         "switchover "*) words="--to --timeout --json --help $(_dkrepl_mirrors)" ;;
         "resolve "*) words="--keep --discard --json --help $(_dkrepl_mirrors)" ;;
-        "promote "*) words="--dry-run --force --json --help $(_dkrepl_mirrors)" ;;
+        "clear "*) words="store-failed forced-promotion --json --help $(_dkrepl_mirrors)" ;;
+        "promote "*) words="--dry-run --fenced --force --json --help $(_dkrepl_mirrors)" ;;
         *) words="--json --help $(_dkrepl_mirrors)" ;;
     esac
     if [[ $current != -* ]]; then

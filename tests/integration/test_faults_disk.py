@@ -179,7 +179,7 @@ def test_a_block_that_the_source_cannot_read_keeps_a_target_out_of_sync_until_it
         cluster.assert_equal()
 
 
-def test_a_flush_that_the_sources_store_fails_is_told_and_nothing_is_copied_until_the_daemon_starts_anew(
+def test_a_flush_that_the_sources_store_fails_is_told_and_nothing_is_copied_until_an_administrator_says_so(
     clusters: Clusters, tmp_path: Path
 ) -> None:
     with _on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
@@ -198,11 +198,41 @@ def test_a_flush_that_the_sources_store_fails_is_told_and_nothing_is_copied_unti
         status = cluster.source.status()
         assert status is not None
         assert any("flush" in warning for warning in status["warnings"])
-        cluster.source.kill()
-        cluster.source.start()
+        for restart in (cluster.source.kill, cluster.source.stop):
+            restart()
+            cluster.source.start()
+            for name in ("beta", "gamma"):
+                assert "flush" in cluster.wait_state(name, "Refused")["reason"]
+            assert _fsync(cluster.device) == errno.EIO, "R15: a restart does not make the store any better"
+            status = cluster.source.status()
+            assert status is not None
+            assert any("dkrepl clear r0 store-failed" in warning for warning in status["warnings"])
+        assert all(_holds(cluster.nodes["beta"], page, 1000 + page) for page in range(50)), "nothing was copied over it"
+        assert cluster.source.cli("clear", "r0", "store-failed")[0] == 0
         cluster.settle()
         cluster.assert_equal()
         assert _fsync(cluster.device) == 0
+
+
+def test_a_source_whose_store_failed_a_flush_gives_way_to_a_target_that_has_every_answered_write(
+    clusters: Clusters, tmp_path: Path
+) -> None:
+    with _on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
+        alpha, beta = cluster.source, cluster.nodes["beta"]
+        assert [_write(cluster.device, page, 1000 + page) for page in range(50)] == [0] * 50
+        file.fail("sync")
+        assert _fsync(cluster.device) == errno.EIO
+        file.mend()
+        alpha.ask("demote")
+        alpha.wait_until(lambda status: status and status["role"] == "target", "it is a target")
+        found = alpha.ask("promote", dry_run=True)
+        assert {"StoreFailed", "Inconsistent"} <= set(found["codes"])
+        beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it has no source")
+        beta.ask("promote")
+        beta.wait_until(lambda status: status and status["role"] == "source", "it is the source")
+        alpha.wait_until(lambda status: status and status["state"] == "InSync", "its copy is repaired")
+        assert not any("flush" in warning for warning in alpha.status()["warnings"])  # type: ignore[index]
+        assert all(_holds(node, page, 1000 + page) for node in (alpha, beta) for page in range(50))
 
 
 # --- metadata --------------------------------------------------------------------------------------------

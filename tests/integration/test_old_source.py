@@ -10,6 +10,7 @@ from conftest import Clusters
 from harness.applications import run
 from harness.cluster import MIB, Cluster
 from harness.node import Node
+from harness.waiting import wait_for
 
 from dkrepl.io import metadata_file
 
@@ -33,7 +34,7 @@ def test_a_source_that_died_and_was_replaced_comes_back_as_a_target(cluster: Clu
     cluster.settle()
     alpha.kill()
     beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-    beta.ask("promote")
+    beta.ask("promote", fenced=["alpha"])
     beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
     _write(beta, 4 * MIB)
 
@@ -71,7 +72,7 @@ def test_a_source_that_was_rebooted_waits_for_a_peer_that_does_not_answer(cluste
     assert not cluster.device.exists()
     code, _, sentence = alpha.cli("promote", "r0")
     assert code == 5
-    assert "gamma may have been promoted" in sentence
+    assert "gamma did not answer, and may have been promoted" in sentence
     code, _, _ = alpha.cli("demote", "r0")
     assert code == 5
 
@@ -79,6 +80,29 @@ def test_a_source_that_was_rebooted_waits_for_a_peer_that_does_not_answer(cluste
     alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves once gamma has answered")
     cluster.wait_in_sync()
     cluster.assert_equal()
+
+
+def test_a_source_that_was_stopped_does_not_serve_because_its_kernel_still_runs(cluster: Cluster) -> None:
+    """The one that was promoted meanwhile does not answer at once: what passed since is not known to the old source."""
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write(alpha, 0)
+    cluster.settle()
+    alpha.stop()
+    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.ask("promote", fenced=["alpha"])
+    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    _write(beta, 4 * MIB)
+    beta.freeze()
+    cluster.nodes["gamma"].freeze()
+    alpha.start(ready=False)
+    alpha.wait_until(lambda status: status and "waiting for beta" in status.get("reason", ""), "it says whom it asks")
+    wait_for(alpha.uptime, lambda seconds: seconds > 3.0, "it has had time to serve")
+    assert alpha.status()["state"] == "Starting"  # type: ignore[index]
+    assert not cluster.device.exists()
+    for node in cluster.targets:
+        node.thaw()
+    alpha.wait_until(lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows")
+    cluster.assert_equal_to(beta, alpha)
 
 
 def test_an_administrator_or_the_description_can_let_a_source_start_alone(clusters: Clusters) -> None:
@@ -107,7 +131,7 @@ def test_a_first_source_that_was_lost_and_initialised_anew_follows_the_one_that_
     cluster.settle()
     alpha.stop()
     beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-    beta.ask("promote")
+    beta.ask("promote", fenced=["alpha"])
     beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
     shutil.rmtree(alpha.paths.state_dir("r0"))
     alpha.store.unlink()

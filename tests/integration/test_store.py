@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -166,11 +168,30 @@ def test_a_block_device_is_claimed_and_zeroed(path: Path) -> None:
         store.zero(2 * MIB + 512, 512)
         store.sync()
         with pytest.raises(StoreError, match="in use"):
-            BackingStore(device)
+            BackingStore(device, wait=0.1)
         store.close()
         expected = bytearray(b"x" * 4 * MIB)
         expected[MIB : 2 * MIB] = bytes(MIB)
         expected[2 * MIB + 512 : 2 * MIB + 1024] = bytes(512)
         assert path.read_bytes() == expected
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root and loop devices")
+def test_a_disk_that_another_process_locks_for_a_moment_is_waited_for(path: Path) -> None:
+    """As udevd does with each disk that was closed after writing: between two roles, or at a start."""
+    done = subprocess.run(["losetup", "-f", "--show", path], capture_output=True, text=True, check=True)
+    device = Path(done.stdout.strip())
+    try:
+        udev = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(udev, fcntl.LOCK_SH)
+        with pytest.raises(StoreError, match="in use"):
+            BackingStore(device, wait=0.1)
+        timer = threading.Timer(0.3, os.close, (udev,))
+        timer.start()
+        BackingStore(device).close()
+        timer.join()
     finally:
         subprocess.run(["losetup", "-d", device], check=True)

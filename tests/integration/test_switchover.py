@@ -83,7 +83,7 @@ def test_after_a_failover_the_survivor_and_the_old_source_are_copied_in_part(clu
     _write(alpha, 0, "2m", "randwrite", "4k")
     alpha.kill()
     beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-    beta.ask("promote")
+    beta.ask("promote", fenced=["alpha"])
     beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
     _write(beta, 48 * MIB, "1m")
     seen = beta.wait_until(

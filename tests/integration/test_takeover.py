@@ -80,7 +80,7 @@ def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager
         alpha.wait_until(lambda status: status and status["counters"]["writes"] > 300, "writes go on")
         alpha.kill()
         beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
-        beta.ask("promote")
+        beta.ask("promote", fenced=["alpha"])
         beta.wait_until(lambda status: status and status["role"] == "source", "it is source")
         manager.start()
         alpha.wait_until(lambda status: status and status["role"] == "target", "it follows beta")

@@ -221,9 +221,9 @@ class Cluster:
 
         sync_failed = runtime.source.local_sync_failed
 
-        def noted_sync_failed(now: float) -> None:
+        def noted_sync_failed(why: str, now: float) -> None:
             process.machine.went_back = False
-            sync_failed(now)
+            sync_failed(why, now)
 
         publisher.add, stream.park, stream.park_flush = noted_add, noted_park, noted_park_flush
         runtime.source.local_sync_failed = noted_sync_failed

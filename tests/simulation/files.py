@@ -114,6 +114,9 @@ class Store:
         if start is not None:
             yield start, end - start
 
+    def begin(self) -> None:
+        self._failed = False
+
     def close(self) -> None:
         return
 

@@ -55,6 +55,13 @@ class Machine:
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
         self.ended_at = 0.0  # when its daemon ended last
         self.late = False  # its loop has just been stuck
+        self.showed_life: float | None = None  # when its source last did, in memory that outlives the process
+
+    def handed_over(self) -> float | None:
+        """Seconds since the last sign of life of the source whose device is handed over; None if none is."""
+        if self.showed_life is None or not self.cluster.settings.kept:
+            return None
+        return self.clock().monotonic - self.showed_life
 
     def holds(self) -> Point | None:
         """Whose content it has; None for a mixture, or its own."""
@@ -113,6 +120,7 @@ class Machine:
         self.cluster.checks.before_crash(self, kind)
         if kind == "power":
             self.cluster.application.source_is_no_more(self.name)
+            self.showed_life = None
             self.disk.lose_power(self.world.rng)
             self.cluster.answers.power_lost(self.cluster.machines.values())
             self.left = bytes(self.disk.store.cache)

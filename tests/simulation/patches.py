@@ -77,7 +77,6 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         enquiry_runtime,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         time=clock,
-        metadata_file=SimpleNamespace(boot_id=boot_id),
     )
     put(lookout, TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of))
     put(

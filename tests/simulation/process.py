@@ -57,7 +57,7 @@ class Process:
         # As dkrepl.daemon.main does it.
         if record.role == "source":
             enquiry: Any = EnquiryRuntime
-            self._open(lambda *of: enquiry(*of, record, self.reactor, *self._told()))
+            self._open(lambda *of: enquiry(*of, record, self.reactor, *self._told(), self.machine.handed_over()))
             self.world.note(self.name, "asks its peers")
         else:
             self._serve()
@@ -164,6 +164,8 @@ class Process:
         if self.machine.stuck or self.runtime is None or self.reactor.ended:
             return
         self.runtime.tick()
+        if self.is_source:
+            self.machine.showed_life = self.machine.clock().monotonic
         self.cluster.after_round(self)
 
     def _round(self) -> None:

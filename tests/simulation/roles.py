@@ -104,6 +104,8 @@ def settle(cluster: Cluster, attempt: int) -> None:
     source = cluster.source
     assert source is not None
     cluster.official = source.name
+    if source.runtime.source.metadata.store_failed:
+        give(source, "clear", {"verdict": "store-failed"})
     for other in sources:
         if other is not source:
             _give_way(other, source.name, attempt > _PATIENCE)

@@ -74,7 +74,7 @@ def _clear_all(self: WriteLog, bits: Any, older: int, durable: int, keep: Any) -
 
 
 def a_failed_flush_is_overlooked(patch: Patch) -> None:
-    patch.setattr(Source, "local_sync_failed", lambda self, now: None)
+    patch.setattr(Source, "local_sync_failed", lambda self, why, now: None)
 
 
 def a_gap_is_overlooked(patch: Patch) -> None:
@@ -243,7 +243,7 @@ def nothing_is_marked_for_the_other_targets(patch: Patch) -> None:
 
 
 def a_promotion_is_never_refused(patch: Patch) -> None:
-    patch.setattr(promote, "check", lambda runtime, token, in_loop: None)
+    patch.setattr(promote, "check", lambda runtime, token, in_loop, fenced: ())
 
 
 def nothing_is_kept_aside(patch: Patch) -> None:

@@ -34,7 +34,13 @@ def test_the_states_that_targets_are_left_in_are_shown(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("command", "arguments", "before", "after", "said"),
     [
-        ("promote", {"force": None}, target_status(), source_status(), "r0: this node is the source, the device is"),
+        (
+            "promote",
+            {"force": None, "fenced": []},
+            target_status(),
+            source_status(),
+            "r0: this node is the source, the device is",
+        ),
         ("demote", {}, source_status(), target_status(), "r0: this node is a target"),
     ],
 )

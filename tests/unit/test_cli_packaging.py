@@ -37,14 +37,14 @@ def completed(etc: Path, *words: str) -> list[str]:
         ([""], NAMES),
         (["pro"], ["promote"]),
         (["--etc", "/x", "sta"], ["status"]),
-        (["config", ""], ["check", "example"]),
+        (["config", ""], ["check", "example", "diff", "adopt"]),
         (["wait", ""], ["insync"]),
         (["key", ""], ["generate", "show", "replace"]),
         (["key", "generate", "--n"], ["--next"]),
         (["rel"], ["reload"]),
         (["status", ""], ["data", "r0"]),
         (["pause", "r"], ["r0"]),
-        (["promote", "r0", "--f"], ["--force"]),
+        (["promote", "r0", "--f"], ["--fenced", "--force"]),
     ],
 )
 def test_the_completion_offers_commands_mirrors_and_options(

@@ -13,9 +13,9 @@ from dkrepl.core.target_view import STATES, TargetState, TargetView
 from dkrepl.core.write_log import WriteLog
 
 
-def view(mode: str = "sync", state: TargetState = "Disconnected") -> TargetView:
+def view(mode: str = "sync", state: TargetState = "Disconnected", name: str = "beta") -> TargetView:
     bitmap = IntentBitmap(bytearray(8), bytearray(32), 64, 8)
-    made = TargetView("t", mode, "block", 256, 1 << 20, 0, 6, bitmap)
+    made = TargetView(name, mode, "block", 256, 1 << 20, 0, 6, bitmap)
     made.state = state
     return made
 
@@ -37,7 +37,7 @@ def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str
 
 
 def test_a_change_is_told_once_each_way() -> None:
-    one, other = view(), view()
+    one, other = view(), view(name="gamma")
     copies = Copies(2, True, [one, other])
     assert copies.changed()
     assert copies.refusing
@@ -59,7 +59,7 @@ def test_a_change_is_told_once_each_way() -> None:
 def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
     least: int, durable: tuple[int, int], flushed: bool
 ) -> None:
-    leaving, other = view(), view(state="InSync" if least == 3 else "Disconnected")
+    leaving, other = view(), view(state="InSync" if least == 3 else "Disconnected", name="gamma")
     leaving.durable, other.durable = durable
     copies = Copies(least, False, [leaving, other])
     copies.note_flushed(10, leaving)
@@ -67,10 +67,25 @@ def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
 
 
 def test_a_flush_after_a_start_waits_for_what_an_earlier_run_left_dirty() -> None:
-    clean, dirty = view(), view()
+    clean, dirty = view(), view(name="gamma")
     dirty.bitmap.mark(3, 4)
     assert Copies(2, False, [clean, dirty]).flushed
     assert not Copies(2, False, [dirty]).flushed
+
+
+def test_after_a_change_of_the_description_the_former_terms_must_be_satisfied_too() -> None:
+    former = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "async"}
+    beta, gamma = view(), view(state="InSync", name="gamma")
+    copies = Copies(1, False, [beta, gamma], (former,))
+    assert copies.changed()
+    assert copies.too_few, "gamma was asynchronous then, so its copy does not count by the former terms"
+    assert "dkrepl config adopt" in str(copies.warning)
+    beta.state = "InSync"
+    assert copies.changed()
+    assert not copies.too_few
+    beta.state = "Behind"
+    copies.must_satisfy(())
+    assert not copies.changed()
 
 
 def test_the_newest_change_is_that_of_data_and_not_of_a_flush() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from dkrepl.core.actions import Commit
+from dkrepl.core.agreement import required
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.messages import Hello
+from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.source import Source
 
@@ -29,7 +30,11 @@ def test_a_source_that_says_goodbye_offers_no_joining_any_more() -> None:
     bitmaps = {name: bitmap() for name in ("beta", "gamma")}
     source = Source(DESCRIPTION, "alpha", record, bitmaps, IntentLog(-(-BLOCKS // PER_EXTENT), (), 1), 7, lambda: "g2")
     size, block = DESCRIPTION.size, DESCRIPTION.block
-    hello = Hello(1, 1, "r0", "m1", "beta", size, block, "g1", [], "Consistent", 5, "x", "alpha")
+    hello = Hello(
+        *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", size, block, "g1", [], "Consistent", 5, "x", "alpha"),
+        terms=required(DESCRIPTION),
+    )
+    source.actions.clear()
     source.ending = True
     source.on_message("beta", hello, 1.0)
     assert not source.actions

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from dkrepl.core.actions import Commit, Connect, KeepAside
+from dkrepl.core.agreement import required
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
-from dkrepl.core.messages import Hello, Welcome
+from dkrepl.core.messages import PROTOCOL_MAX, Hello, Welcome
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.peer_records import record_of
 from dkrepl.core.target import Target
@@ -35,7 +36,8 @@ def target(**peers: PeerRecord) -> Target:
 def welcomed(made: Target, peer: str, join: int) -> list[Any]:
     """Let it be welcomed by ``peer``; return what it does, its commits carried out."""
     done = []
-    made.on_message(peer, Welcome(1, join, 7, 0, 0, "m1", "g1", [], "Copy", peer), 1.0)
+    terms = required(DESCRIPTION)
+    made.on_message(peer, Welcome(PROTOCOL_MAX, join, 7, 0, 0, "m1", "g1", [], "Copy", peer, terms=terms), 1.0)
     while made.actions:
         action = made.actions.pop(0)
         done.append(action)
@@ -63,7 +65,9 @@ def test_one_that_stops_enters_no_stream_any_more() -> None:
 
 def test_one_that_stops_while_its_joining_is_recorded_does_not_enter() -> None:
     made = target()
-    made.on_message("alpha", Welcome(1, 5, 7, 0, 0, "m1", "g1", [], "Copy", "alpha"), 1.0)
+    made.on_message(
+        "alpha", Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", "alpha", terms=required(DESCRIPTION)), 1.0
+    )
     [commit] = [action for action in made.actions if isinstance(action, Commit)]
     made.actions.clear()
     made.end()
@@ -79,7 +83,9 @@ def test_what_was_kept_aside_counts_for_one_source_and_until_another_is_followed
     made.marks.bitmaps["alpha"].mark(3, 4)
     assert connects(welcomed(made, source, 5))
     assert record_of(made.metadata, "alpha").kept == (source == "alpha")
-    made.on_message(source, Welcome(1, 5, 7, 0, 0, "m1", "g1", [], "Copy", source), 1.0)
+    made.on_message(
+        source, Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=required(DESCRIPTION)), 1.0
+    )
     made.tick(1000.0)
     made.actions.clear()
     keeps = [action for action in welcomed(made, "alpha", 6) if isinstance(action, KeepAside)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from dkrepl.core.errors import StoreError
 from dkrepl.io import diverged
 from dkrepl.io.store import BackingStore, create_sparse
 
@@ -44,3 +47,14 @@ def test_the_piece_of_a_copy_that_never_ended_is_removed_by_the_next_one(tmp_pat
     keep(tmp_path, store)
     assert not piece.exists()
     assert (diverged.directory(tmp_path) / f"{kept.name}.img").exists()
+
+
+def test_what_would_leave_the_records_no_room_is_refused_before_anything_is_written(
+    tmp_path: Path, store: BackingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.statvfs(tmp_path)
+    nearly_full = SimpleNamespace(f_blocks=real.f_blocks, f_frsize=4096, f_bavail=(64 << 20) // 4096)
+    monkeypatch.setattr("os.statvfs", lambda path: nearly_full)
+    with pytest.raises(StoreError, match="mount or link another file system there"):
+        keep(tmp_path, store)
+    assert not list(diverged.directory(tmp_path).iterdir())

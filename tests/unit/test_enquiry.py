@@ -8,7 +8,7 @@ import pytest
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.enquiry import QUICK, Enquiry
-from dkrepl.core.messages import Answer
+from dkrepl.core.messages import Answer, Copy
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.roles import as_follower, as_source
 
@@ -35,8 +35,11 @@ def answer(
     return msgspec.structs.replace(found, **more)
 
 
-def asking(alone: float | None = None, **changes: object) -> Enquiry:
-    enquiry = Enquiry(parse(render_example(), "r0", {}), "alpha", msgspec.structs.replace(ALPHA, **changes), alone)
+def asking(alone: float | None = None, age: float | None = None, min_copies: int = 1, **changes: object) -> Enquiry:
+    """A former source; ``alone``: its start_alone, ``age``: of its predecessor's last sign of life."""
+    example = parse(render_example(), "r0", {})
+    description = msgspec.structs.replace(example, start_alone=alone, min_copies=min_copies)
+    enquiry = Enquiry(description, "alpha", msgspec.structs.replace(ALPHA, **changes), age)
     enquiry.tick(0.0)
     return enquiry
 
@@ -82,11 +85,53 @@ def test_two_former_sources_that_ask_each_other_wait_for_the_administrator(gener
     assert verdict(enquiry, answer("beta", "source", generation, ("g2",))) == "follow"
 
 
-def test_one_whose_daemon_only_was_restarted_serves_all_the_same() -> None:
-    enquiry = asking(alone=QUICK)
+def test_one_to_whom_the_device_was_handed_over_a_moment_ago_serves_all_the_same() -> None:
+    enquiry = asking(age=1.0)
     assert verdict(enquiry, answer("beta", "asking", "h4", ("g2",))) is None
     enquiry.tick(QUICK)
     assert enquiry.verdict == "serve"
+
+
+@pytest.mark.parametrize("age", [None, 4.6, 100.0])
+def test_without_a_sign_of_life_within_the_peer_timeout_it_waits(age: float | None) -> None:
+    enquiry = asking(age=age)
+    for now in (QUICK, 1.0, 60.0, 3600.0):
+        enquiry.tick(now)
+    assert enquiry.verdict is None
+    assert "for ever (start_alone)" in enquiry.reason
+
+
+def test_the_moment_in_which_no_other_can_have_been_promoted_passes() -> None:
+    enquiry = asking(age=4.0)
+    enquiry.tick(1.1)  # its loop got to it too late
+    enquiry.tick(2.0)
+    assert enquiry.verdict is None
+
+
+def enough(**changes: object) -> Enquiry:
+    enquiry = asking(min_copies=2)
+    terms = enquiry._terms
+    verdict(enquiry, msgspec.structs.replace(answer("beta", terms=terms), **changes))
+    enquiry.tick(QUICK)
+    return enquiry
+
+
+def test_with_two_copies_for_each_write_one_silent_node_cannot_have_answered_any() -> None:
+    assert enough().verdict == "serve"
+    assert asking(min_copies=2).verdict is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"copy": Copy(hears="gamma")},
+        {"terms": {"min_copies": "1"}},
+        {"mirror_id": "", "generation": ""},
+    ],
+    ids=["hears another source", "goes by another description", "was initialised anew"],
+)
+def test_an_answer_that_tells_nothing_of_the_silent_node_does_not_count(changes: dict[str, object]) -> None:
+    assert enough(**changes).verdict is None
 
 
 def test_an_answer_of_long_ago_does_not_count_for_its_node_may_have_been_promoted_since() -> None:

@@ -1,4 +1,8 @@
-"""What a promotion means: each fact alone, against a mirror in which nothing is wrong."""
+"""What a promotion means: each fact alone, against a mirror in which nothing is wrong.
+
+alpha was source and is silent; that it is fenced is given where the other facts are looked at. Who must answer without
+that is what the tests of the quorum are about.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from dkrepl.core.agreement import required
 from dkrepl.core.description import Description, parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.messages import Answer, Copy
-from dkrepl.core.promotion import Assessment, assess, lineage
+from dkrepl.core.objections import lineage
+from dkrepl.core.promotion import Assessment, assess
 
 G0, G1, G2 = "a" * 16, "b" * 16, "c" * 16
 
@@ -43,7 +49,7 @@ def answer(
 
 def judged(own: Answer | None = None, gamma: Answer | None = None, alpha: Answer | None = None) -> Assessment:
     own = own or answer("beta")
-    return assess(_description(), own, {"alpha": alpha, "gamma": gamma} if own.node == "beta" else {"alpha": alpha})
+    return assess(_description(), own, {"alpha": alpha, "gamma": gamma}, fenced=("alpha",))
 
 
 def of(found: Assessment, node: str) -> Any:
@@ -79,7 +85,11 @@ WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
         True,
         "gamma heard the source for longer",
     ),
-    "a former source alone": ({"own": answer("beta", "asking")}, True, "alpha, gamma may have been promoted"),
+    "a former source alone": (
+        {"own": answer("beta", "asking")},
+        True,
+        "gamma did not answer, and may have been promoted",
+    ),
 }
 
 
@@ -125,7 +135,10 @@ def test_every_pair_of_wrong_things_is_unsafe_and_says_both() -> None:
             found = judged(**WRONG[first][0], **WRONG[second][0])
             assert not found.safe, (first, second)
             assert found.possible == (WRONG[first][1] and WRONG[second][1]), (first, second)
-            if found.possible and "a former source alone" not in (first, second):
+            # If alpha answers as well, all have, and no one's word has to be taken (R11).
+            both, of_its_word = {first, second}, {"not in sync", "a peer heard it for longer"}
+            told = "a peer was source" not in both or not both & of_its_word
+            if found.possible and told and "a former source alone" not in (first, second):
                 assert len(found.reasons) == 2, (first, second, found.reasons)
 
 
@@ -221,3 +234,108 @@ def test_lineage(own: tuple[str, list[str]], other: tuple[str, list[str]], expec
     mine = msgspec.structs.replace(answer("beta"), generation=own[0], history=own[1])
     theirs = msgspec.structs.replace(answer("gamma"), generation=other[0], history=other[1])
     assert lineage(mine, theirs) == expected
+
+
+# --- who must answer (R11) ------------------------------------------------------------------------------
+
+
+def mirror(min_copies: int, modes: dict[str, str]) -> Description:
+    text = f'name = "r0"\nsize = "1GiB"\nsource = "alpha"\nsecurity = "none"\nmin_copies = {min_copies}\n'
+    for number, (name, mode) in enumerate(modes.items(), 1):
+        text += f'[[node]]\nname = "{name}"\naddress = "10.0.0.{number}"\nstore = "/s"\nmode = "{mode}"\n'
+    return parse(text, "r0", {})
+
+
+THREE = {"alpha": "sync", "beta": "sync", "gamma": "sync"}
+
+
+def asked(description: Description, *there: str, own: Answer | None = None, **facts: Any) -> Assessment:
+    """What a promotion of beta means while the nodes ``there`` answer."""
+    own = own or answer("beta")
+    peers = {node.name: answer(node.name, mode=node.mode) if node.name in there else None for node in description.nodes}
+    del peers[own.node]
+    return assess(description, own, peers, **facts)
+
+
+@pytest.mark.parametrize(
+    ("min_copies", "modes", "there", "safe"),
+    [
+        (1, {"alpha": "sync", "beta": "sync"}, (), False),
+        (1, {"alpha": "sync", "beta": "sync"}, ("alpha",), True),
+        (2, {"alpha": "sync", "beta": "sync"}, (), True),
+        (1, THREE, ("gamma",), False),
+        (1, THREE, ("alpha", "gamma"), True),
+        (2, THREE, (), False),
+        (2, THREE, ("gamma",), True),
+        (2, THREE, ("alpha",), True),
+        (3, THREE, (), True),
+        (2, THREE | {"delta": "sync"}, ("gamma",), False),
+        (2, THREE | {"delta": "sync"}, ("gamma", "delta"), True),
+        (3, THREE | {"delta": "sync"}, ("gamma",), True),
+        (2, THREE | {"delta": "async"}, ("gamma",), True),
+        (2, {"alpha": "async", "beta": "sync", "gamma": "sync"}, (), False),
+        (2, {"alpha": "async", "beta": "sync", "gamma": "sync"}, ("gamma",), True),
+    ],
+)
+def test_all_but_min_copies_minus_one_of_the_nodes_that_may_hold_a_write_must_answer(
+    min_copies: int, modes: dict[str, str], there: tuple[str, ...], safe: bool
+) -> None:
+    found = asked(mirror(min_copies, modes), *there)
+    assert (found.safe, found.codes) == (safe, () if safe else ("NoQuorum",))
+    assert (found.remedy is None) == safe
+
+
+def test_who_did_not_answer_is_named_with_the_time_since_when_it_may_have_gone_on_alone() -> None:
+    found = asked(mirror(1, {"alpha": "sync", "beta": "sync"}))
+    [silent] = found.not_answered
+    assert (silent.node, silent.decides, silent.fenced, silent.alone_since) == ("alpha", True, False, 5000.0)
+    assert "--fenced alpha" in str(found.remedy)
+    assert "1970-01-01 01:23:20 UTC" in str(found.remedy)
+
+
+def test_a_declaration_that_the_source_is_fenced_stands_for_its_answer() -> None:
+    two = mirror(1, {"alpha": "sync", "beta": "sync"})
+    assert asked(two, fenced=("alpha",)).safe
+    not_in_sync = answer("beta", in_sync_when_lost=False)
+    assert asked(two, own=not_in_sync, fenced=("alpha",)).codes == ("NotInSync",)
+
+
+def test_with_enough_answers_a_daemon_that_was_restarted_since_is_no_reason() -> None:
+    restarted = answer("beta", in_sync_when_lost=False, session=0, in_sync_as_of=None, heard_at=None)
+    assert asked(mirror(2, THREE), "gamma", own=restarted).safe
+
+
+def test_a_node_that_was_initialised_anew_knows_nothing_and_its_answer_does_not_count() -> None:
+    blank = msgspec.structs.replace(answer("gamma", generation="", history=()), mirror_id="")
+    found = assess(mirror(2, THREE), answer("beta"), {"alpha": None, "gamma": blank})
+    assert found.codes == ("NoQuorum",)
+    assert "gamma: holds nothing since it was initialised" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "own"),
+    [
+        ("PowerLost", answer("beta", power_lost=True)),
+        ("Asynchronous", answer("beta", joined_as="async")),
+        ("StoreFailed", msgspec.structs.replace(answer("beta"), store_failed="cannot flush")),
+        ("SplitBrain", msgspec.structs.replace(answer("beta"), split_brain=["alpha"])),
+        ("DescriptionsDiffer", msgspec.structs.replace(answer("beta"), agreed={"min_copies": "1"})),
+    ],
+)
+def test_what_stands_against_a_copy_outlives_the_answers_of_others(code: str, own: Answer) -> None:
+    assert asked(mirror(2, THREE), "gamma", own=own).codes == (code,)
+
+
+def test_a_peer_that_goes_by_another_description_is_no_part_of_the_quorum() -> None:
+    description = mirror(2, THREE)
+    other = msgspec.structs.replace(answer("gamma"), terms=required(mirror(1, THREE)))
+    found = assess(description, answer("beta"), {"alpha": None, "gamma": other})
+    assert found.codes == ("DescriptionsDiffer",)
+    assert "min_copies (2 here, 1 there)" in found.reasons[0]
+
+
+def test_nodes_that_lose_the_same_all_recommend_the_first_of_them() -> None:
+    description = mirror(2, THREE)
+    by_beta = asked(description, "gamma")
+    by_gamma = asked(description, "beta", own=answer("gamma", mode="sync"))
+    assert (by_beta.safe, by_beta.recommended) == (by_gamma.safe, by_gamma.recommended) == (True, "beta")

@@ -77,8 +77,8 @@ def lose_the_source(cluster: Cluster, seed: int, directory: Path, silently: bool
 
 
 def promote(node: Node) -> None:
-    """Make a target source, as an operator would where nothing can be lost: without any force."""
-    code, _, err = node.cli("promote", "r0")
+    """Make a target source, as an operator would who knows that alpha is off: without any force."""
+    code, _, err = node.cli("promote", "r0", "--fenced", "alpha")
     assert code == 0, err
     node.wait_until(lambda status: status and status.get("state") == "Serving", "it serves the device")
 

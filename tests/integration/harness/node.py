@@ -150,6 +150,11 @@ class Node:
             return None
         return found
 
+    def uptime(self) -> float:
+        """Seconds since the daemon started, as it says itself; 0 if it does not answer."""
+        status = self.status() or {}
+        return float(status.get("process", {}).get("uptime_seconds", 0.0))
+
     def wait_until(self, wanted: Any, what: str, seconds: float = LONG) -> dict[str, Any]:
         """Wait until ``wanted(status)``; return that status. A daemon that ended fails at once."""
 

@@ -1,0 +1,215 @@
+"""Why a promotion may lose something that was answered: each reason with a stable code (R4, R6, R7, R11, R14, R15).
+
+The table of codes is in core/promotion.py, which puts together what a promotion means.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from dkrepl.core import quorum
+from dkrepl.core.agreement import differences, required
+from dkrepl.core.description import Description
+from dkrepl.core.generation import spared
+from dkrepl.core.messages import Answer, Copy
+
+Lineage = Literal["same", "older", "newer", "diverged"]
+_LIVED_ON = 0.5  # of a peer timeout, that a peer heard the source for longer: more than two heartbeats
+_NOTHING = Copy()
+
+
+class Reason(NamedTuple):
+    """Why something that was answered may be missing; ``code`` is stable."""
+
+    code: str
+    text: str
+
+
+class Silent(msgspec.Struct, frozen=True):
+    """A node that did not answer. ``decides``: whether its word, or its fencing, is needed for a safe promotion.
+
+    ``alone_since``: it may have answered writes without this node since then (Unix seconds by the source's clock);
+    null: at any time.
+    """
+
+    node: str
+    decides: bool
+    fenced: bool
+    alone_since: float | None
+
+
+def lineage(own: Answer, other: Answer) -> Lineage:
+    """Return how the data of ``other``, which answered ``own``, is related to ours, from the generations of both.
+
+    A generation under which nothing was answered without us is as good as the same.
+    """
+    if own.generation == other.generation:
+        return "same"
+    if own.generation and other.generation and spared(other.base, other.generation):
+        return "same"
+    if not own.generation or own.generation in other.history:
+        return "newer"
+    if not other.generation or other.generation in own.history:
+        return "older"
+    return "diverged"
+
+
+def living_source(own: Answer, there: list[Answer]) -> Reason | None:
+    """Return why no promotion is possible at all: a source is alive."""
+    alive = own.copy.hears if own.copy and own.copy.hears else None
+    for other in there:
+        if other.role == "source":
+            alive = alive or other.node
+    if alive is None:
+        return None
+    return Reason("SourceAlive", f"{alive} is alive and source of {own.mirror}; demote it first, or stop it")
+
+
+def silent_nodes(
+    description: Description, own: Answer, answers: Mapping[str, Answer | None], fenced: Collection[str]
+) -> tuple[Silent, ...]:
+    """Return the nodes that did not answer, or know nothing (R11)."""
+    copy = own.copy or _NOTHING
+    # A node that never had a source knows of no generation, whatever the node before it under that name knew.
+    silent = [name for name, answer in answers.items() if answer is None or (own.mirror_id and not answer.mirror_id)]
+    unfenced = [name for name in silent if name not in fenced]
+    terms = required(description)
+    if own.role == "asking":
+        decisive = quorum.decisive_to_serve(unfenced, terms)
+    else:
+        there = [answer for answer in answers.values() if answer is not None]
+        sources = {answer.copy.follows for answer in there if answer.copy}
+        decisive = quorum.decisive(unfenced, sources, terms)
+    since = copy.heard_at if copy.in_sync_when_lost else copy.in_sync_as_of
+    return tuple(
+        Silent(name, name in decisive, name in fenced, since if name == copy.follows else None) for name in silent
+    )
+
+
+def reasons_against(
+    description: Description, own: Answer, answers: Mapping[str, Answer | None], silent: tuple[Silent, ...]
+) -> list[Reason]:
+    """Return why something that was answered may be missing, a sentence each."""
+    me = own.node
+    reasons = _of_silence(description, own, answers, silent)
+    if own.store_failed:
+        text = f"the store of {me} failed a flush, so what was written before may be missing ({own.store_failed})"
+        reasons.append(Reason("StoreFailed", text))
+    if own.role != "asking":
+        reasons += _of_copy(description, own, silent)
+    terms = required(description)
+    if own.agreed and own.agreed != terms:
+        changed = ", ".join(map(str, differences(terms, own.agreed)))
+        text = f"the description of {me} has changed since it last followed a source: {changed}"
+        reasons.append(Reason("DescriptionsDiffer", text))
+    for name in own.split_brain:
+        if (other := answers.get(name)) is None or lineage(own, other) == "diverged":
+            text = f"{me} and {name} each hold writes that the other lacks: a split-brain that is not resolved"
+            reasons.append(Reason("SplitBrain", text))
+    for peer in answers.values():
+        if peer is not None and peer is not own:
+            reasons += _of_peer(description, own, peer, silent)
+    return reasons
+
+
+def _of_silence(
+    description: Description, own: Answer, answers: Mapping[str, Answer | None], silent: tuple[Silent, ...]
+) -> list[Reason]:
+    """R11: whether those who are silent may hold an answered write that no one else has."""
+    decisive = [one for one in silent if one.decides]
+    if not decisive:
+        return []
+    names = ", ".join(one.node for one in decisive)
+    blank = [one.node for one in decisive if answers[one.node] is not None]
+    what = f"{names} did not answer" + (
+        f" ({', '.join(blank)}: holds nothing since it was initialised)" if blank else ""
+    )
+    if own.role == "asking":
+        text = f"{what}, and may have been promoted while this node was away"
+    else:
+        text = (
+            f"{what}, and with min_copies = {description.min_copies} may hold answered writes that no node has that did"
+        )
+    return [Reason("NoQuorum", text)]
+
+
+def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) -> list[Reason]:
+    me, copy = own.node, own.copy or _NOTHING
+    if not own.mirror_id:
+        return [Reason("NotInSync", f"{me} has never followed a source, so it holds nothing of the mirror's data")]
+    if copy.store_state == "Inconsistent":
+        text = f"the copy on {me} is in the middle of a resync, or its store failed, and holds parts of two states"
+        return [Reason("Inconsistent", text)]
+    if copy.mode == "async" or copy.joined_as == "async":
+        text = f"{me} is asynchronous, so the last writes that the source has answered may be missing"
+        return [Reason("Asynchronous", text)]
+    if copy.power_lost:
+        text = f"{me} lost its power since it was InSync, and with it what it had not yet flushed"
+        return [Reason("PowerLost", text)]
+    if _by_word(description, own, silent) and not copy.in_sync_when_lost:
+        text = (
+            f"{me} was not InSync when it last heard of a source, so writes that the source has answered may be missing"
+        )
+        return [Reason("NotInSync", text)]
+    return []
+
+
+def _by_word(description: Description, own: Answer, silent: tuple[Silent, ...]) -> bool:
+    """Whether the promotion would rest on a declaration of fencing, and so on this node's own word too."""
+    copy = own.copy or _NOTHING
+    unheard = [one.node for one in silent]
+    return bool(quorum.decisive(unheard, {copy.follows}, required(description)))
+
+
+def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[Silent, ...]) -> list[Reason]:
+    me, copy, theirs = own.node, own.copy or _NOTHING, peer.copy or _NOTHING
+    reasons = []
+    if theirs.hears:
+        text = f"{peer.node} hears {theirs.hears}, so that source is alive, and serves applications"
+        reasons.append(Reason("PeerHearsSource", text))
+    terms = required(description)
+    for theirs_now in (peer.terms, peer.agreed):
+        if theirs_now and theirs_now != terms:
+            changed = ", ".join(map(str, differences(terms, theirs_now)))
+            text = f"{peer.node} goes, or went, by another description: {changed}"
+            reasons.append(Reason("DescriptionsDiffer", text))
+            break
+    kin = lineage(own, peer)
+    if kin == "newer":
+        reasons.append(Reason("PeerNewer", f"{peer.node} holds newer data (generation {peer.generation})"))
+    elif kin == "diverged":
+        text = f"{peer.node} holds writes that {me} lacks (generation {peer.generation}): split-brain"
+        reasons.append(Reason("SplitBrain", text))
+    elif peer.role == "asking" and own.role != "asking":
+        text = f"{peer.node} was source, and will serve again once its peers have answered"
+        reasons.append(Reason("SourceReturns", text))
+    elif _by_word(description, own, silent) and lived_on(description, copy, theirs):
+        text = f"{peer.node} heard the source for longer than {me}, which may lack what was answered then"
+        reasons.append(Reason("PeerHeardLonger", text))
+    return reasons
+
+
+def remedy(own: Answer, reasons: list[Reason], silent: tuple[Silent, ...]) -> str | None:
+    """Return what would make the promotion safe, if it is only the silence of others that stands against it."""
+    decisive = [one for one in silent if one.decides]
+    if not decisive or {reason.code for reason in reasons} != {"NoQuorum"}:
+        return None
+    parts = []
+    for one in decisive:
+        when = "before it could answer a write without this node"
+        if one.alone_since is not None:
+            since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.alone_since))
+            when = f"by {since}; it may have answered writes without {own.node} since then"
+        parts.append(f"{one.node}: let it answer, or declare it fenced (--fenced {one.node}) if it was off {when}")
+    return "; ".join(parts)
+
+
+def lived_on(description: Description, copy: Copy, theirs: Copy) -> bool:
+    """Whether a peer heard the source after we had lost it: it went on without us."""
+    if not copy.session or copy.session != theirs.session or copy.heard_at is None or theirs.heard_at is None:
+        return False
+    return theirs.heard_at - copy.heard_at > _LIVED_ON * description.peer_timeout

@@ -1,0 +1,71 @@
+"""Whether the nodes that are silent can hold an answered write that none of the others has (rules R11 and R14).
+
+A write is answered when ``min_copies`` (W) copies have it: the source's own, and those of sync targets that are in
+sync. So with N nodes that may hold it (the sync nodes, and the source), at most W - 1 of them may be silent: any W of
+the N then include one that speaks, and that one knows.
+
+When a description changes, the nodes that still go by the old one could promote a node by the old rules. Until W of
+the old nodes have recorded the new description, no write is answered that does not satisfy the old rules as well; any
+N - W + 1 of the old nodes then include one that knows of the change. This is the joint step of a change of membership,
+as in Ongaro, "Consensus: Bridging Theory and Practice", section 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from dkrepl.core.agreement import min_copies, required, sync_nodes
+from dkrepl.core.description import Description
+from dkrepl.core.metadata import NodeMetadata
+
+
+def decisive(silent: Collection[str], sources: Collection[str], terms: Mapping[str, str]) -> list[str]:
+    """Return the ``silent`` nodes that together may hold an answered write that no other node has; none if they cannot.
+
+    ``sources``: nodes that may have been source, besides the sync nodes.
+    """
+    counted = [name for name in silent if name in sources or name in sync_nodes(terms)]
+    return counted if len(counted) >= min_copies(terms) else []
+
+
+def decisive_to_serve(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
+    """Return the ``silent`` nodes without whose word a former source may not serve; none if it may.
+
+    Any of them may have been promoted meanwhile, by force, an asynchronous one as well: with itself and the silent sync
+    nodes it could have answered writes.
+    """
+    sync = {name for name in silent if name in sync_nodes(terms)}
+    if any(len(sync | {name}) >= min_copies(terms) for name in silent):
+        return list(silent)
+    return []
+
+
+def begun(metadata: NodeMetadata, description: Description) -> NodeMetadata:
+    """Return the record of a node that is source under ``description`` from now on.
+
+    Terms under which it served or followed before stay in ``former`` until enough nodes know the new ones.
+    """
+    now = required(description)
+    if metadata.agreed == now:
+        return metadata
+    former = metadata.former
+    if metadata.agreed and _electorate(metadata.agreed) != _electorate(now):
+        former = (*(terms for terms in former if terms != metadata.agreed), metadata.agreed)
+    return msgspec.structs.replace(metadata, agreed=now, former=former)
+
+
+def still_former(metadata: NodeMetadata, knowing: Iterable[str]) -> tuple[dict[str, str], ...]:
+    """Return the former terms that must still be satisfied.
+
+    ``knowing``: the nodes that have recorded the present terms, or are declared fenced.
+    """
+    known = {*knowing, metadata.node}
+    return tuple(
+        terms for terms in metadata.former if len(known & {*sync_nodes(terms), metadata.node}) < min_copies(terms)
+    )
+
+
+def _electorate(terms: Mapping[str, str]) -> tuple[frozenset[str], int]:
+    return sync_nodes(terms), min_copies(terms)

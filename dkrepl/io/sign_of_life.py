@@ -1,0 +1,45 @@
+"""When a source last showed that it lives, in memory that the service manager hands to its successor.
+
+Other nodes take a source as gone after ``peer_timeout`` without a word, and not before. A successor that knows that its
+predecessor lived a moment ago therefore knows that no other node can have been promoted meanwhile.
+
+The memory is a memfd(2) kept in the manager's descriptor store: it goes with the unit, so after a stop nothing is
+known. Time is CLOCK_BOOTTIME, which also counts while the host is suspended (clock_gettime(2)).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+
+from dkrepl.io import fd_store
+
+_NAME = "sign-of-life"
+_MOMENT = struct.Struct("<d")
+
+
+class SignOfLife:
+    """``age``: seconds since the predecessor's last sign of life, None if it left none."""
+
+    def __init__(self) -> None:
+        held = fd_store.take(_NAME)
+        if held is None:
+            fd = os.memfd_create(_NAME, os.MFD_CLOEXEC)
+            os.pwrite(fd, bytes(mmap.PAGESIZE), 0)  # written, so that the page is there and cannot fault
+            fd_store.keep(_NAME, fd)
+        else:
+            fd = held[1]
+        self._memory = mmap.mmap(fd, mmap.PAGESIZE)
+        os.close(fd)
+        (moment,) = _MOMENT.unpack_from(self._memory)
+        self.age: float | None = max(_now() - moment, 0.0) if moment else None
+
+    def show(self) -> None:
+        """The source lives, and has said so to its targets or will within one round."""
+        _MOMENT.pack_into(self._memory, 0, _now())
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
