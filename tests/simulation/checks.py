@@ -166,6 +166,8 @@ class Checks:
         sound = [machine for machine in sync if machine.disk.metadata().store_state == "Consistent"]
         if asked.op == SYNC:
             made = answers.flush(session, asked.after)
+            if not made:
+                return
             having = [m.name for m in sound if all(p.kept_in(m.disk.store.durable) for p in made)]
         elif asked.op == READ or not asked.seq:
             return
