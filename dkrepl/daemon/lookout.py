@@ -44,7 +44,7 @@ class Lookout:
         if now >= self._ask_at:
             self._ask_at = now + _ASK_EVERY
             ask = messages.encode(messages.Ask(self._node.name, self._mirror, mirror_id))
-            for peer in absent:
+            for peer in sorted(absent):  # in the same order in every process
                 self._sockets.send(peer, ask)
         self._heard = {
             peer: (at, answer)

@@ -1,4 +1,4 @@
-"""The rules R1 to R10, looked at after every step of every node."""
+"""The rules R1 to R11, looked at after every step of every node."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from dkrepl.core import frames
 from dkrepl.core.peer_records import record_of
-from dkrepl.io.fuse import WRITE
+from dkrepl.io.fuse import READ, SYNC, WRITE
 from tests.simulation.ancestry import lost
 from tests.simulation.copies import named_active, unnamed
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
-from tests.simulation.truth import GARBAGE, Session, block_of
+from tests.simulation.truth import GARBAGE, Point, Session, block_of
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
+    from dkrepl.core.enquiry import Enquiry
     from tests.simulation.cluster import Cluster
     from tests.simulation.device import Asked
     from tests.simulation.machine import Machine
@@ -133,10 +134,11 @@ class Checks:
 
     def answered(self, asked: Asked) -> None:
         """R4: what was answered is where it must be."""
-        if not asked.seq:
-            return
         cluster, source = self._cluster, asked.process.runtime.source
         session = cluster.sessions[source.session]
+        self._on_enough_copies(asked, session)
+        if not asked.seq:
+            return
         flush = session.ops[asked.seq - 1][0] == frames.FLUSH
         if flush and (lacks := session.covers(asked.seq, asked.process.machine.disk.store.durable)):
             raise RuleBroken("R4", f"flush {asked.seq} is answered, and here {lacks}")
@@ -155,6 +157,26 @@ class Checks:
                 raise RuleBroken("R4", f"write {asked.seq} is answered, and {name} has not applied it")
             if flush and (lacks := session.covers(asked.seq, machine.disk.store.durable)):
                 raise RuleBroken("R4", f"flush {asked.seq} is answered, and on {name} {lacks}")
+
+    def _on_enough_copies(self, asked: Asked, session: Session) -> None:
+        """R4: an answered write is on ``min_copies`` copies; a flushed one durably so."""
+        answers, process = self._cluster.answers, asked.process
+        least = process.description.min_copies
+        sync = [self._cluster.machines[n.name] for n in process.description.peers(process.name) if n.mode == "sync"]
+        sound = [machine for machine in sync if machine.disk.metadata().store_state == "Consistent"]
+        if asked.op == SYNC:
+            made = answers.flush(session, asked.after)
+            if not made:
+                return
+            having = [m.name for m in sound if all(p.kept_in(m.disk.store.durable) for p in made)]
+        elif asked.op == READ or not asked.seq:
+            return
+        else:
+            answers.write(session, asked.seq, asked.sectors, self._world.now)
+            having = [m.name for m in sound if m.reached.get(session.number, -1) >= asked.seq]
+        if 1 + len(having) < least:
+            what = f"{'flush' if asked.op == SYNC else 'write'} {asked.seq} of {process.name}"
+            raise RuleBroken("R4", f"{what} is answered, and of {least} copies (min_copies) only {having} have it too")
 
     def in_time(self, asked: Asked) -> None:
         """R5: a write to targets that may not delay it is delayed by none, whatever they and the network do."""
@@ -221,6 +243,7 @@ class Checks:
     def _descends(self, machine: Machine, session: Session) -> None:
         """R7: what the target holds is part of the source's past."""
         point, machine.discards, discards = machine.holds(), False, machine.discards
+        self._gives_way(machine, session, point, discards)
         if point is None or discards:
             return
         missing = lost(self._cluster.sessions, machine.name, point, session)
@@ -240,6 +263,20 @@ class Checks:
                 "R7", f"{machine.name} follows {session.node}, which lacks {missing}; blocks {gone} are not kept aside"
             )
 
+    def _gives_way(self, machine: Machine, session: Session, point: Point | None, discards: bool) -> None:
+        """What a node had and its source lacks is given up, if an administrator said so, or kept aside."""
+        answers = self._cluster.answers
+        held = bytes(machine.disk.store.cache)
+        if machine.power_lost:
+            held = machine.left
+        elif point is not None:
+            held = bytes(self._cluster.sessions[point[0]].image(point[1]))
+        new = self._cluster.machines[session.node].disk.store.cache
+        if discards:
+            answers.give_up(promise for promise in answers.missing(new) if promise.kept_in(held))
+        else:
+            answers.replaced(held, new, machine.kept.get(session.node, {}), BLOCK)
+
     def promoted(self, machine: Machine) -> None:
         """R6: a copy that its record calls consistent is the source's of some moment."""
         point = machine.holds()
@@ -249,6 +286,26 @@ class Checks:
         lacks = session.covers(point[1], machine.disk.store.cache) if session.node != machine.name else ""
         if lacks:
             raise RuleBroken("R6", f"{machine.name} calls its copy of {session.node} consistent: {lacks}")
+
+    def has_every_answer(self, machine: Machine, what: str, before: float | None = None) -> None:
+        """R11: nothing that any source has answered is missing from a copy that is said to be safe."""
+        missing = self._cluster.answers.missing(machine.disk.store.cache, before)
+        if missing:
+            shown = "; ".join(str(promise) for promise in missing[:3])
+            raise RuleBroken("R11", f"{machine.name} {what}, and lacks {len(missing)} answered sectors: {shown}")
+
+    def serves_again(self, process: Process, enquiry: Enquiry) -> None:
+        """R11: a former source that serves again, and was not told to do so alone, has what was answered elsewhere."""
+        machine, cluster = process.machine, self._cluster
+        taken_over = cluster.settings.kept and self._world.now - machine.ended_at <= PEER_TIMEOUT
+        if taken_over or (enquiry.missing and process.description.start_alone is not None):
+            return
+        point = machine.holds()
+        past = cluster.past(cluster.sessions[point[0]]) if point else set()
+        missing = cluster.answers.missing(machine.disk.store.cache)
+        if elsewhere := [promise for promise in missing if promise.session.number not in past]:
+            why = f"{enquiry.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
+            raise RuleBroken("R11", f"{machine.name} serves again: {why}")
 
     def handed_over(self, former: Machine, heir: Machine) -> None:
         """R7: a switchover loses nothing."""

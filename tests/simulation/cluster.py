@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from dkrepl.core import metadata
+from dkrepl.core.enquiry import Enquiry
 from dkrepl.core.frames import _RECORD, RECORD_BYTES
 from dkrepl.core.metadata import NodeMetadata
+from tests.simulation.answered import Answered, garbage
 from tests.simulation.checks import Checks
 from tests.simulation.device import Application
 from tests.simulation.disk import Disk
@@ -17,23 +21,25 @@ from tests.simulation.network import Switch
 from tests.simulation.operator import Command
 from tests.simulation.process import Process
 from tests.simulation.settings import Settings, draw
-from tests.simulation.truth import Session
+from tests.simulation.truth import GARBAGE, Session
 from tests.simulation.world import World
 
 assert _RECORD.size == RECORD_BYTES
+INSISTED = "promoted by the administrator"  # the reason that an enquiry gives
 
 
 class Cluster:
     """Made from a seed, with every store empty or, at the source, holding data."""
 
-    def __init__(self, seed: int, vary: int = 0) -> None:
+    def __init__(self, seed: int, vary: int = 0, settings: Callable[[random.Random], Settings] | None = None) -> None:
         self.world = World(seed, vary)
-        self.settings: Settings = draw(self.world.random("settings"))
+        self.settings: Settings = (settings or draw)(self.world.random("settings"))
         self.description = self.settings.description
         self.hwm = self.settings.hwm
         self.switch = Switch(self.world)
         self.checks = Checks(self)
         self.sessions: dict[int, Session] = {}
+        self.answers = Answered()
         self.application = Application(self)
         self.being_started: Any = None
         self.official = self.description.source
@@ -104,9 +110,19 @@ class Cluster:
         session.live = bytearray(content)
         session.forced, machine.forced = machine.forced, False
         self.sessions[session.number] = session
+        self.answers.began(session, self.past(session), machine.power_lost)
         machine.point, machine.synced_at, machine.power_lost = (session.number, 0), None, False
         self._watch(process, session)
         self.checks.source_started(process)
+
+    def past(self, session: Session) -> set[int]:
+        """Return the numbers of the sessions from which the content of ``session`` comes, and its own."""
+        found: set[int] = set()
+        step: Session | None = session
+        while step is not None and step.number not in found:
+            found.add(step.number)
+            step = self.sessions.get(step.parent[0]) if step.parent else None
+        return found
 
     def role_taken(self, process: Process, runtime: Any, record: NodeMetadata) -> None:
         """A daemon goes on in another role, or again in this, as its record says durably."""
@@ -119,6 +135,22 @@ class Cluster:
             self.checks.promoted(machine)
             if runtime.target.inherits:
                 self.checks.handed_over(self.machines[runtime.target.inherits], machine)
+            else:
+                self.promoted(machine)
+
+    def promoted(self, machine: Machine) -> None:
+        """An administrator has made a node source: what it lacks is given up, if that was by force."""
+        if machine.forced:
+            self.answers.give_up(self.answers.missing(machine.disk.store.cache))
+        else:
+            self.checks.has_every_answer(machine, "is promoted without force")
+
+    def serves_again(self, process: Process, enquiry: Enquiry) -> None:
+        """A former source has asked its peers, and will serve."""
+        if enquiry.reason == INSISTED:
+            self.promoted(process.machine)
+        else:
+            self.checks.serves_again(process, enquiry)
 
     def end(self) -> None:
         """Nothing happens any more: let every thread go."""
@@ -136,6 +168,7 @@ class Cluster:
         """A process is gone."""
         machine = process.machine
         machine.process = None
+        machine.ended_at = self.world.now
         for command in process.commands:
             self.world.after(0.0, command.go_on)
         self.switch.process_ended(process, quietly)
@@ -147,7 +180,9 @@ class Cluster:
         machine = process.machine
         machine.store_failed = True
         if process.is_source and process.runtime.session in self.sessions:
-            self.sessions[process.runtime.session].went_back(machine.disk.store.cache)
+            session = self.sessions[process.runtime.session]
+            session.went_back(machine.disk.store.cache)
+            self.answers.store_lost(session)
             machine.went_back = machine.excused = True  # until it knows; two failures may cost a full resync
             for other in self.machines.values():
                 other.tainted = other.joined
@@ -169,7 +204,9 @@ class Cluster:
             op, length, offset = _RECORD.unpack(record)
             session.add(seq, op, length, offset, b"" if data is None else bytes(data), content)
             process.machine.point = (session.number, seq)
-            if session.ops[-1][0] == 99:
+            self.answers.wrote(session, seq)
+            if session.ops[-1][0] == GARBAGE:
+                garbage(session)
                 for machine in self.machines.values():
                     machine.tainted = machine.joined
             add(seq, record, data)

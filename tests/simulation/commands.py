@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def give(process: Process, what: str, arguments: dict[str, Any], then: Done = lambda _: None) -> None:
     """Give a command to a daemon; its answer is checked, then ``then`` has it."""
     cluster = process.cluster
+    asked = cluster.world.now
 
     def done(answer: dict[str, Any] | DkreplError) -> None:
         failed = isinstance(answer, DkreplError)
@@ -25,6 +26,8 @@ def give(process: Process, what: str, arguments: dict[str, Any], then: Done = la
         cluster.world.count(f"{named} {'refused' if failed else 'done'}")
         if not isinstance(answer, DkreplError):
             _check(cluster, process, named, answer)
+            if named == "dry run" and answer["safe"]:
+                cluster.checks.has_every_answer(process.machine, "is called safe to promote", asked)
         then(answer)
 
     process.command(what, arguments, done)

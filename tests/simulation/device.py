@@ -40,7 +40,10 @@ class Device:
     # --- as Device -----------------------------------------------------------------------------------
 
     def attach(self, done: Callable[[DkreplError | None], None]) -> None:
-        done(None)
+        """As in a thread: rounds of the loop come before it, in which pending requests are served."""
+        world, process = self._process.world, self._process
+        seconds = world.random(f"attach {world.now}").choice((0.002, 0.002, 0.02, 0.3)) * min(process.machine.slow, 5.0)
+        world.after(seconds, lambda: process.guarded(lambda: done(None)))
 
     def users(self) -> list[str]:
         return []
@@ -88,6 +91,14 @@ class Asked:
     request: Request
     original: Request
     seq: int = 0
+    after: int = 0  # answers that were given before it was asked for
+    code: int | None = None  # of its answer: 0, or the error that the application gets
+
+    @property
+    def sectors(self) -> range:
+        """What it changes."""
+        first = self.original.offset // SECTOR
+        return range(first, first + self.original.length // SECTOR)
 
 
 class Application:
@@ -139,9 +150,9 @@ class Application:
         process = self._rng.choice(sources) if sources else None
         if process is None or process.runtime.state != "Serving" or len(self.asked) >= settings.depth:
             return
-        self._ask(process)
+        self._ask_anything(process)
 
-    def _ask(self, process: Process) -> None:
+    def _ask_anything(self, process: Process) -> None:
         rng, size = self._rng, self._cluster.description.size
         op = rng.choices((WRITE, SYNC, DISCARD, ZERO, READ), (70, 10, 4, 3, 2))[0]
         offset = length = 0
@@ -153,28 +164,35 @@ class Application:
             most = {DISCARD: 200, ZERO: 60}.get(op, 10)
             count = min(sectors - first, rng.randrange(1, most + 1))
             offset, length = first * SECTOR, count * SECTOR
-        self._unique += 1
         if op == WRITE:
             zeros = rng.random() < 0.05
             data = b"".join(
-                bytes(SECTOR) if zeros else b"%08x%08x" % (self._unique, offset // SECTOR + n)
+                bytes(SECTOR) if zeros else b"%08x%08x" % (self._unique + 1, offset // SECTOR + n)
                 for n in range(length // SECTOR)
             )
+        self.ask(process, op, offset, length, data)
+
+    def ask(self, process: Process, op: int, offset: int = 0, length: int = 0, data: bytes = b"") -> Asked:
+        """Ask a source for something; the outcome is in what is returned."""
+        self._unique += 1
         if length and op != READ:
             blocks = range(offset // BLOCK, (offset + length - 1) // BLOCK + 1)
             self.touched += [(self._world.now, block) for block in blocks]
         request = Request(op, self._unique, offset, length, data)
         original = Request(op, self._unique, offset, length, data)  # the daemon changes the one that it is given
-        self.asked[self._unique] = Asked(op, self._world.now, process, request, original)
+        asked = Asked(op, self._world.now, process, request, original, after=self._cluster.answers.count)
+        self.asked[self._unique] = asked
         self._world.note("app", f"{NAMES[op]} {offset}+{length} as {self._unique}")
         self._world.count("requests")
         process.device.ask(request)  # type: ignore[attr-defined]
+        return asked
 
     def answered(self, unique: int, code: int) -> None:
         """A request has its answer."""
         asked = self.asked.pop(unique, None)
         if asked is None:
             return
+        asked.code = code
         self.longest = max(self.longest, self._world.now - asked.at)
         self._world.note("app", f"{unique} answered, code {code}, seq {asked.seq}")
         if code == 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation import commands, roles, schedule
+from tests.simulation import commands, descriptions, roles, schedule
 from tests.simulation.machine import Machine
 from tests.simulation.schedule import Fault
 
@@ -43,6 +43,7 @@ WEIGHTS: dict[str, float] = {
     "disk is full": 3,
     "command": 5,
     "stop cleanly": 2,
+    "edit the description": 2,
 }
 ROLES: dict[str, float] = {"fail over": 4, "promote": 2, "switch over": 5, "demote": 1, "resolve": 1}
 
@@ -74,6 +75,7 @@ class Faults:
             "disk is full": self._disk_is_full,
             "command": self._command,
             "stop cleanly": self._stop_cleanly,
+            "edit the description": lambda: descriptions.edit(cluster, self._rng, self._later),
             "fail over": lambda: roles.fail_over(cluster, self._rng),
             "promote": lambda: roles.promote_at_any_time(cluster, self._rng),
             "switch over": lambda: roles.switch_over(cluster, self._rng),
@@ -107,6 +109,7 @@ class Faults:
                 machine.process.die_never()
             if machine.store_failed:
                 machine.crash("kill")  # after a failed flush the administrator looks at the store and starts anew
+        descriptions.make_equal(cluster)
         self._settle(0)
 
     def _settle(self, attempt: int) -> None:

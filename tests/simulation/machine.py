@@ -23,6 +23,7 @@ class Machine:
         self.world = cluster.world
         self.name: str = name
         self.disk = disk
+        self.described = cluster.description  # what its description file says; a daemon reads it when it starts
         self.process: Process | None = None
         self.lives: list[Process] = []  # all that it ever had
         self.stuck = False
@@ -52,6 +53,7 @@ class Machine:
         self.store_failed = False  # its daemon has seen a flush fail
         self.went_back = False  # a flush of its store has just failed, and its daemon does not know yet
         self.synced_at: int | None = None  # seq at which it came in sync, in this joining
+        self.ended_at = 0.0  # when its daemon ended last
         self.late = False  # its loop has just been stuck
         self.showed_life: float | None = None  # when its source last did, in memory that outlives the process
 
@@ -97,9 +99,11 @@ class Machine:
         return self.world.rng.random() * 0.004 * self.slow
 
     def start(self) -> None:
-        """Start the daemon, if the machine has none."""
-        if self.process is None:
+        """Start the daemon, if the machine has none, and is a node of the mirror that its description file tells of."""
+        if self.process is None and any(node.name == self.name for node in self.described.nodes):
             self.store_failed = False
+            if self.disk.metadata().role == "target":
+                self.forced = False  # whatever was to be promoted by force, was not
             self.process = Process(self)
             self.lives.append(self.process)
             self.cluster.switch.machine_is_back(self.name)
@@ -118,6 +122,7 @@ class Machine:
             self.cluster.application.source_is_no_more(self.name)
             self.showed_life = None
             self.disk.lose_power(self.world.rng)
+            self.cluster.answers.power_lost(self.cluster.machines.values())
             self.left = bytes(self.disk.store.cache)
             self._ahead = -self.world.now  # the clock counts from the boot
         self.world.count(f"{'power lost' if kind == 'power' else 'killed'}")

@@ -24,6 +24,7 @@ class Wires:
     def __init__(self, world: World) -> None:
         self.world = world
         self.delay = 0.0005  # seconds, at most
+        self.least = 0.0  # seconds, at least
         self.rate = 0.0  # bytes per second; 0 is fast
         self.cut: set[tuple[str, str]] = set()
         self.corrupt = 0.0  # probability for each frame
@@ -85,7 +86,7 @@ class Pipe:
         size = len(head) + len(data or b"")
         begin = max(self._free_at, world.now)
         self._free_at = begin + (size / wires.rate if wires.rate else 0.0)
-        world.after(self._free_at - world.now + wires.delay * world.rng.random(), self._arrive)
+        world.after(self._free_at - world.now + max(wires.least, wires.delay * world.rng.random()), self._arrive)
 
     def _arrive(self) -> None:
         self._moving = False

@@ -34,6 +34,7 @@ class Process:
         self.world: World = machine.world
         self.name: str = machine.name
         self.cluster: Cluster = machine.cluster
+        self.description = machine.described
         self.alive = True
         self.working = False
         self.reactor = Reactor(self)
@@ -72,15 +73,14 @@ class Process:
     def _open(self, make: Callable[..., Any]) -> None:
         self.reactor = Reactor(self)
         self._stopping = False
-        cluster = self.machine.cluster
-        cluster.starting = self
-        self.runtime = make(cluster.description, cluster.description.node(self.name))
+        self.machine.cluster.starting = self
+        self.runtime = make(self.description, self.description.node(self.name))
         self.runtime.start(threading.Event())
 
     def _told(self) -> tuple[Events, Access]:
-        cluster, events = self.machine.cluster, Events(self)
+        events = Events(self)
         # The simulated sockets know no keys.
-        return events, Access(cluster.description, cluster.description.node(self.name), None, events.tell)
+        return events, Access(self.description, self.description.node(self.name), None, events.tell)
 
     def _next(self) -> None:
         """The runtime has stopped: the daemon ends, or goes on in another role."""
@@ -92,6 +92,8 @@ class Process:
             verdict = runtime.enquiry.verdict
             if runtime.becomes is not None:
                 becomes = runtime.becomes(record)
+            elif verdict == "serve":
+                self.cluster.serves_again(self, runtime.enquiry)
             elif verdict is None:
                 self.end("has stopped")
                 return

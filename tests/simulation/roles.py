@@ -45,11 +45,13 @@ def promote(machine: Machine, force: bool, then: Any = lambda _: None) -> None:
     def done(answer: dict[str, Any] | DkreplError) -> None:
         if not isinstance(answer, DkreplError):
             machine.cluster.official = machine.name
-            machine.forced = force
+        elif force:
+            machine.forced = False
         then(answer)
 
     def looked(answer: dict[str, Any] | DkreplError) -> None:
         if machine.process is not None and not isinstance(answer, DkreplError):
+            machine.forced = True
             give(machine.process, "promote", {"force": answer["token"]}, done)
         else:
             then(answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -60,7 +60,7 @@ def draw(rng: random.Random) -> Settings:
         start_alone=rng.choice((None, 1.0, 10.0)),
         nodes=nodes,
     )
-    return Settings(
+    drawn = Settings(
         description=description,
         hwm=rng.choice((4, 10, 40, 200)),
         cold=rng.choice((0.0, 0.2, 0.6)),
@@ -72,3 +72,13 @@ def draw(rng: random.Random) -> Settings:
         never_waits=never_waits,
         kept=rng.random() < 0.5,
     )
+    return replace(drawn, description=with_copies(rng, description))
+
+
+def with_copies(rng: random.Random, description: Description) -> Description:
+    """Draw how many copies must have a write before its answer: at most as many as there are with any node as source,
+    as the description file is checked."""
+    sync = sum(node.mode == "sync" for node in description.nodes)
+    most = min(1 + sync - (node.mode == "sync") for node in description.nodes)
+    least = rng.choice((1, 1, rng.randrange(1, most + 1), most))
+    return msgspec.structs.replace(description, min_copies=least, on_too_few=rng.choice(("wait", "wait", "error")))

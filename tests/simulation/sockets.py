@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Dealer:
-    """A target's control socket to one peer: connects again and again; without a connection it sends nothing."""
+    """A target's control socket to one peer: connects again and again; without a connection it sends nothing.
+
+    What it sends while a connection is replaced by a new one is lost, and neither side is told.
+    """
 
     def __init__(self, process: Process, peer: str, identity: bytes) -> None:
         self._process = process
@@ -25,12 +28,15 @@ class Dealer:
         self._identity = identity
         self._connection: Connection | None = None
         self._closed = False
+        self.replacing_until = 0.0
         self.inbox: deque[bytes] = deque()
         self.fd = Fd(f"dealer {peer}")
         self._connect()
 
     def send(self, frame: bytes) -> None:
-        if self._connection is not None:
+        if self._process.world.now < self.replacing_until:
+            self._process.world.count("control frames lost in a reconnection")
+        elif self._connection is not None:
             self._connection.up.put((frame, None))
 
     def close(self) -> None:

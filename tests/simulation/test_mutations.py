@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dkrepl.core import frames, generation, messages, source
+from dkrepl.core import frames, generation, messages, quorum, source
 from dkrepl.core.frames import StreamMessage
 from dkrepl.core.generation import Decision
 from dkrepl.core.intent_log import IntentLog
@@ -260,6 +260,11 @@ def a_handover_does_not_wait(patch: Patch) -> None:
     patch.setattr(SourceRuntime, "_say_goodbye", say_goodbye)
 
 
+def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
+    patch.setattr(quorum, "decisive", lambda silent, sources, terms: [])
+    patch.setattr(quorum, "decisive_to_serve", lambda silent, terms: [])
+
+
 MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", writes_do_not_wait_for_the_intent),
     ("R1", extents_leave_without_their_bits_flushed),
@@ -287,6 +292,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R6", a_promotion_is_never_refused),
     ("R7", nothing_is_kept_aside),
     ("R7", a_handover_does_not_wait),
+    ("R11", a_promotion_does_not_count_who_answered),
     ("liveness", a_lost_welcome_is_not_repeated),
     ("liveness", extents_are_never_let_go),
 ]
@@ -297,6 +303,7 @@ ROLES = (
     a_promotion_is_never_refused,
     nothing_is_kept_aside,
     a_handover_does_not_wait,
+    a_promotion_does_not_count_who_answered,
 )
 
 

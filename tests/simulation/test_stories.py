@@ -2,104 +2,25 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 
-import msgspec
 import pytest
 
-from dkrepl.core.errors import DkreplError
-from tests.simulation import cluster as cluster_module
-from tests.simulation import settings
-from tests.simulation.cluster import Cluster
-from tests.simulation.commands import give
-from tests.simulation.patches import simulated
 from tests.simulation.roles import promote
-from tests.simulation.settings import EXTENT_BLOCKS, Settings
+from tests.simulation.settings import EXTENT_BLOCKS
+from tests.simulation.story import SEEDS, Story, telling
 from tests.simulation.test_mutations import nobody_mints_a_generation
 from tests.simulation.world import START, RuleBroken
 
-SEEDS = range(1, 9)
 # A write is marked for another target until that has flushed it (within 0.5 s), has told the source, and the source has
 # told everybody (every 0.25 s); a little for ticks and for the way.
 OUTSTANDING = 1.2  # seconds
 
 
-def _calm(rng: random.Random) -> Settings:
-    drawn = settings.draw(rng)
-    while len(drawn.description.nodes) != 3:
-        drawn = settings.draw(rng)
-    nodes = tuple(
-        msgspec.structs.replace(node, mode="sync", on_full="block", async_limit=16) for node in drawn.description.nodes
-    )
-    description = msgspec.structs.replace(drawn.description, nodes=nodes, resync_rate=0, start_alone=None)
-    return replace(drawn, description=description, hwm=200, cold=0.0, depth=2, pace=0.02, kept=False, never_waits=False)
-
-
-class Story:
-    """A cluster of alpha (source), beta and gamma, all in sync."""
-
-    def __init__(self, seed: int) -> None:
-        self.cluster = Cluster(seed)
-        self.world = self.cluster.world
-
-    def begin(self) -> None:
-        """Let them come in sync, and write for a while."""
-        self.cluster.start()
-        self.until(self.in_sync, "all are in sync")
-        self.run(3.0)
-
-    def run(self, seconds: float) -> None:
-        self.world.run_until(self.world.now + seconds)
-
-    def until(self, done: Callable[[], bool], what: str) -> None:
-        assert self.world.run_until(self.world.now + 30.0, done), f"seed {self.world.seed}: never: {what}"
-
-    def in_sync(self, but: str = "") -> bool:
-        source = self.cluster.source
-        if source is None or len(self.cluster.sources) != 1:
-            return False
-        return all(view.state == "InSync" for view in source.runtime.source.views.values() if view.name != but)
-
-    def command(self, node: str, what: str, **arguments: Any) -> None:
-        """Give a command, which must not be refused."""
-        answers: list[Any] = []
-        process = self.cluster.machines[node].process
-        assert process is not None
-        give(process, what, arguments, answers.append)
-        self.until(lambda: bool(answers), f"an answer to {what}")
-        assert not isinstance(answers[0], DkreplError), f"seed {self.world.seed}: {what}: {answers[0]}"
-
-    def copied(self, target: str) -> int:
-        """Blocks that the source's last resync of a target had to copy."""
-        source = self.cluster.source
-        assert source is not None
-        last = source.runtime.source.views[target].last_resync
-        return int(last["copied_bytes"]) // self.cluster.description.block
-
-    def written_since(self, moment: float) -> set[int]:
-        """Blocks that any source has written since then."""
-        return {block for at, block in self.cluster.application.touched if at >= moment}
-
-    def equal(self) -> None:
-        """Nothing asks any more, and the copies are the same."""
-        self.cluster.application.running = False
-        self.until(lambda: not self.cluster.application.asked and self.in_sync(), "all are quiet and in sync")
-        self.run(2.0)
-        stores = {bytes(machine.disk.store.cache) for machine in self.cluster.machines.values()}
-        assert len(stores) == 1, f"seed {self.world.seed}: the copies differ"
-
-
 @pytest.fixture(params=SEEDS)
-def story(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
-    monkeypatch.setattr(cluster_module, "draw", _calm)
-    told = Story(request.param)
-    with simulated(told.cluster):
-        told.begin()
+def story(request: pytest.FixtureRequest) -> Iterator[Story]:
+    with telling(request.param) as told:
         yield told
-        told.cluster.end()
 
 
 def test_survivors_of_a_dead_source_copy_what_was_outstanding(story: Story) -> None:

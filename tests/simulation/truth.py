@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dkrepl.core import frames
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import BLOCK
+
+if TYPE_CHECKING:
+    from tests.simulation.answered import Promise
 
 _EMPTYING = (frames.DISCARD, frames.ZERO)
 _MARK = 16
@@ -29,6 +34,7 @@ class Session:
     unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
     forced: bool = False  # its source was promoted by force
     relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second
+    promises: dict[int, Promise] = field(default_factory=dict)  # sector -> the answered write that its content has
 
     def add(self, seq: int, op: int, length: int, offset: int, data: bytes, content: bytearray) -> None:
         """A record is in the source's store, whose content is now ``content``."""
@@ -101,6 +107,14 @@ class Session:
 def block_of(content: bytes | bytearray, block: int) -> bytes:
     """The content of a block."""
     return bytes(content[block * BLOCK : (block + 1) * BLOCK])
+
+
+def values(record: tuple[int, int, int, bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield each sector that a record writes, and its value."""
+    op, length, offset, data = record
+    for at in range(0, length if op != GARBAGE else 0, SECTOR):
+        value = bytes(SECTOR) if op in _EMPTYING else data[at : at + SECTOR]
+        yield (offset + at) // SECTOR, value
 
 
 def apply(image: bytearray, op: int, length: int, offset: int, data: bytes) -> None:
