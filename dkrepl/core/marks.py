@@ -25,12 +25,12 @@ class Marks:
         self.bitmaps = dict(bitmaps)
         self.active = False  # whether anything is to be marked
         self._shift = shift
-        self._set: list[bitarray] = []
+        self._set: list[IntentBitmap] = []
         self._epochs: list[tuple[int, bitarray]] = []  # (seq at its begin, blocks written since), the newest last
 
     def enter(self, source: str, tracked: Collection[str]) -> None:
         """From now on data of ``source`` is written; mark it for the nodes in ``tracked``."""
-        self._set = [bitmap.bits for name, bitmap in self.bitmaps.items() if name in tracked and name != source]
+        self._set = [bitmap for name, bitmap in self.bitmaps.items() if name in tracked and name != source]
         self._epochs = []
         self.active = bool(self._set)
 
@@ -49,8 +49,10 @@ class Marks:
         """``length`` bytes at ``offset`` will be written now."""
         first = offset >> self._shift
         end = ((offset + length - 1) >> self._shift) + 1
-        for bits in self._set:
-            bits[first:end] = 1
+        for bitmap in self._set:
+            bitmap.mark(first, end)
+        if self._epochs:
+            self._epochs[-1][1][first:end] = 1
 
     def told(self, durable: Mapping[str, int], applied: int) -> list[str]:
         """Take what the source says: the seq up to which each node that is in sync is durable.
@@ -72,9 +74,10 @@ class Marks:
             for _, blocks in self._epochs[since[-1] + 1 :]:
                 named |= blocks
             bitmap.bits[:] = named
+            bitmap.touch(0, len(named))
             right.append(name)
-            if not any(bits is bitmap.bits for bits in self._set):
-                self._set.append(bitmap.bits)
+            if bitmap not in self._set:
+                self._set.append(bitmap)
         del self._epochs[:oldest]
         while len(self._epochs) > _EPOCHS:
             begin, blocks = self._epochs.pop(0)
@@ -83,9 +86,5 @@ class Marks:
 
     def _begin(self, seq: int) -> None:
         """Begin an epoch: what is written from now on comes after ``seq``."""
-        if self._epochs:
-            current = self._epochs[-1][1]
-            self._set = [bits for bits in self._set if bits is not current]
         blocks = bitarray(len(next(iter(self.bitmaps.values())).bits), "little")
         self._epochs.append((seq, blocks))
-        self._set.append(blocks)

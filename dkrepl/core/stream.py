@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from dkrepl.core.bitmap import PIECE_SHIFT
 from dkrepl.core.target_view import TargetView
 from dkrepl.core.write_log import LOG_LIMIT, WriteLog
 
@@ -42,7 +43,8 @@ class Stream:
         self.local_durable = 0
         self.watches: list[Watch] = []
         self._shift = shift
-        self._bits = [view.bitmap.bits for view in views]
+        self._maps = [(view.bitmap.bits, view.bitmap.touched) for view in views]
+        self._bitmaps = [view.bitmap for view in views]
         self._writes: deque[tuple[int, Token]] = deque()
         self._flushes: deque[tuple[int, Token]] = deque()
 
@@ -64,11 +66,13 @@ class Stream:
         first = offset >> self._shift
         end = ((offset + length - 1) >> self._shift) + 1
         if end - first == 1:
-            for bits in self._bits:
+            piece = first >> PIECE_SHIFT
+            for bits, touched in self._maps:
                 bits[first] = 1
+                touched[piece] = 1  # CHANGED
         else:
-            for bits in self._bits:
-                bits[first:end] = 1
+            for bitmap in self._bitmaps:
+                bitmap.mark(first, end)
         for watch in self.watches:
             if first < watch.end and watch.first < end:
                 watch.touched = True

@@ -113,7 +113,7 @@ class TargetView:
         if durable > self.durable:
             older, self.durable, self.durable_at = self.durable, durable, now
             keep = None if self.resync is None else self.resync.unsynced
-            log.clear_confirmed(self.bitmap.bits, older, durable, keep)
+            log.clear_confirmed(self.bitmap, older, durable, keep)
 
     def advance_resync(self, durable: int, log: WriteLog) -> list[tuple[int, int]]:
         """Take a confirmation of resync messages up to ``durable``; return the block ranges that it frees."""
@@ -121,8 +121,7 @@ class TargetView:
         if resync is None:
             return []
         freed = resync.confirmed(durable)
-        bits = self.bitmap.bits
         for run in freed:
             # Rule R2: a block written live since keeps its bit until that write is durable as well.
-            log.clear_range(bits, run.first, run.end, self.durable, resync.unsynced)
+            log.clear_range(self.bitmap, run.first, run.end, self.durable, resync.unsynced)
         return [(run.first, run.end) for run in freed]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from bitarray import bitarray
 
+from dkrepl.core.bitmap import PIECE_SHIFT, IntentBitmap
+
 CAPACITY = 1 << 16  # writes kept; a power of two
 DURABLE_LIMIT = CAPACITY // 2  # writes that a target may leave without durable confirmation
 LOG_LIMIT = CAPACITY - 4096  # what one round of the loop adds stays well below the rest
@@ -65,24 +67,26 @@ class WriteLog:
         """Data bytes of the writes after ``older`` up to ``newer``; neither may be before ``base``."""
         return self._bytes[newer & _MASK] - self._bytes[older & _MASK]
 
-    def clear_confirmed(self, bits: bitarray, older: int, durable: int, keep: bitarray | None) -> None:
-        """Clear in ``bits`` the blocks of the writes after ``older`` up to ``durable``.
+    def clear_confirmed(self, bitmap: IntentBitmap, older: int, durable: int, keep: bitarray | None) -> None:
+        """Clear in ``bitmap`` the blocks of the writes after ``older`` up to ``durable``.
 
         Rule R2: a block with a write after ``durable`` keeps its bit, and so does one set in ``keep`` (not
         yet resynced). No bit that stays is ever seen cleared, for the process may be killed at any moment.
         """
         ranges, last = self._ranges, self.last
+        bits, touched = bitmap.bits, bitmap.touched
         simple = not self._wide and keep is None
         for seq in range(older + 1, durable + 1):
             first, end = ranges[seq & _MASK]
             if end - first == 1 and simple:
                 if last.get(first, 0) <= durable:
                     bits[first] = 0
+                    touched[first >> PIECE_SHIFT] = 1  # CHANGED
             elif end > first:
-                self.clear_range(bits, first, end, durable, keep)
+                self.clear_range(bitmap, first, end, durable, keep)
 
-    def clear_range(self, bits: bitarray, first: int, end: int, durable: int, keep: bitarray | None) -> None:
-        """Clear blocks ``first`` to ``end`` - 1 in ``bits``, but for those written after ``durable`` or in ``keep``."""
+    def clear_range(self, bitmap: IntentBitmap, first: int, end: int, durable: int, keep: bitarray | None) -> None:
+        """Clear blocks ``first`` to ``end`` - 1 in ``bitmap``, but for those written after ``durable`` or in ``keep``."""
         stay = bitarray(end - first, "little")
         last = self.last
         if end - first <= len(last):
@@ -98,7 +102,8 @@ class WriteLog:
                 stay[max(start, first) - first : min(stop, end) - first] = 1
         if keep is not None:
             stay |= keep[first:end]
-        bits[first:end] = stay
+        bitmap.bits[first:end] = stay
+        bitmap.touch(first, end)
 
     def written_after(self, first: int, end: int, seq: int) -> bool:
         """Whether any of the blocks has a write newer than ``seq``."""

@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dkrepl.core import write_log
+from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.write_log import WriteLog
 
 BLOCKS = 200
+
+
+def bitmap() -> IntentBitmap:
+    sizes = IntentBitmap.bits_bytes(BLOCKS, 8), IntentBitmap.seals_bytes(BLOCKS, 8)
+    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, 8)
+
 
 ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90)).map(lambda r: (r[0], min(BLOCKS, r[0] + r[1])))
 
@@ -23,7 +30,8 @@ ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90)).map(lambda r:
 def test_a_bit_is_cleared_when_its_newest_write_is_durable(
     writes: list[tuple[int, int]], confirmations: list[int], kept: set[int]
 ) -> None:
-    log, bits, keep = WriteLog(), bitarray(BLOCKS, "little"), bitarray(BLOCKS, "little")
+    log, named, keep = WriteLog(), bitmap(), bitarray(BLOCKS, "little")
+    bits = named.bits
     for block in kept:
         bits[block] = keep[block] = 1
     newest: dict[int, int] = {}
@@ -33,7 +41,7 @@ def test_a_bit_is_cleared_when_its_newest_write_is_durable(
         newest.update(dict.fromkeys(range(first, end), seq))
     durable = 0
     for upto in sorted(min(c, len(writes)) for c in confirmations):
-        log.clear_confirmed(bits, durable, upto, keep if kept else None)
+        log.clear_confirmed(named, durable, upto, keep if kept else None)
         log.trim(upto)
         durable = upto
         expected = {block for block, seq in newest.items() if seq > durable} | kept
@@ -41,12 +49,13 @@ def test_a_bit_is_cleared_when_its_newest_write_is_durable(
 
 
 def test_a_failed_write_is_never_confirmed() -> None:
-    log, bits = WriteLog(), bitarray(BLOCKS, "little")
+    log, named = WriteLog(), bitmap()
+    bits = named.bits
     log.append(3, 5, 0)
     seq = log.append(4, 6, 0)
     bits[3:6] = 1
     log.forget(seq)
-    log.clear_confirmed(bits, 0, seq, None)
+    log.clear_confirmed(named, 0, seq, None)
     assert list(bits[3:7]) == [0, 0, 1, 0]
 
 
