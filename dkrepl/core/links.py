@@ -82,7 +82,6 @@ class Links:
             if view.resync is not None:
                 for run in view.resync.on_way:
                     self.feed.unpin(run.first, run.end)
-            view.resync = None
             view.dropped_at = now if view.dropped_at is None else view.dropped_at
             view.in_sync_at = None
             self._state(view, state, reason)
@@ -123,7 +122,7 @@ class Links:
         """Make a target join anew now; with ``full`` every block is copied."""
         view = self.views[name]
         if full:
-            view.bitmap.fill(1)
+            view.bitmap.begin_fill(1)
         view.retry = 0.0
         if view.state not in ("Disconnected", "Paused"):
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)

@@ -22,7 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
-MARKS_BYTES = 64 << 10  # of a bitmap, in one message
+MARKS_BYTES = 16 << 10  # of a bitmap, in one message
 
 
 class Message(msgspec.Struct, tag=True, frozen=True):
