@@ -254,7 +254,7 @@ class IntentBitmap:
         first, end = self._range(piece)
         self.bits[first:end] = value
         self.bits[end : (piece + 1) << PIECE_SHIFT] = 0  # behind the last block
-        self._seal_piece(piece, value)
+        self._seal_piece(piece, _FULL if value else _CLEAN)
         self._note(piece, value * (end - first), end - first)
         self.touched[piece] = COUNTED
 
@@ -270,7 +270,7 @@ class IntentBitmap:
         """Write every seal: takes long, so it is not for the loop (R13)."""
         self._count_all()
         for piece, known in enumerate(self._known):
-            self._seal_piece(piece, known // 2 if known != _MIXED else None)
+            self._seal_piece(piece, known)
 
     def damaged(self, active: Iterable[int]) -> list[int]:
         """Return the extents whose seal is wrong, the ``active`` ones left out (theirs may be old).
@@ -281,22 +281,35 @@ class IntentBitmap:
         skip, wrong = set(active), []
         for piece, known in enumerate(self._known):
             low, high = self._extents_of(piece)
-            if known != _MIXED and self._is_whole(piece):
-                right = self._patterns.seals(low, known // 2)
-                if bytes(self._seals[low:high]) == right:
-                    continue
-            wrong += [e for e in range(low, high) if self._seals[e] != self._seal(e) and e not in skip]
+            found, right = bytes(self._seals[low:high]), self._seals_of(piece, known)
+            if found != right:
+                wrong += [
+                    e
+                    for at, e in enumerate(range(low, high))
+                    if found[4 * at : 4 * at + 4] != right[4 * at : 4 * at + 4] and e not in skip
+                ]
         return wrong
 
-    def _seal_piece(self, piece: int, value: int | None) -> None:
-        """Seal the extents of a piece; ``value``: what all of its blocks are, if they are alike."""
+    def _seal_piece(self, piece: int, known: int) -> None:
+        """Seal the extents of a piece; ``known``: what is known of its blocks."""
         low, high = self._extents_of(piece)
-        if value is not None and self._is_whole(piece):
-            self._seals[low:high] = memoryview(self._patterns.seals(low, value)).cast("I")
-            for at in range(low >> SEALS_SHIFT, ((high - 1) >> SEALS_SHIFT) + 1):
-                self.touched_seals[at] = CHANGED
-        else:
-            self.seal(range(low, high))
+        self._seals[low:high] = memoryview(self._seals_of(piece, known)).cast("I")
+        for at in range(low >> SEALS_SHIFT, ((high - 1) >> SEALS_SHIFT) + 1):
+            self.touched_seals[at] = CHANGED
+
+    def _seals_of(self, piece: int, known: int) -> bytes:
+        """Return the right seals of a piece: computed one by one only for extents that have a dirty block."""
+        low, high = self._extents_of(piece)
+        if known == _FULL and (piece + 1) << PIECE_SHIFT <= self.blocks:
+            return self._patterns.seals(low, 1)
+        seals = bytearray(self._patterns.seals(low, 0))
+        end = high * self.extent_blocks
+        at = self.bits.find(1, low * self.extent_blocks, end)
+        while at >= 0:
+            extent = at // self.extent_blocks
+            seals[4 * (extent - low) : 4 * (extent - low) + 4] = self._seal(extent).to_bytes(4, "little")
+            at = self.bits.find(1, (extent + 1) * self.extent_blocks, end)
+        return bytes(seals[: 4 * (high - low)])
 
     def _seal(self, extent: int) -> int:
         width = self.extent_blocks // 8
@@ -321,9 +334,6 @@ class IntentBitmap:
     def _extents_of(self, piece: int) -> tuple[int, int]:
         per = (1 << PIECE_SHIFT) // self.extent_blocks
         return piece * per, min((piece + 1) * per, self.extents)
-
-    def _is_whole(self, piece: int) -> bool:
-        return (piece + 1) << PIECE_SHIFT <= self.blocks
 
     def _recount(self) -> None:
         touched = self.touched
