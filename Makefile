@@ -28,7 +28,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export MOLECULE_COMMAND_BORDERS := false
 
 .PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell unit simulate simulation \
-        integration molecule test test-long bench demo demo-down clean
+        integration molecule test test-long bench bench-scale demo demo-down clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench: setup  ## compare with bare loop, FUSE and qemu (root, takes minutes)
 	    --editable '.[test,deploy,bench]'
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m tests.bench
+
+bench-scale: $(READY)  ## cost of a call in the loop against the size of the mirror, into docs/performance.md
+	$(BIN)/python -m tests.bench.scale
 
 # ---------------------------------------------------------------- demo
 

@@ -69,6 +69,8 @@ class Links:
         for view in self.views.values():
             view.rate_limit = RateLimit(description.resync_rate)
             record = metadata.peers.get(view.name)
+            if record is not None and record.full:
+                view.bitmap.begin_fill(1)
             if record is not None and record.paused:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
@@ -94,7 +96,6 @@ class Links:
             if view.resync is not None:
                 for run in view.resync.on_way:
                     self.feed.unpin(run.first, run.end)
-            view.resync = None
             view.dropped_at = now if view.dropped_at is None else view.dropped_at
             view.in_sync_at = None
             self._state(view, state, reason)
@@ -135,8 +136,9 @@ class Links:
         """Make a target join anew now; with ``full`` every block is copied, also if it comes back much later (R15)."""
         view = self.views[name]
         if full:
-            view.bitmap.fill(1)
-            self._commit(Commit(0, sync_bitmaps=True))
+            view.bitmap.begin_fill(1)
+            self.metadata = peer_records.remembered(self.metadata, name, full=True)
+            self._commit(Commit(0, metadata=self.metadata))
         view.retry = 0.0
         if view.in_stream or view.state == "Connecting":
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)

@@ -23,7 +23,7 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
 Terms = Annotated[dict[Annotated[str, msgspec.Meta(max_length=128)], Text], msgspec.Meta(max_length=512)]
-MARKS_BYTES = 64 << 10  # of a bitmap, in one message
+MARKS_BYTES = 16 << 10  # of a bitmap, in one message
 
 
 class Message(msgspec.Struct, tag=True, frozen=True):

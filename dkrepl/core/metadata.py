@@ -43,6 +43,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept: bool = False
     base_async: tuple[str, ...] = ()
     split_brain: bool = False
+    full: bool = False  # an administrator asked for a full resync, which has not begun (R15)
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from dkrepl.core import frames
 from dkrepl.core.description import Description
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.resync import ZERO_EXTENTS, Resync
@@ -24,6 +25,8 @@ class ResyncFeed:
         self._stream = stream
         self._intent = intent
         self._per = description.extent // description.block  # blocks in an extent
+        # A message says at the most so much, and so does a record.
+        self._most = max(1, min(ZERO_EXTENTS * self._per, frames.MAX_LENGTH // description.block))
 
     def next(self, now: float, skip: Container[str] = ()) -> tuple[TargetView, int, int] | None:
         """Return (target, first, end): stale blocks to copy next, or None. Their extents are active (R1).
@@ -35,7 +38,7 @@ class ResyncFeed:
             resync = view.resync
             if resync is None or resync.finishing or view.name in skip or view.rate_limit.delay(now):
                 continue
-            found = resync.next_run()
+            found = resync.next_run(self._most)
             if found is None:
                 continue
             first, end = found
@@ -44,7 +47,7 @@ class ResyncFeed:
                 self._activate_for(resync, low)
                 continue
             high = low + 1
-            while high * per < end and high in active and high - low < ZERO_EXTENTS:
+            while high * per < end and high in active:
                 high += 1
             self._stream.members = (*(m for m in self._stream.members if m is not view), view)  # in turn
             return view, first, min(end, high * per)
@@ -73,7 +76,7 @@ class ResyncFeed:
         wanted = extent
         for _ in range(_ACTIVATE_AHEAD):
             self._intent.want_later(wanted)
-            block = resync.stale.find(1, (wanted + 1) * self._per)
+            block = resync.find((wanted + 1) * self._per)
             if block < 0:
                 return
             wanted = block // self._per

@@ -18,6 +18,7 @@ R7 by ``decide`` and by minting a generation before the first answer that a lost
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace as replaced
 
 import msgspec
 
@@ -79,6 +80,7 @@ class Source(Links):
         self._told_at = 0.0
         self._intent_commit = 0
         self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
+        self._filling: dict[str, tuple[int, Commit]] = {}  # target -> joining that goes on when its bitmap is filled
         self._timeout = description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
@@ -250,7 +252,8 @@ class Source(Links):
             return
         if view.in_stream or view.state == "Connecting":
             self._leave(view, "Disconnected", "it connected anew", now)
-        decision = decide(self.metadata, hello, view.bitmap.any())
+        asked = peer_records.record_of(self.metadata, peer).full
+        decision = decide(self.metadata, hello, asked or view.bitmap.any())
         if decision.action == "Refuse":
             if decision.code == "SplitBrain":
                 self._note_split_brain(peer)
@@ -261,9 +264,9 @@ class Source(Links):
             self._refuse(peer, view, "DescriptionsDiffer", differs, now)
             return
         self._note_advisory(view, hello.advisory)
-        if decision.action == "Full":
+        if decision.action == "Full" or asked:
             # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
-            view.bitmap.fill(1)
+            view.bitmap.begin_fill(1)
         view.join = max(view.join, peer_records.record_of(self.metadata, peer).offered, hello.join) + 1
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
@@ -307,28 +310,48 @@ class Source(Links):
                 self._detach(view, "Behind", "MarksLost", text, now)
                 return
             self._event("marks_lost", "warning", target=view.name, outcome="full resync")
-            view.bitmap.fill(1)  # so many that they never all arrive: everything is copied
+            view.bitmap.begin_fill(1)  # so many that they never all arrive: everything is copied
             view.marked = view.bitmap.blocks
         view.marks_lost = 0
         view.probe_wait = 0.0
         # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
-        self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join, merged=True)
+        self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join, merged=True, full=False)
         self._go_on_after(view, Commit(0, sync_bitmaps=view.marked > 0, metadata=self.metadata))
 
     def _go_on_after(self, view: TargetView, commit: Commit) -> None:
-        """Welcome ``view``, or let it into the stream, once ``commit`` is durable."""
+        """Welcome ``view``, or let it into the stream, once ``commit`` is durable; before it, its bitmap is filled."""
         self._joining = {n: step for n, step in self._joining.items() if step[0] != view.name}
+        self._filling.pop(view.name, None)
+        if view.bitmap.filling:
+            self._filling[view.name] = (view.join, commit)
+            self.fill_step()
+            return
         self._joining[self._commit(commit)] = (view.name, view.join)
 
+    @property
+    def filling(self) -> bool:
+        """Whether ``fill_step`` has more to do."""
+        return any(view.bitmap.filling for view in self.views.values())
+
+    def fill_step(self) -> None:
+        """Go on filling the bitmaps of which every block is to be copied; to be called in each round (R13)."""
+        for view in self.views.values():
+            if view.bitmap.filling:
+                view.bitmap.fill_step()
+            if not view.bitmap.filling and (step := self._filling.pop(view.name, None)) is not None:
+                join, commit = step
+                if view.state == "Connecting" and view.join == join:
+                    self._go_on_after(view, replaced(commit, metadata=self.metadata, sync_bitmaps=True))
+
     def _enter(self, view: TargetView, now: float) -> None:
-        blocks = view.bitmap.bits[: view.bitmap.blocks]
         self._state(view, "Resyncing", None)
         self.stream.enter(view, now)
         self.knows(view.name)  # it has recorded the present description with the joining
         view.generation_seq = 0
         view.told = {}
-        view.resync = Resync(blocks, self.description.block, now)
-        self.actions.append(Publish(view.name, frames.START, view.resync.total, 0, self.stream.log.written))
+        resync = Resync(view.bitmap, self.description.block, now)
+        self.stream.copying(view, resync)
+        self.actions.append(Publish(view.name, frames.START, resync.total, 0, self.stream.log.written))
         self._finish_if_all_sent(view)
 
     def on_answers(self, answers: Iterable[Answer]) -> None:
@@ -372,7 +395,7 @@ class Source(Links):
         if freed:
             view.applied_at = view.durable_at = now
         if resync.finishing and durable >= resync.finishing:
-            view.resync = None
+            self.stream.copying(view, None)
             view.last_resync = {
                 "kind": resync.kind,
                 "seconds": round(now - resync.started, 3),

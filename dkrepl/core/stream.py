@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from dkrepl.core.bitmap import PIECE_SHIFT
+from dkrepl.core.resync import Resync
 from dkrepl.core.target_view import TargetView
 from dkrepl.core.write_log import LOG_LIMIT, WriteLog
 
@@ -42,7 +44,9 @@ class Stream:
         self.local_durable = 0
         self.watches: list[Watch] = []
         self._shift = shift
-        self._bits = [view.bitmap.bits for view in views]
+        self._resyncs: tuple[Resync, ...] = ()
+        self._maps = [(view.bitmap.bits, view.bitmap.touched) for view in views]
+        self._bitmaps = [view.bitmap for view in views]
         self._writes: deque[tuple[int, Token]] = deque()
         self._flushes: deque[tuple[int, Token]] = deque()
 
@@ -63,12 +67,16 @@ class Stream:
         """
         first = offset >> self._shift
         end = ((offset + length - 1) >> self._shift) + 1
+        for resync in self._resyncs:
+            resync.before_write(first, end)
         if end - first == 1:
-            for bits in self._bits:
+            piece = first >> PIECE_SHIFT
+            for bits, touched in self._maps:
                 bits[first] = 1
+                touched[piece] = 1  # CHANGED
         else:
-            for bits in self._bits:
-                bits[first:end] = 1
+            for bitmap in self._bitmaps:
+                bitmap.mark(first, end)
         for watch in self.watches:
             if first < watch.end and watch.first < end:
                 watch.touched = True
@@ -145,8 +153,14 @@ class Stream:
         self.members = (*self.members, view)
         self.masks[view.group] |= view.bit
 
+    def copying(self, view: TargetView, resync: Resync | None) -> None:
+        """From now on ``resync`` copies to ``view``, a member; with None it has ended."""
+        view.resync = resync
+        self._resyncs = tuple(member.resync for member in self.members if member.resync is not None)
+
     def leave(self, view: TargetView) -> None:
         """Publish to ``view`` no more; what it has not confirmed stays in its bitmap."""
+        self.copying(view, None)
         self.members = tuple(member for member in self.members if member is not view)
         self.masks[view.group] &= ~view.bit
         self.log.trim(self.confirmed)

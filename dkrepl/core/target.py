@@ -14,7 +14,7 @@ is malformed, out of order or of an old session is never applied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -51,6 +51,7 @@ from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transitio
 Verdict = Literal["apply", "ignore", "barrier"]
 _HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
 _HELLO_SOON, _SOON = 0.2, 3.0  # at most so long between two while the source may be restarting, which takes seconds
+_PARTS_A_ROUND = 16  # of a bitmap that are sent in one round of the loop
 _ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
 
 
@@ -72,6 +73,8 @@ class Target:
         self._source_join = 0
         self._keeping = False
         self._marks_sent = 0
+        self._parts: Iterator[tuple[int, bytes]] | None = None  # of the bitmap for the source, still to be sent
+        self._synced: str | None = None  # the generation of the mark that ended the resync, while bits are cleared
         self.node = node
         self.metadata = metadata
         self._recorded = metadata  # the newest record known to be durable
@@ -110,6 +113,7 @@ class Target:
     def end(self) -> None:
         """This node stops, or is to be source: it enters no stream any more, so its copy and its bitmaps stay (R6)."""
         self._ended = True
+        self._stop_going_on()
         self.marks.end()
 
     @property
@@ -219,12 +223,12 @@ class Target:
     @property
     def barrier(self) -> bool:
         """Whether a record must become durable before the next stream message is taken."""
-        return bool(self._waiting)
+        return bool(self._waiting) or self._synced is not None
 
     def _mark(self, message: frames.StreamMessage, now: float) -> Verdict:
         op, _, offset = message.records[0]
         if op == frames.PROBE:
-            if self.state == "Connecting" and not self._started and self.source:
+            if self.state == "Connecting" and not self._started and self.source and self._parts is None:
                 self._send(self.source, Ready(self.join, self._marks_sent))
         elif op == frames.START and not self._started:
             self._started = True
@@ -241,30 +245,59 @@ class Target:
             if message.first != self.resync_applied + 1 or message.position != self.applied:
                 self._trouble("Gap", "a message of the resync is missing or out of order", now)
                 return "ignore"
-            generation = f"{offset:016x}" if offset else ""
-            metadata = self.metadata
-            if generation and generation != metadata.generation:
-                metadata = metadata.minted(generation)
-            if generation or metadata.store_state == "Inconsistent":
-                metadata = msgspec.structs.replace(metadata, store_state="Consistent")
             self.resync_applied = message.first
-            self._commit_then("synced", self._has_all(metadata))
+            self._synced = f"{offset:016x}" if offset else ""
+            if self.source in self.marks.bitmaps:
+                self.marks.bitmaps[self.source].begin_fill(0)
+            self.go_on()
             return "barrier"
         elif op == frames.DIGEST and self._started:
             return "apply"
         return "ignore"
 
-    def _has_all(self, metadata: NodeMetadata) -> NodeMetadata:
+    def _has_all(self, generation: str) -> NodeMetadata:
         """Return the record of a node that lacks nothing of the source's, and has nothing that the source lacks."""
-        source = self.source
+        source, metadata = self.source, self.metadata
         assert source is not None
-        if source in self.marks.bitmaps:
-            self.marks.bitmaps[source].fill(0)
+        if generation and generation != metadata.generation:
+            metadata = metadata.minted(generation)
+        if generation or metadata.store_state == "Inconsistent":
+            metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self.marks.in_sync(self.applied)
         metadata = peer_records.in_sync(
             metadata, source, metadata.generation, True, join=self._source_join, merged=True, loose=False, kept=False
         )
         return msgspec.structs.replace(metadata, yields="", yields_to="", power_lost=False, store_failed="")
+
+    # --- what takes several rounds (R13) -------------------------------------------------------------
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether ``go_on`` has more to do."""
+        return self._synced is not None or self._parts is not None
+
+    def go_on(self) -> None:
+        """Send some more of the marked blocks, or clear some more; to be called in each round."""
+        if self._parts is not None and self.source:
+            for _ in range(_PARTS_A_ROUND):
+                part = next(self._parts, None)
+                if part is None:
+                    self._parts = None
+                    break
+                self._send(self.source, Marks(self.join, *part))
+        if self._synced is not None and self.source:
+            bitmap = self.marks.bitmaps.get(self.source)
+            if bitmap is not None and bitmap.filling:
+                bitmap.fill_step()
+            if bitmap is None or not bitmap.filling:
+                generation, self._synced = self._synced, None
+                self._commit_then("synced", self._has_all(generation))
+
+    def _stop_going_on(self) -> None:
+        # Bits that were cleared by then are of blocks that are equal here and at the source, or named there.
+        self._synced = self._parts = None
+        for bitmap in self.marks.bitmaps.values():
+            bitmap.end_fill()
 
     # --- messages ------------------------------------------------------------------------------------
 
@@ -396,8 +429,7 @@ class Target:
         bitmap = self.marks.bitmaps.get(source)
         self._marks_sent = 0 if bitmap is None else bitmap.count()
         if bitmap is not None and self._marks_sent:
-            for first, bits in bitmap.chunks(MARKS_BYTES):
-                self._send(source, Marks(self.join, first, bits))
+            self._parts = bitmap.chunks(MARKS_BYTES)
 
     def _on_positions(self, message: Positions) -> None:
         """Note how far the other targets are: what they have durable need not be marked for them any more."""
@@ -500,6 +532,7 @@ class Target:
         if self._started:
             self._left_at = now
         self._subscribed = self._started = False
+        self._stop_going_on()
         if state != "Disconnected":
             self.in_sync_when_lost = False
         elif self.state != "Disconnected":

@@ -145,8 +145,7 @@ class TargetView:
             self.applied, self.applied_at = applied, now
         if durable > self.durable:
             older, self.durable, self.durable_at = self.durable, durable, now
-            keep = None if self.resync is None else self.resync.unsynced
-            log.clear_confirmed(self.bitmap.bits, older, durable, keep)
+            log.clear_confirmed(self.bitmap, older, durable, self.resync)
 
     def advance_resync(self, durable: int, log: WriteLog) -> list[tuple[int, int]]:
         """Take a confirmation of resync messages up to ``durable``; return the block ranges that it frees."""
@@ -154,8 +153,7 @@ class TargetView:
         if resync is None:
             return []
         freed = resync.confirmed(durable)
-        bits = self.bitmap.bits
-        for run in freed:
-            # Rule R2: a block written live since keeps its bit until that write is durable as well.
-            log.clear_range(bits, run.first, run.end, self.durable, resync.unsynced)
-        return [(run.first, run.end) for run in freed]
+        # Rule R2: a block written live since keeps its bit until that write is durable as well.
+        ranges = [(run.first, run.end) for run in freed]
+        log.clear_ranges(self.bitmap, ranges, self.durable, resync)
+        return ranges

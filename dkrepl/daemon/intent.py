@@ -70,7 +70,7 @@ class IntentStore:
             elif other_boot:
                 file.bitmap.mark_extents(e for e in active if e < extents)
             if record.loose and not damage:
-                file.bitmap.seal(range(extents))
+                file.bitmap.seal_all()
             file.sync()
         self._active.open()
         if crashed:
@@ -100,7 +100,7 @@ class IntentStore:
 
     def _seal_all(self) -> None:
         for file in self.files.values():
-            file.bitmap.seal(range(file.bitmap.extents))
+            file.bitmap.seal_all()
             file.sync()
 
     def settle(self, metadata: NodeMetadata, store: BackingStore) -> None:

@@ -58,7 +58,7 @@ class Requests:
         self._publisher = publisher
         self._workers = workers
         self._tell = tell
-        self._piece = _PIECE_EXTENTS * source.description.extent
+        self._piece = min(_PIECE_EXTENTS * source.description.extent, frames.MAX_LENGTH)
         self._waiting: deque[Request] = deque()
         self._unanswered = 0
         self._flushing = False

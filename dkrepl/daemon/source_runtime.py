@@ -149,13 +149,15 @@ class SourceRuntime:
         if any(view.resync is not None for view in source.stream.members):
             more = self._pump.step(self._fuse_busy)
         self._fuse_busy = False
+        if source.filling:
+            source.fill_step()
         if source.intent.wanted or (source.stream.hold and source.stream.waiting):
             source.plan(time.monotonic())
         if source.actions:
             self._perform()
         if self.requests.full == self._fuse_watched:
             self._watch_fuse()
-        self.reactor.busy = more or sockets.unasked
+        self.reactor.busy = more or sockets.unasked or source.filling
 
     def tick(self) -> None:
         """Let time pass."""

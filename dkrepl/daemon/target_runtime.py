@@ -147,9 +147,11 @@ class TargetRuntime:
         if target.joined:
             self._confirm()
             self._flush_if_due()
+        if target.goes_on:
+            target.go_on()
         if target.actions:
             self._perform()
-        self.reactor.busy = more
+        self.reactor.busy = more or target.goes_on
 
     def _control_signalled(self) -> None:
         self._control_came = True

@@ -8,7 +8,20 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import intent_log, links, metadata, resync, resync_feed, stream, target_view, write_log
+from dkrepl.core import (
+    bitmap,
+    frames,
+    intent_log,
+    links,
+    marks,
+    metadata,
+    resync,
+    resync_feed,
+    stream,
+    target,
+    target_view,
+    write_log,
+)
 from dkrepl.daemon import (
     commands,
     door,
@@ -101,9 +114,15 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(publisher, COPY_BELOW=listener.COPY_BELOW, _MOST_RECORDS=3)
     put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)
     put(resync, WINDOW=300, WINDOW_RUNS=4)
+    put(frames, MAX_LENGTH=13 * 64)
     put(resync_feed, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2)
     put(links, RETRY_LAST=4.0)
-    put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4)
+    put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4, _CELL=4, _SMALL=2, _LARGE=4)
+    for module in (bitmap, marks, resync, stream, write_log):
+        put(module, PIECE_SHIFT=4)
+    put(bitmap, FILL_PIECES=1)
+    put(marks, _PIECES=1)
+    put(target, MARKS_BYTES=1, _PARTS_A_ROUND=2)
     put(target_view, DURABLE_LIMIT=CAPACITY // 2)
     put(stream, LOG_LIMIT=CAPACITY - 100)
     put(metadata, HISTORY=4)

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from bitarray import bitarray
 
 from dkrepl.core import frames, generation, messages, quorum, source
 from dkrepl.core.frames import StreamMessage
 from dkrepl.core.generation import Decision
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.marks import Marks
+from dkrepl.core.resync import Resync
 from dkrepl.core.source import Source
 from dkrepl.core.stream import Stream
 from dkrepl.core.target import Target
@@ -60,17 +62,25 @@ def bits_are_cleared_when_applied(patch: Patch) -> None:
 
 
 def a_later_write_does_not_keep_the_bit(patch: Patch) -> None:
-    def clear_range(self: WriteLog, bits: Any, first: int, end: int, durable: int, keep: Any) -> None:
-        bits[first:end] = 0
+    def clear_ranges(self: WriteLog, bitmap: Any, ranges: Any, durable: int, resync: Any) -> None:
+        for first, end in ranges:
+            bitmap.clear(first, end)
 
-    patch.setattr(WriteLog, "clear_range", clear_range)
+    patch.setattr(WriteLog, "clear_ranges", clear_ranges)
     patch.setattr(WriteLog, "clear_confirmed", _clear_all)
 
 
-def _clear_all(self: WriteLog, bits: Any, older: int, durable: int, keep: Any) -> None:
+def _clear_all(self: WriteLog, bitmap: Any, older: int, durable: int, resync: Any) -> None:
     for seq in range(older + 1, durable + 1):
-        first, end = self._ranges[seq & (len(self._ranges) - 1)]
-        bits[first:end] = 0
+        bitmap.clear(*self._ranges[seq & (len(self._ranges) - 1)])
+
+
+def a_resync_forgets_what_it_still_has_to_send(patch: Patch) -> None:
+    patch.setattr(Resync, "unsynced", lambda self, first, end: None)
+
+
+def a_live_write_of_a_resync_hides_what_was_stale(patch: Patch) -> None:
+    patch.setattr(Resync, "before_write", lambda self, first, end: self._stale.update({first >> 4: bitarray(16)}))
 
 
 def a_failed_flush_is_overlooked(patch: Patch) -> None:
@@ -270,6 +280,8 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", extents_leave_without_their_bits_flushed),
     ("R2", bits_are_cleared_when_applied),
     ("R2", a_later_write_does_not_keep_the_bit),
+    ("R2", a_resync_forgets_what_it_still_has_to_send),
+    ("R2", a_live_write_of_a_resync_hides_what_was_stale),
     ("R2", a_failed_flush_is_overlooked),
     ("R3", a_gap_is_overlooked),
     ("R3", a_flush_is_no_barrier),

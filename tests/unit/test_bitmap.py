@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.bitmap import CHANGED, IntentBitmap
 
 BLOCKS, PER = 100, 16  # the last extent has 4 blocks
+PIECE = 4096  # bytes
 
 
 def memories() -> tuple[bytearray, bytearray]:
@@ -96,3 +97,27 @@ def test_any_bytes_are_a_bitmap_that_says_which_extents_are_damaged(
     assert set(bitmap.damaged(active)) <= set(range(7)) - active
     bitmap.fill(1)
     assert bitmap.damaged(()) == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 1 << 18), st.integers(0, 70000)), max_size=8), st.booleans())
+def test_what_is_saved_piece_by_piece_is_all_that_was_changed(steps: list[tuple[bool, int, int]], fails: bool) -> None:
+    blocks, per = 1 << 18, 8
+    bits, seals = bytearray(IntentBitmap.bits_bytes(blocks, per)), bytearray(IntentBitmap.seals_bytes(blocks, per))
+    bitmap = IntentBitmap(bits, seals, blocks, per)
+    saved, saved_seals = bytearray(bits), bytearray(seals)
+    for mark, first, length in steps:
+        end = min(first + length, blocks)
+        (bitmap.mark if mark else bitmap.clear)(first, end)
+        bitmap.seal(range(first // per, -(-end // per)))
+        for piece in bitmap.take_touched():
+            if fails and piece % 2:
+                bitmap.touched[piece] = CHANGED
+            else:
+                saved[piece * PIECE : (piece + 1) * PIECE] = bits[piece * PIECE : (piece + 1) * PIECE]
+        for piece in bitmap.take_touched_seals():
+            saved_seals[piece * PIECE : (piece + 1) * PIECE] = seals[piece * PIECE : (piece + 1) * PIECE]
+    for piece in bitmap.take_touched():
+        saved[piece * PIECE : (piece + 1) * PIECE] = bits[piece * PIECE : (piece + 1) * PIECE]
+    assert saved == bits
+    assert saved_seals == seals
+    assert not bitmap.take_touched()

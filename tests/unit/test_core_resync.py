@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from bitarray import bitarray
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dkrepl.core import resync as module
+from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.resync import RateLimit, Resync
 
 BLOCK = 4096
 
 
 def of(blocks: set[int], size: int = 64) -> Resync:
-    stale = bitarray(size, "little")
+    bitmap = IntentBitmap(bytearray(size // 8), bytearray(size // 2), size, 8)
     for block in blocks:
-        stale[block] = 1
-    return Resync(stale, BLOCK, 0.0)
+        bitmap.mark(block, block + 1)
+    return Resync(bitmap, BLOCK, 0.0)
+
+
+def unsynced(resync: Resync, size: int = 64) -> set[int]:
+    found = resync.unsynced(0, size)
+    return set() if found is None else set(found.search(1))
 
 
 @given(st.sets(st.integers(0, 63)), st.lists(st.integers(1, 5), min_size=1, max_size=10))
@@ -35,7 +40,7 @@ def test_every_block_is_sent_once_and_counts_when_confirmed(blocks: set[int], st
             resync.confirmed(resync.on_way[0].rseq)
         shown.append(resync.percent())
         assert resync.bytes_on_way == sum(run.end - run.first for run in resync.on_way) * BLOCK
-        assert resync.unsynced.count() == len(blocks) - resync.done
+        assert len(unsynced(resync)) == len(blocks) - resync.done
         if resync.all_sent and not resync.on_way:
             break
     assert sent == sorted(blocks)

@@ -117,7 +117,8 @@ class StreamMachine(RuleBasedStateMachine):
         if view.resync is not None and resync_durable:
             view.advance_resync(resync_durable, self.stream.log)
             if view.resync.all_sent and not view.resync.on_way:
-                view.resync, view.state = None, "InSync"
+                view.state = "InSync"
+                self.stream.copying(view, None)
         self.stream.log.trim(self.stream.confirmed)
 
     @precondition(lambda self: self.stream.log.seq % 5 == 4)
@@ -136,11 +137,13 @@ class StreamMachine(RuleBasedStateMachine):
             return
         view.state = "Resyncing"
         self.stream.enter(view, self.now)
-        view.resync = Resync(view.bitmap.bits[: view.bitmap.blocks], 1 << SHIFT, self.now)
+        self.stream.copying(view, Resync(view.bitmap, 1 << SHIFT, self.now))
         copy = self.copies[name]
         copy.applied, copy.resync_applied, copy.inbox = self.stream.log.seq, 0, []
+        assert view.resync is not None
         if not view.resync.total:
-            view.resync, view.state = None, "InSync"
+            view.state = "InSync"
+            self.stream.copying(view, None)
 
     @precondition(lambda self: any(view.resync for view in self.views.values()))
     @rule(name=targets, most=st.integers(1, 4))
@@ -156,7 +159,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.copies[name].inbox.append((-rseq, {part: self.here[part] for part in parts_sent}))
 
     def _leave(self, view: TargetView) -> None:
-        view.state, view.resync = "Disconnected", None
+        view.state = "Disconnected"
         self.stream.leave(view)
         self.copies[view.name].inbox = []
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from bitarray import bitarray
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dkrepl.core import write_log
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.resync import Resync
 from dkrepl.core.write_log import WriteLog
 
-BLOCKS = 200
+BLOCKS = 10000
 
-ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90)).map(lambda r: (r[0], min(BLOCKS, r[0] + r[1])))
+
+def bitmap() -> IntentBitmap:
+    sizes = IntentBitmap.bits_bytes(BLOCKS, 8), IntentBitmap.seals_bytes(BLOCKS, 8)
+    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, 8)
+
+
+ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90) | st.integers(1, 9000)).map(
+    lambda r: (r[0], min(BLOCKS, r[0] + r[1]))
+)
 
 
 @given(
@@ -23,30 +32,35 @@ ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90)).map(lambda r:
 def test_a_bit_is_cleared_when_its_newest_write_is_durable(
     writes: list[tuple[int, int]], confirmations: list[int], kept: set[int]
 ) -> None:
-    log, bits, keep = WriteLog(), bitarray(BLOCKS, "little"), bitarray(BLOCKS, "little")
+    log, named = WriteLog(), bitmap()
     for block in kept:
-        bits[block] = keep[block] = 1
+        named.mark(block, block + 1)
+    resync = Resync(named, 4096, 0.0) if kept else None
     newest: dict[int, int] = {}
     for first, end in writes:
         seq = log.append(first, end, 0)
-        bits[first:end] = 1
+        if resync is not None and end > first:
+            resync.before_write(first, end)
+        named.mark(first, end)
         newest.update(dict.fromkeys(range(first, end), seq))
     durable = 0
     for upto in sorted(min(c, len(writes)) for c in confirmations):
-        log.clear_confirmed(bits, durable, upto, keep if kept else None)
+        log.clear_confirmed(named, durable, upto, resync)
         log.trim(upto)
         durable = upto
         expected = {block for block, seq in newest.items() if seq > durable} | kept
-        assert {block for block in range(BLOCKS) if bits[block]} == expected
+        assert {block for block in range(BLOCKS) if named.bits[block]} == expected
+        assert named.count() == len(expected)
 
 
 def test_a_failed_write_is_never_confirmed() -> None:
-    log, bits = WriteLog(), bitarray(BLOCKS, "little")
+    log, named = WriteLog(), bitmap()
+    bits = named.bits
     log.append(3, 5, 0)
     seq = log.append(4, 6, 0)
     bits[3:6] = 1
     log.forget(seq)
-    log.clear_confirmed(bits, 0, seq, None)
+    log.clear_confirmed(named, 0, seq, None)
     assert list(bits[3:7]) == [0, 0, 1, 0]
 
 
@@ -75,4 +89,7 @@ def test_what_everybody_has_is_forgotten() -> None:
     log.append(10, 100, 0)
     log.trim(2)
     assert log.last == {}
-    assert not log.written_after(0, BLOCKS, 0)
+    named = bitmap()
+    named.mark(0, BLOCKS)
+    log.clear_ranges(named, [(0, BLOCKS)], 0, None)
+    assert not named.any()
