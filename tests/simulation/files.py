@@ -150,6 +150,7 @@ def no_space(process: Process, what: str) -> None:
 
 
 _owners = itertools.count(1)
+_AT_ONCE = 4  # units that reach the disk together; each step of a commit takes simulated time
 
 
 class BitmapFile(intent_files.BitmapFile):
@@ -184,12 +185,14 @@ class BitmapFile(intent_files.BitmapFile):
     def _flush(self) -> None:
         process = self._process
         for part in (self._image.bits, self._image.seals):
-            for unit in part.unsynced():
+            units = part.unsynced()
+            for at in range(0, len(units), _AT_ONCE):
                 process.io("bitmap sync")
                 if process.fails("bitmap"):
                     part.dirty.clear()  # the kernel keeps what it failed to write, and takes it for written
                     raise OSError(errno.EIO, "cannot flush the simulated bitmap")
-                part.clean(unit)
+                for unit in units[at : at + _AT_ONCE]:
+                    part.clean(unit)
 
     def _record_owner(self, owner: bytes) -> None:
         process, image = self._process, self._image
