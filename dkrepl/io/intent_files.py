@@ -22,7 +22,8 @@ from pathlib import Path
 from xxhash import xxh3_64_intdigest as checksum
 
 from dkrepl.core import active_record
-from dkrepl.core.bitmap import CHANGED, PIECE, IntentBitmap
+from dkrepl.core import bitmap as layout
+from dkrepl.core.bitmap import CHANGED, IntentBitmap
 from dkrepl.core.errors import MetadataError, StateDirectoryError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io import bits_memory, durable_file
@@ -127,15 +128,16 @@ class BitmapFile:
         kernel may drop what it failed to write (fsync(2)): after an error, everything counts as not written.
         """
         bitmap = self.bitmap
+        width, seals_width = 1 << layout.PIECE_SHIFT >> 3, 4 << layout.SEALS_SHIFT  # bytes of a piece
         pieces, seals = bitmap.take_touched(), bitmap.take_touched_seals()
         if not pieces and not seals and not self._unsettled:
             return
         self._unsettled = True
         try:
             for first, end in _runs(pieces):
-                self._write(self._view[: self._seals_at], self.HEAD + first * PIECE, self.HEAD + end * PIECE)
+                self._write(self._view[: self._seals_at], self.HEAD + first * width, self.HEAD + end * width)
             for first, end in _runs(seals):
-                self._write(self._view, self._seals_at + first * PIECE, self._seals_at + end * PIECE)
+                self._write(self._view, self._seals_at + first * seals_width, self._seals_at + end * seals_width)
             self._flush()
         except OSError as error:
             for piece in pieces:
