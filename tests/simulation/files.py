@@ -176,11 +176,15 @@ class BitmapFile(intent_files.BitmapFile):
         part, base = (image.bits, 0) if at < self._seals_at else (image.seals, self._seals_at)
         end = min(end, len(view))
         middle = (at + end) // 2
-        for first, last in ((at, middle), (middle, end)):  # a write may end in the middle
-            process.io("bitmap write")
-            if process.fails("bitmap"):
-                raise OSError(errno.ENOSPC, "no space for the simulated bitmap")
-            part.write(first - base, view[first:last])
+        if process.fails("bitmap"):
+            end = middle  # a write may end in the middle
+        for first, last in ((at, middle), (middle, end)):
+            if process.world.chance(0.15):  # not each time: a step takes simulated time, and there are many pieces
+                process.io("bitmap write")
+            if last > first:
+                part.write(first - base, view[first:last])
+        if end == middle:
+            raise OSError(errno.ENOSPC, "no space for the simulated bitmap")
 
     def _flush(self) -> None:
         process = self._process
