@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from dkrepl.core import frames, generation, messages, source
-from dkrepl.core.errors import StateDirectoryError
 from dkrepl.core.frames import StreamMessage
 from dkrepl.core.generation import Decision
 from dkrepl.core.intent_log import IntentLog
@@ -56,32 +55,6 @@ def memory_of_another_opening_is_trusted(patch: Patch) -> None:
         return self._fresh(label, length)[0]
 
     patch.setattr(files.BitmapFile, "_reopen", reopen)
-
-
-def a_piece_that_failed_to_be_written_is_forgotten(patch: Patch) -> None:
-    right = files.BitmapFile.sync
-
-    def sync(self: files.BitmapFile) -> None:
-        try:
-            right(self)
-        except StateDirectoryError:
-            self.bitmap.take_touched()
-            self.bitmap.take_touched_seals()
-            self._unsettled = False
-            raise
-
-    patch.setattr(files.BitmapFile, "sync", sync)
-
-
-def an_opening_counts_before_it_is_recorded(patch: Patch) -> None:
-    right = files.BitmapFile._recall
-
-    def recall(self: files.BitmapFile, *arguments: Any) -> Any:
-        found = right(self, *arguments)
-        self.adopt()
-        return found
-
-    patch.setattr(files.BitmapFile, "_recall", recall)
 
 
 def bits_are_cleared_when_applied(patch: Patch) -> None:
@@ -298,8 +271,6 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", writes_do_not_wait_for_the_intent),
     ("R1", extents_leave_without_their_bits_flushed),
     ("R2", memory_of_another_opening_is_trusted),
-    ("R1", a_piece_that_failed_to_be_written_is_forgotten),
-    ("R1", an_opening_counts_before_it_is_recorded),
     ("R2", bits_are_cleared_when_applied),
     ("R2", a_later_write_does_not_keep_the_bit),
     ("R2", a_failed_flush_is_overlooked),
