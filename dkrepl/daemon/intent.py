@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dkrepl.core import peer_records
 from dkrepl.core.actions import Commit
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.io import durable_file, metadata_file
+from dkrepl.io import bits_memory, durable_file, metadata_file
 from dkrepl.io.intent_files import ActiveFile, BitmapFile
 from dkrepl.io.store import BackingStore
 
@@ -26,13 +27,20 @@ class IntentStore:
     """
 
     def __init__(
-        self, state_dir: Path, metadata: NodeMetadata, peers: Iterable[str], store: BackingStore, tell: Tell
+        self,
+        state_dir: Path,
+        memory: Path,
+        metadata: NodeMetadata,
+        peers: Iterable[str],
+        store: BackingStore,
+        tell: Tell,
     ) -> None:
         """Open the log. Raises ``MetadataError``, and ``StoreError`` if what a source left cannot be made durable.
 
-        Same boot of the kernel: the bitmaps are exact, for the page cache kept them. Another boot: power may have
-        been lost, so every block of every active extent may differ, for every target (R1); and a bitmap that a target
-        had not made durable is worth nothing. Damage: every block of the target may differ, and it is said (R9).
+        ``memory`` is the directory of the memory that outlives a process. A bitmap that was kept there, or closed
+        cleanly, within this boot of the kernel is exact. For any other, power may have been lost: every block of every
+        active extent may differ (R1), and a bitmap that a target had not made durable is worth nothing. Damage: every
+        block of the target may differ, and it is said (R9).
         """
         self._state_dir = state_dir
         self._bitmaps_owed = False
@@ -41,11 +49,14 @@ class IntentStore:
             directory.mkdir(mode=0o700)
             durable_file.sync_directory(state_dir)
         self._active = ActiveFile(directory / "active")
-        self.files = {name: BitmapFile(directory / f"{name}.bitmap", metadata, name) for name in peers}
-        active = self._active.record.extents
         boot = metadata_file.boot_id()
+        same_boot = metadata.boot == boot
+        self.files = {
+            name: BitmapFile(directory / f"{name}.bitmap", metadata, name, memory / name, same_boot) for name in peers
+        }
+        bits_memory.remove_others(memory, self.files)
+        active = self._active.record.extents
         crashed = bool(active)
-        other_boot = metadata.boot != boot
         extents = -(-metadata.size // metadata.extent)
         lost = []
         # What a target has, and did not write as source, is elsewhere too: nothing of it need be named, or kept aside.
@@ -55,7 +66,7 @@ class IntentStore:
             damage = file.damage or self._active.damage
             if file.created or self._active.created:
                 damage = damage or "a file of the intent log is missing"
-            if record.loose and other_boot:
+            if record.loose and not file.exact:
                 lost.append(name)
             if not damage and not record.loose and (bad := file.bitmap.damaged(active)):
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
@@ -67,7 +78,7 @@ class IntentStore:
                 tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
             elif damage:
                 file.bitmap.fill(0)  # nothing rests on it: who never joined is copied in full, or nothing was written
-            elif other_boot:
+            elif not file.exact:
                 file.bitmap.mark_extents(e for e in active if e < extents)
             if record.loose and not damage:
                 file.bitmap.seal_all()
@@ -76,7 +87,8 @@ class IntentStore:
         if crashed:
             fields: dict[str, object] = {
                 "active_extents": len(active),
-                "power_lost": other_boot,
+                "power_lost": not same_boot,
+                "exact": sorted(name for name, file in self.files.items() if file.exact),
                 "dirty_blocks": {name: file.bitmap.count() for name, file in self.files.items()},
             }
             tell("intent_log_recovered", "warning", fields)
@@ -96,6 +108,10 @@ class IntentStore:
         for name in set(lost).intersection(self.files) if borrowed else ():
             self.files[name].bitmap.fill(0)  # only now that it is recorded that nothing rests on them
             self.files[name].sync()
+        for name, file in self.files.items():
+            file.adopt()  # only now: until then a death means that all this is done again
+            if file.not_kept:
+                tell("bitmap_memory_not_kept", "warning", {"target": name, "reason": file.not_kept})
         self.log = IntentLog(extents, (e for e in active if e < extents), self._active.record.serial)
 
     def _seal_all(self) -> None:
@@ -130,7 +146,8 @@ class IntentStore:
             metadata_file.write(self._state_dir, commit.metadata)
 
     def close(self) -> None:
-        """Close the files."""
-        for file in self.files.values():
-            file.close()
-        self._active.close()
+        """Write the bitmaps out and close the files. Raises ``MetadataError``, after it has closed all of them."""
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._active.close)
+            for file in self.files.values():
+                closing.callback(file.close)

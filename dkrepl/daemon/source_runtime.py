@@ -76,7 +76,8 @@ class SourceRuntime:
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
-        self.intent_store = IntentStore(paths.state_dir(description.name), metadata, targets, store, events.tell)
+        state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
+        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.tell)
         self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.source = Source(

@@ -76,7 +76,8 @@ class TargetRuntime:
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         peers = [peer.name for peer in description.peers(node.name)]
-        self.intent_store = IntentStore(paths.state_dir(description.name), metadata, peers, store, events.tell)
+        state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
+        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.tell)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
         self._began = time.monotonic()

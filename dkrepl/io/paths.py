@@ -49,6 +49,10 @@ class Paths:
         """An empty file, as old as what the mirror's daemon has read of its description."""
         return self.run / f"{mirror}.read"
 
+    def bits_memory(self, mirror: str) -> Path:
+        """The directory of the memory in which the mirror's intent bitmaps are changed; on a tmpfs, for root only."""
+        return self.run / f"{mirror}.bits"
+
     def mountpoint(self, mirror: str) -> Path:
         """The file over which the FUSE file system of one file is mounted."""
         return self.run / f"{mirror}.device"

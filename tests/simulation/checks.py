@@ -189,10 +189,12 @@ class Checks:
     def before_crash(self, machine: Machine, kind: str) -> None:
         """Note what the bitmaps say; and R3: what a flush in the stream separates, a power loss must not mix."""
         disk, lost = machine.disk, kind == "power"
-        bits = {name: bytes(image.bits.cache) for name, image in disk.bitmaps.items()}
+        found = {name: disk.bits(name) for name in disk.bitmaps}
+        bits = {name: content for name, (content, _) in found.items()}
         active = named_active(disk.active.cache if disk.active else None)
         active |= named_active(disk.active.durable if disk.active else None)
-        if disk.metadata().boot != disk.boot:  # it was booted, and its intent log has not been opened since
+        # It was booted, or its memory was lost, and its intent log has not been opened since.
+        if disk.metadata().boot != disk.boot or not all(exact for _, exact in found.values()):
             kind = "power"
         if machine.name in self._bits_before:  # it died again before it had started
             earlier, bits, before = self._bits_before[machine.name]

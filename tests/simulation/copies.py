@@ -13,7 +13,7 @@ from dkrepl.core.generation import decide
 from dkrepl.core.handshake import hello_of
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of, untracked
-from tests.simulation.disk import BitmapImage, Disk
+from tests.simulation.disk import Disk
 from tests.simulation.settings import BLOCK
 
 
@@ -29,10 +29,11 @@ def unnamed(content: bytearray, bitmap: IntentBitmap, source: NodeMetadata, targ
     ):
         if copy == content:
             continue
-        lost = durably or record.boot != target.boot  # as it will find out when it is started
+        found, exact = target.bits(source.node) if image is not None else (b"", record.boot == target.boot)
+        lost = durably or not exact  # as it will find out when it is started
         if lost:
             record = _after_power_loss(record)
-        own = _bits(image, durably, bitmap)
+        own = _bits(image.bits.durable if image is not None and durably else found, bitmap)
         if lost and target.active is not None:  # it was source, and has not been started since
             for extent in named_active(target.active.durable if durably else target.active.cache):
                 own[extent * bitmap.extent_blocks : min((extent + 1) * bitmap.extent_blocks, bitmap.blocks)] = 1
@@ -50,14 +51,13 @@ def unnamed(content: bytearray, bitmap: IntentBitmap, source: NodeMetadata, targ
     return ""
 
 
-def _bits(image: BitmapImage | None, durably: bool, like: IntentBitmap) -> bitarray:
+def _bits(content: bytes | bytearray, like: IntentBitmap) -> bitarray:
     bits = bitarray(len(like.bits), "little")
-    if image is None:
-        bits.setall(0)
-        return bits
+    bits.setall(0)
     found = bitarray(endian="little")
-    found.frombytes(bytes(image.bits.durable if durably else image.bits.cache))
-    return found
+    found.frombytes(bytes(content))
+    bits[: len(found)] = found[: len(bits)]
+    return bits
 
 
 def _after_power_loss(record: NodeMetadata) -> NodeMetadata:

@@ -69,38 +69,33 @@ class Image:
         return new
 
 
-class Mapped(Image):
-    """Memory that a process changes without telling: every unit that differs is dirty."""
+class Rewritten(Image):
+    """A file of which whole pieces are written again: a unit that is durable already does not become dirty by it."""
 
-    def unsynced(self) -> list[int]:
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        super().write(offset, data)
         cache, durable, unit = self.cache, self.durable, self.unit
-        if cache == durable:
-            return []
-        return [
-            n
-            for n in range(-(-len(cache) // unit))
-            if cache[n * unit : n * unit + unit] != durable[n * unit : n * unit + unit]
-        ]
+        at = {n: n * unit for n in self.dirty}
+        self.dirty = {n for n, first in at.items() if cache[first : first + unit] != durable[first : first + unit]}
 
-    def lose_power(self, rng: random.Random) -> None:
-        super().lose_power(rng)
-
-    def copy(self) -> Mapped:
-        new = Mapped(0, self.unit)
-        new.cache, new.durable = bytearray(self.cache), bytearray(self.durable)
+    def copy(self) -> Rewritten:
+        new = Rewritten(0, self.unit)
+        new.cache, new.durable, new.dirty = bytearray(self.cache), bytearray(self.durable), set(self.dirty)
         return new
 
 
 class BitmapImage:
-    """The memory map of a bitmap file: bits and seals."""
+    """A bitmap file: bits, seals, and which memory has the bits as they are now."""
 
     def __init__(self, bits: int, seals: int) -> None:
-        self.bits = Mapped(bits, 4)
-        self.seals = Mapped(seals, 16)
+        self.bits = Rewritten(bits, 4)
+        self.seals = Rewritten(seals, 16)
+        self.owner = self.owner_durable = bytes(32)
 
     def copy(self) -> BitmapImage:
         new = BitmapImage(0, 0)
         new.bits, new.seals = self.bits.copy(), self.seals.copy()
+        new.owner, new.owner_durable = self.owner, self.owner_durable
         return new
 
 
@@ -113,6 +108,7 @@ class Disk:
         self.record_durable = self.record
         self.active: Image | None = None
         self.bitmaps: dict[str, BitmapImage] = {}
+        self.memory: dict[str, tuple[bytes, bytearray]] = {}  # of the bitmaps: its label, and bits and seals
         self.boot = "boot-0"
         self._boots = 0
         self._parsed: tuple[bytes, NodeMetadata] | None = None
@@ -124,6 +120,15 @@ class Disk:
     def durable_metadata(self) -> NodeMetadata:
         """The record as it would be after a power loss."""
         return self._parse(self.record_durable)
+
+    def bits(self, peer: str) -> tuple[bytes, bool]:
+        """The bits for ``peer`` as a process would find them now, and whether it would take them for exact."""
+        image = self.bitmaps[peer]
+        label, memory = self.memory.get(peer, (b"", bytearray()))
+        same_boot = self.metadata().boot == self.boot
+        if same_boot and any(image.owner) and label.endswith(image.owner):
+            return bytes(memory[: len(image.bits.cache)]), True
+        return bytes(image.bits.cache), same_boot and image.owner.startswith(b"saved")
 
     def images(self) -> list[Image]:
         """All images."""
@@ -143,6 +148,9 @@ class Disk:
         """What a power cut leaves; the next start is another boot."""
         for image in self.images():
             image.lose_power(rng)
+        self.memory.clear()
+        for bitmap in self.bitmaps.values():
+            bitmap.owner = bitmap.owner_durable = rng.choice((bitmap.owner, bitmap.owner_durable))
         if rng.random() < 0.5:
             self.record_durable = self.record  # the rename had reached the disk
         self.record = self.record_durable
@@ -156,6 +164,7 @@ class Disk:
         new.record, new.record_durable = self.record, self.record_durable
         new.active = None if self.active is None else self.active.copy()
         new.bitmaps = {name: image.copy() for name, image in self.bitmaps.items()}
+        new.memory = {name: (label, bytearray(memory)) for name, (label, memory) in self.memory.items()}
         new.boot, new._boots, new._parsed = self.boot, self._boots + 1000, None
         return new
 

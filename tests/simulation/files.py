@@ -7,13 +7,14 @@ a worker thread other events may come in between.
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dkrepl.core import active_record, metadata
-from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.errors import MetadataError
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.io import intent_files
 from dkrepl.io.store import StoreFailed
 from tests.simulation.disk import SECTOR, BitmapImage, Image
 from tests.simulation.settings import BLOCK
@@ -50,6 +51,9 @@ class Paths:
         self._process = process
 
     def state_dir(self, mirror: str) -> Folder:
+        return Folder(self._process)
+
+    def bits_memory(self, mirror: str) -> Folder:
         return Folder(self._process)
 
 
@@ -148,35 +152,91 @@ def no_space(process: Process, what: str) -> None:
         raise MetadataError(f"no space for the simulated {what}")
 
 
-class BitmapFile:
-    """A bitmap file, opened or created."""
+_owners = itertools.count(1)
+_AT_ONCE = 4  # units that reach the disk together; each step of a commit takes simulated time
 
-    def __init__(self, path: Folder, record: NodeMetadata, target: str) -> None:
-        self.path = path
-        self.damage = ""
-        process = self._process = path.process
+
+class BitmapFile(intent_files.BitmapFile):
+    """The bitmap file as it ships, on a simulated file and simulated memory."""
+
+    HEAD = 0
+    ALIGN = SECTOR
+    path: Folder  # type: ignore[assignment]
+
+    def _open(self, header: bytes, length: int, target: str) -> None:
+        process = self._process = self.path.process
         bitmaps = process.machine.disk.bitmaps
-        per = record.extent // record.block
-        blocks = -(-record.size // record.block)
+        self._target = target
         self.created = target not in bitmaps
         if self.created:
             process.io("bitmap create")
             no_space(process, "bitmap")
-            bitmaps[target] = BitmapImage(IntentBitmap.bits_bytes(blocks, per), IntentBitmap.seals_bytes(blocks, per))
-        self._image = image = bitmaps[target]
-        self.bitmap = IntentBitmap(memoryview(image.bits.cache), memoryview(image.seals.cache), blocks, per)
+            bitmaps[target] = BitmapImage(self._seals_at, length - self._seals_at)
+        self._image = bitmaps[target]
 
-    def sync(self) -> None:
+    def _write(self, view: memoryview, at: int, end: int) -> None:
+        process, image = self._process, self._image
+        part, base = (image.bits, 0) if at < self._seals_at else (image.seals, self._seals_at)
+        end = min(end, len(view))
+        middle = (at + end) // 2
+        if process.fails("bitmap"):
+            end = middle  # a write may end in the middle
+        for first, last in ((at, middle), (middle, end)):
+            if process.world.chance(0.15):  # not each time: a step takes simulated time, and there are many pieces
+                process.io("bitmap write")
+            if last > first:
+                part.write(first - base, view[first:last])
+        if end == middle:
+            raise OSError(errno.ENOSPC, "no space for the simulated bitmap")
+
+    def _flush(self) -> None:
         process = self._process
         for part in (self._image.bits, self._image.seals):
-            for unit in part.unsynced():
+            units = part.unsynced()
+            for at in range(0, len(units), _AT_ONCE):
                 process.io("bitmap sync")
                 if process.fails("bitmap"):
-                    raise MetadataError("cannot flush the simulated bitmap")
-                part.clean(unit)
+                    part.dirty.clear()  # the kernel keeps what it failed to write, and takes it for written
+                    raise OSError(errno.EIO, "cannot flush the simulated bitmap")
+                for unit in units[at : at + _AT_ONCE]:
+                    part.clean(unit)
 
-    def close(self) -> None:
+    def _record_owner(self, owner: bytes) -> None:
+        process, image = self._process, self._image
+        process.io("owner write")
+        image.owner = owner
+        process.io("owner written")
+        if process.fails("bitmap"):
+            raise MetadataError("cannot flush the simulated bitmap")
+        image.owner_durable = owner
+        self._recorded = owner
+
+    def _read_owner(self) -> bytes:
+        return self._image.owner
+
+    def _read_into(self, view: memoryview, offset: int) -> None:
+        view[: self._seals_at] = self._image.bits.cache
+        view[self._seals_at :] = self._image.seals.cache
+
+    def _close(self) -> None:
         return
+
+    def _new_owner(self) -> bytes:
+        return b"%032d" % next(_owners)
+
+    def _reopen(self, label: bytes, length: int) -> memoryview | None:
+        kept = self._process.machine.disk.memory.get(self._target)
+        return memoryview(kept[1]) if kept is not None and kept[0] == label else None
+
+    def _fresh(self, label: bytes, length: int) -> tuple[memoryview, str]:
+        self._process.io("memory made")
+        memory = bytearray(length)
+        self._process.machine.disk.memory[self._target] = (label, memory)
+        return memoryview(memory), ""
+
+    def _forget(self) -> None:
+        self._process.io("memory removed")
+        self._process.machine.disk.memory.pop(self._target, None)
 
 
 class ActiveFile:

@@ -31,6 +31,7 @@ class Machine:
         self.deferred: list[Callable[[], None]] = []  # what it does when it goes on
         self.wall = 0.0  # seconds that its wall clock is off
         self._ahead = cluster.world.random(f"clock of {name}").uniform(0.0, 1e6)  # of its monotonic clock
+        self._memory = cluster.world.random(f"memory of {name}")
         self._suspended_at = 0.0
         self.slow = 1.0
         self.cold = cluster.settings.cold
@@ -117,6 +118,12 @@ class Machine:
         if process is not None:
             self.suspended, self.deferred = False, []
             process.end("loses its power" if kind == "power" else "is killed", kind == "power")
+        if kind == "kill" and self._memory.random() < 0.1:
+            # It was anonymous memory: the files are what is left. Of the memories of one death, some may be kept.
+            for name in sorted(self.disk.memory):
+                if self._memory.random() < 0.7:
+                    del self.disk.memory[name]
+            self.world.count("memory of bitmaps lost")
         self.cluster.checks.before_crash(self, kind)
         if kind == "power":
             self.cluster.application.source_is_no_more(self.name)

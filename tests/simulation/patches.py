@@ -106,6 +106,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         intent,
         BitmapFile=files.BitmapFile,
         ActiveFile=files.ActiveFile,
+        bits_memory=SimpleNamespace(remove_others=lambda *_: None),
         durable_file=SimpleNamespace(sync_directory=lambda _: None),
         metadata_file=SimpleNamespace(write=files.MetadataFile.write, boot_id=boot_id),
     )

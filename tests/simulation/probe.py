@@ -37,6 +37,7 @@ def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
     try:
         opened = IntentStore(
             Paths(stand_in).state_dir(""),  # type: ignore[arg-type]
+            Paths(stand_in).bits_memory(""),  # type: ignore[arg-type]
             disk.metadata(),
             list(process.runtime.source.views),
             SimpleNamespace(sync=lambda: None),  # type: ignore[arg-type]

@@ -52,6 +52,13 @@ def extents_leave_without_their_bits_flushed(patch: Patch) -> None:
     patch.setattr(intent.IntentStore, "commit", commit)
 
 
+def memory_of_another_opening_is_trusted(patch: Patch) -> None:
+    def reopen(self: files.BitmapFile, label: bytes, length: int) -> memoryview | None:
+        return self._fresh(label, length)[0]
+
+    patch.setattr(files.BitmapFile, "_reopen", reopen)
+
+
 def bits_are_cleared_when_applied(patch: Patch) -> None:
     right = TargetView.advance
 
@@ -278,6 +285,7 @@ def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
 MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", writes_do_not_wait_for_the_intent),
     ("R1", extents_leave_without_their_bits_flushed),
+    ("R2", memory_of_another_opening_is_trusted),
     ("R2", bits_are_cleared_when_applied),
     ("R2", a_later_write_does_not_keep_the_bit),
     ("R2", a_resync_forgets_what_it_still_has_to_send),

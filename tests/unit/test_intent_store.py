@@ -24,7 +24,7 @@ def test_after_a_failed_flush_of_a_bitmap_no_record_is_written_before_it_succeed
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = cast(Any, SimpleNamespace(sync=lambda: None))
-    opened = IntentStore(tmp_path, RECORD, ["beta"], store, lambda *_: None)
+    opened = IntentStore(tmp_path, tmp_path / "bits", RECORD, ["beta"], store, lambda *_: None)
     file = opened.files["beta"]
     right, broken = file.sync, True
 

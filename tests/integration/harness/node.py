@@ -6,9 +6,11 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,10 @@ class Node:
         self.directory = directory
         self.paths = Paths(directory / "etc", directory / "state", directory / "run", directory / "dev")
         self.paths.etc.mkdir(parents=True)
+        # Intent bitmaps outlive a killed daemon only in a tmpfs, as /run is.
+        self._bits = Path(tempfile.mkdtemp(prefix="dkrepl-", dir="/dev/shm"))
+        self.paths.run.mkdir()
+        self.paths.bits_memory(MIRROR).symlink_to(self._bits)
         self.store = directory / "store.img"
         self.log = directory / "log"
         self.within: tuple[str, ...] = ()  # a command that runs the daemon somewhere, as in a network namespace
@@ -125,6 +131,7 @@ class Node:
             device.detach(1.0)
         mount.unmount_all(self.paths.mountpoint(MIRROR))
         self.store.unlink(missing_ok=True)
+        shutil.rmtree(self._bits, ignore_errors=True)
 
     def promote(self) -> None:
         """Make this node the source, whatever is lost, and wait until it serves."""
