@@ -1,7 +1,7 @@
 """Faults, changes of role and changes of the description in a random order, for 20 minutes or ``SEAMS_SECONDS``.
 
-After each round everything is in sync again, all copies are equal, and nothing that was answered is missing (R4, R7, R11,
-R14). ``SEED`` repeats the schedule; the timing is the machine's.
+After each round everything is in sync again, all copies are equal, and nothing that was answered is missing (R4, R7,
+R11, R14). ``SEED`` repeats the schedule; the timing is the machine's.
 """
 
 from __future__ import annotations

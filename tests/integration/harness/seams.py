@@ -1,5 +1,7 @@
-"""Everything at once on three nodes with ``min_copies = 2``: faults, changes of role and changes of the description, one
-round after the other; after each all is repaired, and the account is made."""
+"""Everything at once on three nodes with ``min_copies = 2``: faults, changes of role and of the description.
+
+One round follows the other; after each all is repaired, and the account is made.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,9 @@ class Figures:
         """Return all of it in a few lines."""
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.rounds.items()))
         return (
-            f"{self.rounds.total()} rounds: {kinds}\n    {writer.count} writes answered, 0 missing, {writer.errors} errors "
-            f"seen by the application, longest pause {writer.longest:.2f} s\n    {self.promotions} promotions, all safe; "
-            f"refused {self.refused} times before"
+            f"{self.rounds.total()} rounds: {kinds}\n    {writer.count} writes answered, 0 missing, "
+            f"{writer.errors} errors seen by the application, longest pause {writer.longest:.2f} s\n"
+            f"    {self.promotions} promotions, all safe; refused {self.refused} times before"
         )
 
 
