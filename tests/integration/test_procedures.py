@@ -244,7 +244,7 @@ def test_the_source_is_lost_in_the_middle_of_a_change_of_the_nodes(tmp_path: Pat
         _until(
             mirror.nodes["alpha"],
             "it serves, or waits to be told",
-            lambda status: status.get("role") == "source" or status.get("reason"),
+            lambda status: status["state"] == "Serving" or status.get("reason"),
         )
         if (mirror.nodes["alpha"].status() or {}).get("state") != "Serving":
             mirror.fail_over("alpha", writer)

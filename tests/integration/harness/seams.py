@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.applications import run
 from harness.layout import Layout
 from harness.network import Network
 from harness.node import MIRROR
@@ -20,6 +21,7 @@ from harness.steady_writer import SteadyWriter
 from harness.waiting import wait_for
 
 PATIENCE = 90.0  # seconds for each wait; 15 times what any of them should take
+_UNUSED = 14 << 8  # pages: a place behind all that the writer writes
 NODES = Layout((("alpha", "sync"), ("beta", "sync"), ("gamma", "sync")), min_copies=2)
 
 
@@ -153,6 +155,10 @@ class Seams:
             self._rest(1.0)
             self._network.heal()
         else:
+            # Every thread of the writer waits for the old source. With this write the heir has a generation of its own:
+            # without it the third node may as well follow the old source again, and the heir would be the one to go.
+            run("dd", "if=/dev/zero", f"of={self._mirror.source.device}", "bs=4k", "count=1", f"seek={_UNUSED}",
+                "oflag=direct", "conv=notrunc,nocreat")  # fmt: skip
             self._network.heal()
             self._mirror.nodes[old].wait_until(
                 lambda status: status and any("demote" in text for text in status["warnings"]),
