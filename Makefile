@@ -91,7 +91,7 @@ integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m pytest tests/integration
 
-test-long: $(READY)  ## 20 minutes of kills, upgrades, failovers, power losses: seeds and figures (root)
+test-long: $(READY)  ## 40 minutes of faults, upgrades, failovers, reconfigurations: seeds and figures (root)
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m pytest tests/long
 

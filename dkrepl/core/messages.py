@@ -208,6 +208,7 @@ class Answer(Message, frozen=True):
     agreed: Terms = {}  # of the one under which it last served or followed
     store_failed: Text = ""  # why its store cannot be trusted, if so
     split_brain: Annotated[list[Name], msgspec.Meta(max_length=64)] = []  # peers with which it is in one, unresolved
+    heir: Name = ""  # the node to which it hands the mirror over, as a former source
 
 
 class Describe(Message, frozen=True):

@@ -96,6 +96,8 @@ def reasons_against(
     """Return why something that was answered may be missing, a sentence each."""
     me = own.node
     reasons = _of_silence(description, own, answers, silent)
+    if own.heir:
+        reasons.append(Reason("HandingOver", f"{me} is handing the mirror over to {own.heir}, which may be source now"))
     if own.store_failed:
         text = f"the store of {me} failed a flush, so what was written before may be missing ({own.store_failed})"
         reasons.append(Reason("StoreFailed", text))
@@ -178,6 +180,9 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
             text = f"{peer.node} goes, or went, by another description: {changed}"
             reasons.append(Reason("DescriptionsDiffer", text))
             break
+    if peer.heir and peer.heir != me:
+        text = f"{peer.node} is handing the mirror over to {peer.heir}, which may be source now"
+        reasons.append(Reason("HandingOver", text))
     kin = lineage(own, peer)
     if kin == "newer":
         reasons.append(Reason("PeerNewer", f"{peer.node} holds newer data (generation {peer.generation})"))

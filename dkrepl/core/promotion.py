@@ -3,6 +3,7 @@
     a source answers, or this node hears one                         -> SourceAlive: not possible, even by force
     a peer hears a source                                            -> PeerHearsSource
     a peer was source, and will serve again                          -> SourceReturns
+    a peer, or this node, hands the mirror over to another           -> HandingOver
     nodes are silent that may hold what no other node has      (R11) -> NoQuorum
     descriptions differ, or changed since the node followed    (R14) -> DescriptionsDiffer
     a flush of this node's store failed                        (R15) -> StoreFailed

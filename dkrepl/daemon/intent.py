@@ -100,7 +100,7 @@ class IntentStore:
             self._seal_all()
             self._active.write(self._active.record.serial + 1, ())
             active = frozenset()
-        lost_power = metadata.role == "target" and metadata.unsettled and other_boot
+        lost_power = metadata.role == "target" and metadata.unsettled and not same_boot
         opened = msgspec.structs.replace(opened, power_lost=metadata.power_lost or lost_power)
         self.metadata = msgspec.structs.replace(opened, boot=boot)
         if self.metadata != metadata:

@@ -341,7 +341,7 @@ class TargetRuntime:
     def facts(self) -> messages.Answer:
         """What this node itself goes by: a source that it hears counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
-        return who_am_i(self.target.metadata, "target", self.node.name, 0, copy, self.description)
+        return who_am_i(self._offer(), "target", self.node.name, 0, copy, self.description)
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""

@@ -319,6 +319,7 @@ def test_a_node_that_was_initialised_anew_knows_nothing_and_its_answer_does_not_
         ("Asynchronous", answer("beta", joined_as="async")),
         ("StoreFailed", msgspec.structs.replace(answer("beta"), store_failed="cannot flush")),
         ("SplitBrain", msgspec.structs.replace(answer("beta"), split_brain=["alpha"])),
+        ("HandingOver", msgspec.structs.replace(answer("beta"), heir="gamma")),
         ("DescriptionsDiffer", msgspec.structs.replace(answer("beta"), agreed={"min_copies": "1"})),
     ],
 )
@@ -332,6 +333,13 @@ def test_a_peer_that_goes_by_another_description_is_no_part_of_the_quorum() -> N
     found = assess(description, answer("beta"), {"alpha": None, "gamma": other})
     assert found.codes == ("DescriptionsDiffer",)
     assert "min_copies (2 here, 1 there)" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("heir", "codes"), [("gamma", ("HandingOver",)), ("beta", ())])
+def test_a_node_may_not_be_promoted_while_another_takes_over(heir: str, codes: tuple[str, ...]) -> None:
+    alpha = msgspec.structs.replace(answer("alpha"), heir=heir)
+    found = assess(mirror(2, THREE), answer("beta"), {"alpha": alpha, "gamma": None})
+    assert found.codes == codes
 
 
 def test_nodes_that_lose_the_same_all_recommend_the_first_of_them() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
+import yaml
 
 from support.nodes import DEVICE, MIB, MIRROR, NODES, STORE, UNIT, Node, assert_equal_copies, in_sync, quiet
 from support.playbook import PROJECT, changed, playbook
+from support.writer import writing
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("settled")]
 
@@ -74,4 +77,37 @@ def test_an_upgrade_takes_one_node_after_the_other_and_applications_do_not_notic
     started = [int(nodes[name].sh(f"systemctl show -P ActiveEnterTimestampMonotonic {UNIT}")) for name in NODES]
     assert started[0] > max(started[1:]), "the source comes last"
     assert changed(playbook("upgrade.yml")) == 0
+    assert_equal_copies(nodes)
+
+
+def test_a_changed_inventory_is_applied_to_a_mirror_in_use_and_a_second_run_changes_nothing(
+    nodes: dict[str, Node], alpha: Node
+) -> None:
+    inventory = yaml.safe_load((PROJECT / "molecule/shared/inventory/group_vars/dkrepl.yml").read_text())
+    (mirror,) = inventory["dkrepl_mirrors"]
+    mirror["options"] = {}
+    members = {node["name"]: node for node in mirror["nodes"]}
+
+    def apply(*names: str, **modes: str) -> subprocess.CompletedProcess[str]:
+        changed_nodes = [members[name] | {"mode": modes.get(name, members[name].get("mode", "sync"))} for name in names]
+        given = json.dumps({"dkrepl_mirrors": [mirror | {"nodes": changed_nodes}]})
+        return playbook("reconfigure.yml", "-e", given)
+
+    refused = apply("beta", "gamma")
+    assert refused.returncode != 0
+    assert "cannot be removed" in refused.stdout
+    assert {one["name"] for one in alpha.status()["targets"]} == {"beta", "gamma"}
+    with writing(alpha, 64 * MIB) as writer:
+        writer.wait_for(100)
+        for names, modes in ((("beta", "alpha"), {}), (("alpha", "beta", "gamma"), {"gamma": "sync"}), (NODES, {})):
+            done = apply(*names, **modes)
+            assert done.returncode == 0, done.stdout[-3000:]
+            assert {one["name"] for one in alpha.status()["targets"]} == {*names} - {"alpha"}
+            if "gamma" not in names:
+                assert nodes["gamma"].sh(f"systemctl is-active {UNIT} || true") == "inactive"
+            writer.wait_for(100)
+        writer.stop()
+    assert not writer.errors(), "the application must see a pause, and no error"
+    assert changed(apply(*NODES)) == 0
+    assert not writer.missing_on(alpha)
     assert_equal_copies(nodes)

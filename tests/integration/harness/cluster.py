@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +68,22 @@ class Cluster:
         """Write the description as ``node`` sees it, with changed keys."""
         (node.paths.etc / f"{MIRROR}.toml").write_text(self.description(node.name, **changes))
 
-    def description(self, seen_by: str, **changes: Any) -> str:
-        """Return the text of the description for one node: all see the same, but for the links' ports."""
+    def description(self, seen_by: str, modes: Mapping[str, str] | None = None, **changes: Any) -> str:
+        """Return the text of the description for one node: all see the same, but for the links' ports.
+
+        ``modes``: the nodes in their order, with their modes, if they are others than at first.
+        """
         lines = [f'name = "{MIRROR}"']
         for key, value in (self.keys | changes).items():
             lines.append(f"{key} = {value}" if isinstance(value, int) else f'{key} = "{value}"')
-        for name, node in self.nodes.items():
+        for name, mode in (self.modes if modes is None else modes).items():
+            node = self.nodes[name]
             control, data = self.ports[name]
             if name == "alpha" and seen_by in self.links:
                 control, data = self.links[seen_by].control_port, self.links[seen_by].data_port
             address = self.addresses.get(name, "127.0.0.1")
             lines += ["[[node]]", f'name = "{name}"', f'address = "{address}"', f'store = "{node.store}"']
-            lines += [f'mode = "{self.modes[name]}"', f"control_port = {control}", f"data_port = {data}"]
+            lines += [f'mode = "{mode}"', f"control_port = {control}", f"data_port = {data}"]
             lines += [f'public_key = "{node.keys.public_text}"', self.node_keys.get(name, "")]
         return "\n".join(lines) + "\n"
 

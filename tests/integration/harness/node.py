@@ -127,11 +127,15 @@ class Node:
                 self.thaw()
             self.process.kill()
             self.process.wait(LONG)
+        self.take_device_away()
+        self.store.unlink(missing_ok=True)
+        shutil.rmtree(self._bits, ignore_errors=True)
+
+    def take_device_away(self) -> None:
+        """Take away the loop devices and the mount that a dead daemon left; who has them open gets I/O errors."""
         for device in loop.find(self.paths.mountpoint(MIRROR)):
             device.detach(1.0)
         mount.unmount_all(self.paths.mountpoint(MIRROR))
-        self.store.unlink(missing_ok=True)
-        shutil.rmtree(self._bits, ignore_errors=True)
 
     def promote(self) -> None:
         """Make this node the source, whatever is lost, and wait until it serves."""

@@ -83,6 +83,13 @@ class ServiceManager:
             elif said.get("FDSTOREREMOVE") == "1" and name in self.held:
                 os.close(self.held.pop(name))
 
+    def drop(self) -> None:
+        """Close what is held, as when the unit is stopped or the node is off."""
+        with self._lock:
+            for fd in self.held.values():
+                os.close(fd)
+            self.held.clear()
+
     def close(self) -> None:
         """Let go of everything."""
         self._closing = True
@@ -90,9 +97,7 @@ class ServiceManager:
             poke.sendto(b"X=1", str(self._path))
         self._thread.join(5.0)
         self._socket.close()
-        for fd in self.held.values():
-            os.close(fd)
-        self.held.clear()
+        self.drop()
 
 
 def path_with_systemctl(directory: Path, answer: str) -> str:

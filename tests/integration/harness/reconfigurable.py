@@ -1,0 +1,188 @@
+"""A mirror whose nodes may have different descriptions for a while, each under a service manager of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.cluster import MIB, Cluster
+from harness.layout import Layout
+from harness.network import Network
+from harness.node import MIRROR, Node
+from harness.service_manager import ServiceManager, path_with_systemctl
+from harness.steady_writer import SteadyWriter
+from harness.waiting import LONG, wait_for
+
+_RESTART = f"7 dkrepl@{MIRROR}.service restart running"
+
+
+class Reconfigurable(Cluster):
+    """``layout`` is how it begins, alpha is source; ``spare`` names nodes that are made, but not yet described."""
+
+    def __init__(
+        self,
+        directory: Path,
+        layout: Layout,
+        spare: Iterable[str] = (),
+        network: Network | None = None,
+        size: int = 16 * MIB,
+        **keys: Any,
+    ) -> None:
+        self._present = "alpha"
+        self.layouts: dict[str, Layout] = {}  # what each node's description says
+        first = dict(layout.modes)
+        targets = [(name, first.get(name, "sync")) for name in (*layout.names, *spare) if name != "alpha"]
+        self.layout = layout  # what they all are to say
+        keys = {"peer_timeout": "1s", "extent": "1MiB"} | keys
+        addresses = network.addresses if network else {}
+        super().__init__(directory, targets, size, initialise=False, addresses=addresses, **keys)
+        self.managers = {name: ServiceManager(node) for name, node in self.nodes.items()}
+        self._jobs = {name: directory / name / "systemctl-says" for name in self.nodes}
+        for name, node in self.nodes.items():
+            if network:
+                node.within = network.within(name)
+            if name in layout.names:
+                node.initialise()
+
+    @property
+    def source(self) -> Node:
+        """The node that is to be source now; the test says so by ``follow``."""
+        return self.nodes[self._present]
+
+    @property
+    def targets(self) -> list[Node]:
+        """The other nodes of the present layout."""
+        return [self.nodes[name] for name in self.layout.names if name != self._present]
+
+    def follow(self, name: str) -> None:
+        """From now on ``name`` is to be source."""
+        self._present = name
+
+    # --- descriptions --------------------------------------------------------------------------------
+
+    def describe(self, node: Node, **changes: Any) -> None:
+        """Write the present layout as ``node``'s description."""
+        self.describe_as(node.name, self.layout, **changes)
+
+    def describe_as(self, name: str, layout: Layout, **changes: Any) -> None:
+        """Write a layout as a node's description; its daemon takes it up when it starts."""
+        self.layouts[name] = layout
+        text = self.description(name, dict(layout.modes), min_copies=layout.min_copies, **changes)
+        (self.nodes[name].paths.etc / f"{MIRROR}.toml").write_text(text)
+
+    def change(self, layout: Layout) -> None:
+        """Write a layout on all nodes that it has; no daemon has read it yet."""
+        self.layout = layout
+        for name in layout.names:
+            self.describe_as(name, layout)
+
+    # --- daemons -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start every daemon of the layout and wait until all targets are in sync."""
+        for name in self.layout.names:
+            self.start_node(name)
+        self.wait_in_sync()
+
+    def start_node(self, name: str) -> None:
+        """``systemctl start``."""
+        self._tell(name, "")
+        path = path_with_systemctl(self.nodes[name].directory / "bin", "")
+        (self.nodes[name].directory / "bin" / "systemctl").write_text(f"#!/bin/sh\ncat {self._jobs[name]}\n")
+        self.managers[name].start(ready=False, PATH=path, DKREPL_UNIT=f"dkrepl@{MIRROR}.service")
+
+    def stop_node(self, name: str) -> None:
+        """``systemctl stop``."""
+        self._tell(name, "")
+        assert self.nodes[name].stop() == 0, f"the daemon of {name} did not stop well"
+        self.managers[name].drop()
+
+    def stop_node_at_any_time(self, name: str) -> None:
+        """``systemctl stop``, maybe before the daemon is up, when a signal just ends it."""
+        self._tell(name, "")
+        self.nodes[name].stop()
+        self.managers[name].drop()
+
+    def restart_node(self, name: str) -> None:
+        """``systemctl restart``: the device is left to the successor."""
+        self._tell(name, _RESTART)
+        code = self.nodes[name].stop()
+        assert code == 0, f"the daemon of {name} ended with {code} when it was restarted"
+        self.start_node(name)
+
+    def kill_node(self, name: str) -> None:
+        """The daemon dies, and the service manager starts the next."""
+        self.nodes[name].kill()
+        self.start_node(name)
+
+    def lose_node(self, name: str) -> None:
+        """The node is off, and its device is gone with it."""
+        self.nodes[name].kill()
+        self.managers[name].drop()
+        self.nodes[name].take_device_away()
+
+    def _tell(self, name: str, job: str) -> None:
+        self._jobs[name].write_text(job + "\n")
+
+    # --- roles and accounts --------------------------------------------------------------------------
+
+    def wait_source(self, seconds: float = LONG) -> None:
+        """Wait until the node that is to be source serves its device."""
+        self.source.wait_until(
+            lambda status: status and status.get("role") == "source" and status["state"] == "Serving",
+            "it serves the device as source",
+            seconds,
+        )
+
+    def switch_over(self, name: str, writer: SteadyWriter | None = None) -> None:
+        """Stop the application, ``dkrepl switchover``, and start it there."""
+        if writer:
+            writer.pause()
+        code, _, said = self.source.cli("switchover", MIRROR, "--to", name)
+        assert code == 0, f"the switchover from {self.source.name} to {name} ended with {code}: {said}"
+        self.follow(name)
+        self.wait_source()
+        if writer:
+            writer.resume(self.source)
+
+    def fail_over(self, name: str, writer: SteadyWriter | None = None, seconds: float = LONG) -> int:
+        """Promote ``name`` without force, again as long as it is refused; return how often it was."""
+        refused = 0
+
+        def attempt() -> tuple[int, str]:
+            nonlocal refused
+            code, _, said = self.nodes[name].cli("promote", MIRROR)
+            refused += code == 5
+            return code, said
+
+        wait_for(attempt, lambda found: found[0] == 0, f"{name} is promoted without force", seconds, pause=0.2)
+        self.follow(name)
+        self.wait_source()
+        if writer:
+            writer.resume(self.source)
+        return refused
+
+    def account(self, writer: SteadyWriter, resume: bool = True) -> None:
+        """Stop the application; all stores are equal, and hold all that was answered. Then let it go on."""
+        writer.wait_for_more()
+        writer.pause()
+        self.wait_in_sync()
+        with self.source.device.open("rb") as device:
+            os.fsync(device.fileno())
+        self.settle()
+        self.assert_equal_to(self.source, *self.targets)
+        writer.assert_all_in([self.source.device, *(self.nodes[name].store for name in self.layout.names)])
+        if resume:
+            writer.resume()
+
+    def close(self) -> None:
+        """End everything."""
+        try:
+            super().close()
+        finally:
+            for manager in self.managers.values():
+                with contextlib.suppress(OSError):
+                    manager.close()

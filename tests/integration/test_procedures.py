@@ -1,0 +1,245 @@
+"""What docs/operations.md tells administrators to do, done while an application writes: nothing that was answered is
+missing in the end, and all copies are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.cluster import MIB
+from harness.layout import Layout
+from harness.node import MIRROR, Node
+from harness.reconfigurable import Reconfigurable
+from harness.steady_writer import SteadyWriter
+
+pytestmark = pytest.mark.root
+
+THREE = Layout((("alpha", "sync"), ("beta", "sync"), ("gamma", "sync")), min_copies=2)
+ALONE = THREE.with_min_copies(1)
+FIRST, END = MIB, 8 * MIB
+
+
+@contextmanager
+def _mirror(
+    directory: Path, layout: Layout = THREE, spare: tuple[str, ...] = (), **keys: Any
+) -> Iterator[tuple[Reconfigurable, SteadyWriter]]:
+    """A mirror in sync that is written to; at the end the account is made, if nothing failed before."""
+    mirror = Reconfigurable(directory / "mirror", layout, spare, **keys)
+    writer: SteadyWriter | None = None
+    try:
+        mirror.start()
+        writer = SteadyWriter(mirror.source, FIRST, END)
+        writer.wait_for_more()
+        yield mirror, writer
+        mirror.account(writer, resume=False)
+    except BaseException:
+        for title, text in mirror.logs():
+            print(f"--- {title}\n{text}")
+        raise
+    finally:
+        mirror.close()
+        if writer:
+            writer.end()
+
+
+def _take_up(mirror: Reconfigurable, layout: Layout, *order: str) -> None:
+    """Write a layout on all nodes and restart the daemons, by default that of the source first."""
+    mirror.change(layout)
+    source = mirror.source.name
+    for name in order or (source, *(one for one in layout.names if one != source)):
+        mirror.restart_node(name)
+    mirror.wait_source()
+    mirror.wait_in_sync()
+    code, said, error = mirror.source.cli("config", "diff", MIRROR)
+    assert code == 0, said + error
+
+
+def _until(node: Node, what: str, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    return node.wait_until(lambda status: status and wanted(status), what)
+
+
+@pytest.mark.parametrize("layout", [THREE, ALONE], ids=["min_copies=2", "min_copies=1"])
+def test_add_a_target(tmp_path: Path, layout: Layout) -> None:
+    with _mirror(tmp_path, layout, ("delta",)) as (mirror, writer):
+        mirror.change(layout.adding("delta"))
+        mirror.nodes["delta"].initialise()
+        mirror.start_node("delta")
+        _take_up(mirror, mirror.layout, "alpha", "beta", "gamma")
+        assert mirror.seen("delta")["state"] == "InSync"
+        assert writer.errors == 0, "the application must see a pause, and no error"
+
+
+@pytest.mark.parametrize("order", [("gamma", "alpha"), ("alpha", "gamma")], ids=["source-last", "source-first"])
+@pytest.mark.parametrize("layout", [THREE, ALONE], ids=["min_copies=2", "min_copies=1"])
+def test_remove_a_target_which_is_refused_when_it_comes_back(
+    tmp_path: Path, layout: Layout, order: tuple[str, ...]
+) -> None:
+    with _mirror(tmp_path, layout) as (mirror, writer):
+        mirror.stop_node("beta")
+        _take_up(mirror, layout.removing("beta"), *order)
+        writer.wait_for_more()
+        mirror.start_node("beta")  # with the description that it had
+        beta = _until(mirror.nodes["beta"], "it is turned away", lambda status: status.get("reason"))
+        writer.wait_for_more()
+        beta = _until(mirror.nodes["beta"], "it stays out", lambda status: status["state"] != "Connecting")
+        assert beta["state"] in ("Refused", "Disconnected"), beta
+        code, _, said = mirror.nodes["beta"].cli("promote", MIRROR)
+        assert code == 5, f"a node that was removed was promoted: {said}"
+        assert [one["name"] for one in mirror.source.status()["targets"]] == ["gamma"]  # type: ignore[index]
+        assert writer.errors == 0
+        mirror.stop_node("beta")
+
+
+def test_remove_a_target_and_add_it_again_with_its_old_copy(tmp_path: Path) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        mirror.stop_node("beta")
+        _take_up(mirror, THREE.removing("beta"))
+        writer.wait_for_more(200)
+        mirror.change(THREE)
+        mirror.start_node("beta")
+        _take_up(mirror, THREE, "alpha", "gamma")
+        assert writer.errors == 0
+
+
+@pytest.mark.parametrize("layout", [THREE, ALONE], ids=["min_copies=2", "min_copies=1"])
+def test_nodes_that_list_each_other_in_another_order_are_the_same_mirror(tmp_path: Path, layout: Layout) -> None:
+    with _mirror(tmp_path, layout) as (mirror, writer):
+        # Only gamma reads the new order; then the source dies, and gamma, which was away for a moment, is asked.
+        mirror.describe_as("gamma", layout.in_order(("gamma", "beta", "alpha")))
+        mirror.restart_node("gamma")
+        mirror.wait_in_sync()
+        writer.wait_for_more()
+        mirror.stop_node("beta")
+        writer.wait_for_more()
+        mirror.start_node("beta")
+        mirror.wait_in_sync()
+        assert writer.errors == 0
+        mirror.describe_as("alpha", layout.in_order(("beta", "gamma", "alpha")))
+        mirror.restart_node("alpha")
+        mirror.wait_in_sync()
+        mirror.switch_over("gamma", writer)
+
+
+def test_a_mode_is_changed_and_changed_back(tmp_path: Path) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        _take_up(mirror, THREE.with_mode("gamma", "async"))
+        assert mirror.seen("gamma")["mode"] == "async"
+        writer.wait_for_more()
+        _take_up(mirror, THREE)
+        assert mirror.seen("gamma")["mode"] == "sync"
+        assert writer.errors == 0
+
+
+@pytest.mark.parametrize("first", ["targets", "source"])
+def test_min_copies_is_lowered_and_raised(tmp_path: Path, first: str) -> None:
+    order = ("beta", "gamma", "alpha") if first == "targets" else ("alpha", "beta", "gamma")
+    with _mirror(tmp_path) as (mirror, writer):
+        for count in (1, 2):
+            _take_up(mirror, mirror.layout.with_min_copies(count), *order)
+            writer.wait_for_more()
+            assert mirror.source.status()["copies"]["min"] == count  # type: ignore[index]
+        assert writer.errors == 0
+
+
+@pytest.mark.parametrize("who", ["beta", "alpha"], ids=["a-target", "the-first-source"])
+def test_begin_a_node_anew(tmp_path: Path, who: str) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        if who == "alpha":
+            mirror.switch_over("beta", writer)
+        node = mirror.nodes[who]
+        mirror.stop_node(who)
+        node.state_dir.rename(node.state_dir.with_name("r0.old"))
+        node.store.unlink()
+        node.initialise()
+        writer.wait_for_more()
+        mirror.start_node(who)
+        joined = mirror.wait_state(who, "InSync")
+        assert joined["last_resync"]["kind"] == "full"
+
+
+def test_a_full_resync_of_a_target_that_is_away_outlives_a_restart_of_the_source(tmp_path: Path) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        mirror.stop_node("beta")
+        mirror.wait_state("beta", "Disconnected")
+        beta = mirror.nodes["beta"]
+        # Behind dkrepl's back, where nobody writes: only a full resync can find it.
+        with beta.store.open("r+b") as store:
+            store.seek(12 * MIB)
+            store.write(b"\xff" * 4096)
+        code, _, said = mirror.source.cli("resync", MIRROR, "--full", "beta")
+        assert code == 0, said
+        mirror.kill_node("alpha")
+        mirror.wait_source()
+        mirror.start_node("beta")
+        assert mirror.wait_state("beta", "InSync")["last_resync"]["kind"] == "full"
+        writer.wait_for_more()
+        assert writer.errors == 0
+
+
+def test_pause_and_resume(tmp_path: Path) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        for command, state in (("pause", "Paused"), ("resume", "InSync")):
+            code, _, said = mirror.source.cli(command, MIRROR, "gamma")
+            assert code == 0, said
+            mirror.wait_state("gamma", state)
+            mirror.restart_node("alpha")
+            mirror.wait_source()
+            mirror.wait_state("gamma", state)
+            mirror.wait_state("beta", "InSync")
+            writer.wait_for_more()
+        assert writer.errors == 0
+
+
+def test_switch_over_and_back(tmp_path: Path) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        for name in ("beta", "alpha"):
+            mirror.switch_over(name, writer)
+            writer.wait_for_more()
+            mirror.wait_in_sync()
+        assert writer.errors == 0
+
+
+@pytest.mark.parametrize("promoted", ["beta", "gamma"])
+def test_the_source_is_lost_and_comes_back(tmp_path: Path, promoted: str) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        mirror.lose_node("alpha")
+        mirror.fail_over(promoted, writer)
+        writer.wait_for_more()
+        mirror.start_node("alpha")
+        _until(mirror.nodes["alpha"], "it follows", lambda status: status["role"] == "target")
+        mirror.wait_in_sync()
+        mirror.switch_over("alpha", writer)
+
+
+def test_the_source_is_lost_and_one_answer_is_not_enough(tmp_path: Path) -> None:
+    with _mirror(tmp_path) as (mirror, writer):
+        mirror.stop_node("gamma")
+        writer.wait_for_more()
+        mirror.lose_node("alpha")
+        mirror.lose_node("beta")
+        mirror.start_node("gamma")
+        gamma = mirror.nodes["gamma"]
+        _until(gamma, "it hears of no source", lambda status: status["state"] == "Disconnected")
+        code, _, said = gamma.cli("promote", MIRROR)
+        assert code == 5, f"gamma lacks what alpha and beta answered, and was promoted: {said}"
+        mirror.start_node("beta")
+        mirror.fail_over("beta", writer)
+        mirror.wait_in_sync("gamma")
+        mirror.start_node("alpha")
+
+
+def test_the_source_is_lost_in_the_middle_of_a_change_of_the_nodes(tmp_path: Path) -> None:
+    with _mirror(tmp_path, spare=("delta",)) as (mirror, writer):
+        mirror.change(THREE.adding("delta").with_min_copies(3))
+        mirror.nodes["delta"].initialise()
+        mirror.start_node("delta")
+        mirror.restart_node("beta")  # gamma and alpha go on by the old description
+        writer.wait_for_more()
+        mirror.lose_node("alpha")
+        mirror.restart_node("gamma")
+        mirror.start_node("alpha")
+        mirror.wait_source()
+        mirror.wait_in_sync()
