@@ -14,6 +14,7 @@ DURABLE_LIMIT = CAPACITY // 2  # writes that a target may leave without durable 
 LOG_LIMIT = CAPACITY - 4096  # what one round of the loop adds stays well below the rest
 _MASK = CAPACITY - 1
 _WIDE = 64  # blocks; ranges longer than this (big discards) are kept as ranges, not block by block
+_UNDER_WAY = 1 << 63  # in place of the seq of a change that has none yet
 
 
 class WriteLog:
@@ -28,6 +29,14 @@ class WriteLog:
         self._wide: list[tuple[int, int, int]] = []  # (first, end, seq)
         self._ranges: list[tuple[int, int]] = [(0, 0)] * CAPACITY
         self._bytes: list[int] = [0] * CAPACITY  # bytes of data written up to a seq
+
+    def begin(self, first: int, end: int) -> None:
+        """Blocks ``first`` to ``end`` - 1 change from now on: no bit of theirs is cleared until ``end_of`` (R2)."""
+        self._wide.append((first, end, _UNDER_WAY))
+
+    def end_of(self, first: int, end: int) -> None:
+        """Undo one ``begin`` of the same range: the change has its seq now."""
+        self._wide.remove((first, end, _UNDER_WAY))
 
     def append(self, first: int, end: int, length: int) -> int:
         """Note a write of ``length`` data bytes to blocks ``first`` to ``end`` - 1; return its seq.
@@ -54,7 +63,8 @@ class WriteLog:
     @property
     def newest_change(self) -> int:
         """The newest write that changed data, of those that are not forgotten; 0 if all are."""
-        return max(max(self.last.values(), default=0), max((entry[2] for entry in self._wide), default=0))
+        wide = (entry[2] for entry in self._wide if entry[2] != _UNDER_WAY)
+        return max(max(self.last.values(), default=0), max(wide, default=0))
 
     @property
     def written(self) -> int:

@@ -27,6 +27,7 @@ class Session:
     live: bytearray = field(default_factory=bytearray)
     marks: list[bytes] = field(default_factory=list)  # the content after every ``_MARK`` records
     unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
+    under_way: tuple[int, int] | None = None  # (offset, end) of a discard that has no place in the stream yet
     forced: bool = False  # its source was promoted by force
     relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second
 
@@ -34,6 +35,9 @@ class Session:
         """A record is in the source's store, whose content is now ``content``."""
         assert seq == len(self.ops) + 1, f"record {seq} follows {len(self.ops)}"
         apply(self.live, op, length, offset, data)
+        if self.under_way is not None:
+            content = bytearray(content)
+            content[slice(*self.under_way)] = self.live[slice(*self.under_way)]
         if self.live != content:
             assert op == frames.FLUSH, "the source's store is not what was published"
             op, data = GARBAGE, bytes(content)
@@ -87,6 +91,8 @@ class Session:
         return ""
 
     def _later(self, seq: int, at: int, have: bytearray) -> bool:
+        if self.under_way is not None and self.under_way[0] <= at < self.under_way[1] and not any(have):
+            return True
         for op, length, offset, data in self.ops[seq:]:
             if op == GARBAGE:
                 if data[at : at + SECTOR] == have:
