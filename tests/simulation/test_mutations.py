@@ -88,6 +88,10 @@ def a_gap_is_overlooked(patch: Patch) -> None:
     patch.setattr(Target, "admit", admit)
 
 
+def writes_do_not_wait_for_a_discard_under_way(patch: Patch) -> None:
+    patch.setattr(Stream, "changing", lambda self, offset, length: False)
+
+
 def a_flush_is_no_barrier(patch: Patch) -> None:
     right = Target.did_apply
 
@@ -287,6 +291,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R6", a_promotion_is_never_refused),
     ("R7", nothing_is_kept_aside),
     ("R7", a_handover_does_not_wait),
+    ("R3", writes_do_not_wait_for_a_discard_under_way),
     ("liveness", a_lost_welcome_is_not_repeated),
     ("liveness", extents_are_never_let_go),
 ]
