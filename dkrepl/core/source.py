@@ -110,6 +110,12 @@ class Source(Links):
             active[extent] = self.stream.log.seq + 1
         return True
 
+    def touched(self, offset: int, length: int, seq: int) -> None:
+        """The change ``seq`` was admitted earlier and is published now; its extents have been pinned meanwhile (R1)."""
+        active = self.intent.active
+        for extent in range(offset >> self._extent_shift, ((offset + length - 1) >> self._extent_shift) + 1):
+            active[extent] = seq
+
     def local_error(self, seq: int, now: float) -> None:
         """The write ``seq`` failed at the local store: what its blocks hold is unknown, so they must be copied."""
         self.stream.log.forget(seq)

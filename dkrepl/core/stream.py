@@ -43,6 +43,7 @@ class Stream:
         self.hold = False
         self.local_durable = 0
         self.watches: list[Watch] = []
+        self.under_way: tuple[int, int] | None = None  # (offset, end) in bytes of a slow change that has no seq yet
         self._shift = shift
         self._resyncs: tuple[Resync, ...] = ()
         self._maps = [(view.bitmap.bits, view.bitmap.touched) for view in views]
@@ -59,6 +60,39 @@ class Stream:
     def waiting(self) -> bool:
         """Whether any answer waits."""
         return bool(self._writes or self._flushes)
+
+    def begin_slow(self, offset: int, length: int) -> None:
+        """A change begins that takes long, one at a time: sets its bits (R1), which stay until it has a seq (R2).
+
+        Until ``end_slow`` nothing else may change the range, and what is read of it is no state of the stream (R3).
+        """
+        first, end = self._blocks(offset, length)
+        for resync in self._resyncs:
+            resync.before_write(first, end)
+        for bitmap in self._bitmaps:
+            bitmap.mark(first, end)
+        for watch in self.watches:
+            if first < watch.end and watch.first < end:
+                watch.touched = True
+        self.log.begin(first, end)
+        self.under_way = (offset, offset + length)
+
+    def end_slow(self) -> int:
+        """The slow change has ended, well or not: return the seq that it has at this place of the stream."""
+        assert self.under_way is not None
+        offset, end = self.under_way
+        seq = self.intend(offset, end - offset, 0)
+        self.log.end_of(*self._blocks(offset, end - offset))
+        self.under_way = None
+        return seq
+
+    def changing(self, offset: int, length: int) -> bool:
+        """Whether a slow change that has no seq yet overlaps the range."""
+        now = self.under_way
+        return now is not None and offset < now[1] and now[0] < offset + length
+
+    def _blocks(self, offset: int, length: int) -> tuple[int, int]:
+        return offset >> self._shift, ((offset + length - 1) >> self._shift) + 1
 
     def intend(self, offset: int, length: int, data_length: int) -> int:
         """Give the next seq to a change of ``length`` bytes at ``offset`` and set its bits (R1).

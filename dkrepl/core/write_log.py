@@ -29,7 +29,7 @@ _CELL = 64
 class WriteLog:
     """``seq`` is that of the newest write; writes up to ``base`` are forgotten."""
 
-    __slots__ = ("_bytes", "_large", "_ranges", "_small", "base", "last", "seq")
+    __slots__ = ("_bytes", "_large", "_ranges", "_small", "_under_way", "base", "last", "seq")
 
     def __init__(self) -> None:
         self.seq = 0
@@ -37,8 +37,18 @@ class WriteLog:
         self.last: dict[int, int] = {}  # block -> seq of the newest write that noted it
         self._small: dict[int, int] = {}  # the same for cells: all of their blocks were written
         self._large: dict[int, int] = {}
+        self._under_way = (0, 0)  # (first, end) of a change that has no seq yet
         self._ranges: list[tuple[int, int]] = [(0, 0)] * CAPACITY
         self._bytes: list[int] = [0] * CAPACITY  # bytes of data written up to a seq
+
+    def begin(self, first: int, end: int) -> None:
+        """Blocks ``first`` to ``end`` - 1 change from now on: no bit of theirs is cleared until ``end_of`` (R2)."""
+        self._under_way = (first, end)
+
+    def end_of(self, first: int, end: int) -> None:
+        """Undo one ``begin`` of the same range: the change has its seq now."""
+        assert self._under_way == (first, end)
+        self._under_way = (0, 0)
 
     def append(self, first: int, end: int, length: int) -> int:
         """Note a write of ``length`` data bytes to blocks ``first`` to ``end`` - 1; return its seq.
@@ -86,7 +96,7 @@ class WriteLog:
         """
         ranges, last = self._ranges, self.last
         bits, touched = bitmap.bits, bitmap.touched
-        simple = not self._small and not self._large and resync is None
+        simple = not self._small and not self._large and resync is None and not self._under_way[1]
         others = []
         for seq in range(older + 1, durable + 1):
             first, end = ranges[seq & _MASK]
@@ -116,6 +126,10 @@ class WriteLog:
             unsynced = None if resync is None else resync.unsynced(first, end)
             if unsynced is not None:
                 stay = unsynced if stay is None else stay | unsynced
+            low, high = max(self._under_way[0], first), min(self._under_way[1], end)
+            if low < high:
+                stay = bitarray(end - first, "little") if stay is None else stay
+                stay[low - first : high - first] = 1
             if stay is None:
                 bitmap.clear(first, end)
             else:

@@ -3,7 +3,7 @@
     write   admit (intent, R1) -> intend -> local store -> publish -> answer, or wait until confirmed (R4, R5)
     read    from the store; in a worker thread if the block is not in memory
     flush   a record in the stream and a flush of the store; answered when both are durable where they must be
-    discard, write-zeroes   as writes, in pieces, as themselves
+    discard, write-zeroes   as themselves, piece by piece, in a worker: ``emptying``
 
 An answer that need not wait is given before the publishing of the same round: its intent is recorded, so nothing
 depends on the order of these two, and the application runs on while the round is published.
@@ -19,14 +19,14 @@ from dkrepl.core import frames
 from dkrepl.core.errors import DkreplError
 from dkrepl.core.frames import pack_record
 from dkrepl.core.source import Source
+from dkrepl.daemon.emptying import Emptying
 from dkrepl.daemon.publisher import Publisher
 from dkrepl.daemon.workers import Workers
-from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, FuseSession, Request
+from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request
 from dkrepl.io.store import BackingStore, StoreFailed
 
 _DRAIN = 64  # requests taken in one round
 _UNANSWERED_BYTES = 64 << 20  # of writes; beyond it no further request is taken (R5)
-_PIECE_EXTENTS = 64  # a discard is done in pieces of at most this many extents
 _EIO = 5
 
 
@@ -58,8 +58,9 @@ class Requests:
         self._publisher = publisher
         self._workers = workers
         self._tell = tell
-        self._piece = min(_PIECE_EXTENTS * source.description.extent, frames.MAX_LENGTH)
         self._waiting: deque[Request] = deque()
+        self._empties: deque[Request] = deque()  # the first may have a piece under way
+        self._emptying = Emptying(store, source, workers, self._emptied)
         self._unanswered = 0
         self._flushing = False
         self._flush_wanted = 0
@@ -68,6 +69,7 @@ class Requests:
         self.store_error: str | None = None
         self.closed = False  # take no more requests, ever
         self._doomed: list[tuple[int, int]] = []  # flushes that failed, with the error: answered once that is recorded
+        self.last = False  # begin no further piece of a discard: what is left of it fails
         self.attached = False  # until then the kernel's loop driver asks, and holds locks that others wait for
 
     @property
@@ -78,17 +80,25 @@ class Requests:
     @property
     def idle(self) -> bool:
         """Whether nothing waits."""
-        return not (self._waiting or self._stream.waiting or self._flushing or self._reading or self._doomed)
+        waiting = self._waiting or self._stream.waiting or self._empties or self._doomed
+        return not (waiting or self._flushing or self._reading)
+
+    @property
+    def emptying(self) -> bool:
+        """Whether a piece of a discard or write-zeroes is under way."""
+        return self._stream.under_way is not None
 
     def drain(self) -> None:
         """Take the requests that have arrived, publish their writes, and answer what may be answered."""
         receive, admit, write = self._session.receive, self._source.admit, self._write
+        stream = self._stream
         for _ in range(_DRAIN):
             request = receive()
             if request is None:
                 break
             if request.op == WRITE:
-                if admit(request.offset, request.length):
+                offset, length = request.offset, request.length
+                if (stream.under_way is None or not stream.changing(offset, length)) and admit(offset, length):
                     write(request)
                 else:
                     self._wait(request)
@@ -96,8 +106,8 @@ class Requests:
                 self._read(request)
             elif request.op == SYNC:
                 self._sync(request)
-            elif self._empty(request):
-                continue
+            else:
+                self._empty(request)
             if self._unanswered >= _UNANSWERED_BYTES:
                 break
         self.finish_round()
@@ -126,14 +136,13 @@ class Requests:
         """After a commit: do what waited for an extent to be active or for a generation."""
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            if request.op == WRITE:
-                if self._source.admit(request.offset, request.length):
-                    self._unanswered -= request.length
-                    self._write(request)
-                else:
-                    self._waiting.append(request)
+            changing = self._stream.changing(request.offset, request.length)
+            if not changing and self._source.admit(request.offset, request.length):
+                self._unanswered -= request.length
+                self._write(request)
             else:
-                self._empty(request)
+                self._waiting.append(request)
+        self._empty_next()
         self.finish_round()
 
     def copies_changed(self) -> None:
@@ -151,9 +160,11 @@ class Requests:
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            if request.op == WRITE:
-                self._unanswered -= request.length
+            self._unanswered -= request.length
             self._session.reply_error(request.unique, _EIO)
+        under_way = 1 if self.emptying else 0  # that one is answered when its piece is done
+        while len(self._empties) > under_way:
+            self._session.reply_error(self._empties.pop().unique, _EIO)
         for unique, length in self._stream.fail_held():
             self._unanswered -= max(length, 0)
             self._session.reply_error(unique, _EIO)
@@ -220,31 +231,35 @@ class Requests:
         self._reading += 1
         self._workers.run("read", lambda: self._store.read(offset, length), done)
 
-    def _empty(self, request: Request) -> bool:
-        """Do a discard or write-zeroes piece by piece; returns whether it is done (else it waits)."""
-        op = frames.DISCARD if request.op == DISCARD else frames.ZERO
-        change = self._store.discard if request.op == DISCARD else self._store.zero
-        while True:
-            length = min(request.length, self._piece - request.offset % self._piece)
-            if not self._source.admit(request.offset, length):
-                if self._source.copies.refusing:
-                    self._session.reply_error(request.unique, _EIO)
-                    return True
-                self._waiting.append(request)
-                return False
-            seq = self._stream.intend(request.offset, length, 0)
-            try:
-                change(request.offset, length)
-            except StoreFailed as error:
-                self._failed(seq, request, error)
-                return True
-            self._publisher.add(seq, pack_record(op, length, request.offset), None)
-            request.offset += length
-            request.length -= length
-            if not request.length:
+    def _empty(self, request: Request) -> None:
+        """A discard or write-zeroes: one after the other, for each is many pieces."""
+        if self._source.copies.refusing:
+            self._session.reply_error(request.unique, _EIO)
+            return
+        self._empties.append(request)
+        self._empty_next()
+
+    def _empty_next(self) -> None:
+        """Begin the next piece of the oldest discard, if none is under way and it is admitted."""
+        if self._empties and not self.emptying and not self.last:
+            self._emptying.begin(self._empties[0])
+
+    def _emptied(self, request: Request, seq: int, record: bytes, error: DkreplError | None) -> None:
+        """A piece is done, and ``request`` is what is left of it; the piece has its place in the stream now."""
+        if error is not None:
+            self._empties.popleft()
+            failed = error if isinstance(error, StoreFailed) else StoreFailed(str(error), None)
+            self._failed(seq, request, failed)
+        else:
+            self._publisher.add(seq, record, None)
+            if self._source.copies.refusing or (self.last and request.length):
+                self._empties.popleft()
+                self._session.reply_error(request.unique, _EIO)
+            elif not request.length:
+                self._empties.popleft()
                 self._stream.park(seq, (request.unique, -1))
                 self.counters.discards += 1
-                return True
+        self.retry_waiting()
 
     def _sync(self, request: Request) -> None:
         copies = self._source.copies

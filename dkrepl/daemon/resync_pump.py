@@ -47,12 +47,26 @@ class ResyncPump:
 
     def step(self, busy: bool) -> bool:
         """Publish what comes next; returns whether there is more to do at once."""
+        skip = set(self._cold)
         for _ in range(_BUSY_MESSAGES if busy else _IDLE_MESSAGES):
-            found = self._source.feed.next(time.monotonic(), self._cold)
+            found = self._source.feed.next(time.monotonic(), skip)
             if found is None:
                 return False
-            self._copy(*found)
+            view, first, end = found
+            end = self._settled(first, end)
+            if end > first:
+                self._copy(view, first, end)
+            if end == first or view.name in self._cold:
+                skip.add(view.name)
         return True
+
+    def _settled(self, first: int, end: int) -> int:
+        """Return the end of the blocks from ``first`` on of which no discard is under way: what is read of one that is
+        being emptied is no state of the stream (R3)."""
+        changing = self._source.stream.under_way
+        if changing is None or changing[1] <= first * self._block or changing[0] >= end * self._block:
+            return end
+        return max(first, changing[0] // self._block)
 
     def _copy(self, view: TargetView, first: int, end: int) -> None:
         offset, limit = first * self._block, min(end * self._block, self._size)
@@ -89,13 +103,9 @@ class ResyncPump:
             if data is None:
                 self._failed(view, error or DkreplError("a read gave nothing"))
                 return
-            try:
-                # Once for all: a second touch cannot come between this read and the publishing.
-                current = self._store.read(offset, length) if watch.touched else data
-            except DkreplError as failure:
-                self._failed(view, failure)
-                return
-            self._send(view, first, end, current)
+            if not watch.touched:
+                self._send(view, first, end, data)
+            # Else its turn comes again, and from memory then: the loop waits for no disk (R13).
 
         self._workers.run("read", lambda: self._store.read(offset, length), done)
 

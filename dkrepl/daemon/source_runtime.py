@@ -361,6 +361,10 @@ class SourceRuntime:
             )
             self.source.copies.refuse = True  # what waits for more copies has waited long enough
             self.requests.copies_changed()
+        if self.requests.emptying:  # the last flush is for that piece, too
+            self.requests.last = True
+            self._later(lambda: self._detached(True))
+            return
         stream = self.source.stream
         seq = stream.control_record()
         self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
@@ -381,7 +385,7 @@ class SourceRuntime:
         self._workers.run("flush", self.store.sync, synced)
 
     def _say_goodbye(self) -> None:
-        if self.source.intent.committing:
+        if self.source.intent.committing or self.requests.emptying:
             self._later(self._say_goodbye)
             return
         self.source.plan(time.monotonic(), everything=True)

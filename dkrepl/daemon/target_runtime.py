@@ -23,6 +23,7 @@ from dkrepl.core.links import SLOTS
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source
 from dkrepl.core.target import Target
+from dkrepl.daemon.applying import Applying
 from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
@@ -96,6 +97,10 @@ class TargetRuntime:
         self.kept = self._found_kept()  # what was kept aside before it was replaced
         self._unsettled = any(not one.settled for one in self.kept)
         self._workers = Workers(reactor)
+        self._applying = Applying(store, self.target.marks, self._workers, self._applied_later)
+        self._left_since = False  # whether the stream was left since the last message was taken
+        self._after_applying: list[Callable[[], None]] = []
+        self._reading = False  # for a verify
         self._stream_fds: list[int] = []
         self._flushing = False
         self._barrier = False  # a flush of the stream is on its way
@@ -181,7 +186,7 @@ class TargetRuntime:
 
     @property
     def _blocked(self) -> bool:
-        return self._barrier or self.target.barrier
+        return self._barrier or self._reading or self._applying.under_way or self.target.barrier
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
@@ -210,49 +215,64 @@ class TargetRuntime:
             self._joined, self._durable = target.join, (target.applied, 0)
         if verdict != "apply":
             return
+        self._left_since = False
         if message.kind == frames.MARK:
             self._digest(message)
             return
         try:
-            self._apply(message)
+            if not self._applying.apply(message):
+                return
         except StoreError as error:
             target.store_failed(str(error), time.monotonic())
             return
+        self._did_apply(message)
+
+    def _applied_later(self, message: frames.StreamMessage, error: DkreplError | None) -> None:
+        """A message with records that take long is applied, if this node is still at that place of the stream."""
+        target = self.target
+        here = target.joined and target.session == message.session and target.join == self._joined
+        if here and error is not None:
+            target.store_failed(str(error), time.monotonic())
+        elif here and not self._left_since:
+            self._did_apply(message)
+        elif error is not None:
+            self.events.tell("store_failed", "error", {"reason": str(error)})
+        self._perform()
+        for then in self._after_applying:
+            then()
+        self._after_applying.clear()
+
+    def _did_apply(self, message: frames.StreamMessage) -> None:
+        target = self.target
+        size = len(message.data)
+        self._unflushed += size
+        self._unconfirmed += size
+        self.applied_bytes += size
+        if message.kind == frames.RESYNC:
+            self.resync_bytes += size
         if target.did_apply(message) and not target.barrier:
             self._barrier = True
             if not self._flushing:
                 self._flush()
 
-    def _apply(self, message: frames.StreamMessage) -> None:
-        store, data, at = self.store, message.data, 0
-        marks = self.target.marks if self.target.marks.active else None
-        for op, length, offset in message.records:
-            if marks is not None and op <= frames.ZERO:
-                marks.mark(offset, length)  # R8: before the block is written, as the process may die in between
-            if op == frames.WRITE:
-                store.write(offset, data[at : at + length])
-                at += length
-            elif op == frames.DISCARD:
-                store.discard(offset, length)
-            elif op == frames.ZERO:
-                store.zero(offset, length)
-        self._unflushed += at
-        self._unconfirmed += at
-        self.applied_bytes += at
-        if message.kind == frames.RESYNC:
-            self.resync_bytes += at
-
     def _digest(self, message: frames.StreamMessage) -> None:
         """Answer with the checksum of a range as it is at this place of the stream (verify)."""
         _, length, offset = message.records[0]
-        try:
-            value = xxh3_128_hexdigest(self.store.read(offset, length))
-        except StoreError as error:
-            self.target.store_failed(str(error), time.monotonic(), damaged=False)
-            return
-        answer = messages.Digest(message.join, message.first, value)
-        if self.target.source:
-            self.sockets.send(self.target.source, messages.encode(answer))
+
+        def done(value: str | None, error: DkreplError | None) -> None:
+            self._reading = False
+            target = self.target
+            if not target.joined or target.join != message.join:
+                return
+            if value is None:
+                target.store_failed(str(error), time.monotonic(), damaged=False)
+                self._perform()
+            elif target.source:
+                answer = messages.Digest(message.join, message.first, value)
+                self.sockets.send(target.source, messages.encode(answer))
+
+        self._reading = True  # nothing is applied meanwhile, and the loop waits for no disk (R13)
+        self._workers.run("read", lambda: xxh3_128_hexdigest(self.store.read(offset, length)), done)
 
     def _confirm(self) -> None:
         """Tell the source what is applied and durable, if that has changed. One frame for a whole round."""
@@ -332,6 +352,8 @@ class TargetRuntime:
             for poll in self.polls:
                 poll.on_answer(peer, message)
         elif not isinstance(message, frames.Ack):
+            if self._applying.under_way and isinstance(message, messages.Positions):
+                return  # it would unmark what is being changed; it is said again (R8)
             self.target.on_message(peer, message, time.monotonic())
             self._perform()
 
@@ -426,6 +448,8 @@ class TargetRuntime:
             self.reactor.ignore(fd)
         self._stream_fds = []
         self._barrier = self._broken = False
+        self._left_since = True
+        self._applying.leave()
         self.sockets.unsubscribe()
 
     def _commit(self, commit: act.Commit) -> None:
@@ -495,13 +519,18 @@ class TargetRuntime:
                 self.events.tell("commit_failed", "error", {"reason": str(error)})
             self._workers.run("flush", self.store.sync, synced)
 
-        self._disconnect()  # nothing more is applied, so the flush covers it all
-        self.target.end()
-
         def settle(_: object, __: DkreplError | None) -> None:
             self._workers.run("commit", lambda: self.intent_store.settle(self.target.metadata, self.store), settled)
 
-        self._workers.run("commit", lambda: None, settle)  # after what is on its way, which may fail
+        def end() -> None:
+            self._disconnect()  # nothing more is applied, so the flush covers it all
+            self.target.end()
+            self._workers.run("commit", lambda: None, settle)  # after what is on its way, which may fail
+
+        if self._applying.under_way:
+            self._after_applying.append(end)  # a message is applied as a whole
+        else:
+            end()
 
     def close(self) -> None:
         """Give everything back."""

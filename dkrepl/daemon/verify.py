@@ -20,6 +20,7 @@ from dkrepl.daemon.source_runtime import SourceRuntime
 
 _STEP = 1 << 20  # bytes compared at once
 _ANSWER = 30.0  # seconds that a target may take for one of these
+_AGAIN = 0.01  # seconds until the source's own range is looked at again
 _LOOK = 0.5  # seconds between two looks at whether it is still there
 _TOLD = 0.3  # seconds between two reports of progress
 
@@ -58,19 +59,32 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
     number = runtime.next_digest()
     key = (name, number)
 
-    def ask() -> str:
+    def ask() -> str | None:
+        """The own checksum at this place of the stream; None if it cannot be had without waiting (R13)."""
         view = _check_in_sync(runtime, name)
-        own = xxh3_128_hexdigest(runtime.store.read(offset, length))
+        data = None if runtime.source.stream.changing(offset, length) else runtime.store.read_nowait(offset, length)
+        if data is None:
+            return None
         record = pack_record(frames.DIGEST, length, offset)
         runtime.publisher.single(frames.MARK, view.group, view.bit, view.join, number, record)
-        return own
+        return xxh3_128_hexdigest(data)
 
-    runtime.store.read(offset, length)  # into memory, here, so that the loop need not wait for the disk
     with runtime.digest_came:
         runtime.digests[key] = None
     deadline = time.monotonic() + _ANSWER
     try:
-        own = in_loop(ask)
+        while True:
+            runtime.store.read(offset, length)  # into memory, here, so that the loop need not wait for the disk
+            own = in_loop(ask)
+            if own is not None:
+                break
+            if time.monotonic() > deadline:
+                raise TimedOut(
+                    f"{length} bytes at {offset} of the source's store could not be compared within "
+                    f"{_ANSWER:g} s; look at its store"
+                )
+            with runtime.digest_came:
+                runtime.digest_came.wait_for(lambda: False, _AGAIN)
         with runtime.digest_came:
             while not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, _LOOK):
                 _check_in_sync(runtime, name)

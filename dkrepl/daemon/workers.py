@@ -1,4 +1,4 @@
-"""Threads for what may block: flushes, commits, and reads of blocks that are not in memory.
+"""Threads for what may block: flushes, commits, discards, and reads of blocks that are not in memory.
 
 Each kind of work has threads of its own, so that a long flush of the store does not keep a new extent, and with
 it the writes that wait for it, from being recorded.
@@ -26,6 +26,7 @@ class Workers:
             "flush": ThreadPoolExecutor(1, "flush"),
             "commit": ThreadPoolExecutor(1, "commit"),
             "read": ThreadPoolExecutor(2, "read"),
+            "empty": ThreadPoolExecutor(1, "empty"),
         }
 
     def run(self, kind: str, work: Callable[[], Result], done: Done[Result]) -> None:

@@ -62,19 +62,22 @@ class Checks:
             if silent > PEER_TIMEOUT + 0.6 * process.machine.slow and not process.machine.late:
                 raise RuleBroken("R10", f"{view.name} is {view.state} but was not heard for {silent:.2f} s")
             if view.state == "InSync" and self._world.chance(0.2):
-                self._in_sync(view, self._cluster.sessions[source.session])
+                self._in_sync(view, stream, self._cluster.sessions[source.session])
         if self._world.chance(0.1):
             self.copies(process, "R2")
         if stream.log.seq != self._probed and self._world.chance(0.1):
             self._probed = stream.log.seq
             what_if_power_were_lost(self._cluster, process)
 
-    def _in_sync(self, view: Any, session: Session) -> None:
+    def _in_sync(self, view: Any, stream: Any, session: Session) -> None:
         """R10: no dirty block but those in the window."""
         window: set[int] = set()
         for _, length, offset, _ in session.ops[view.durable :]:
             if length:
                 window.update(range(offset // BLOCK, (offset + length - 1) // BLOCK + 1))
+        if stream.under_way is not None:
+            first, end = stream.under_way
+            window.update(range(first // BLOCK, (end - 1) // BLOCK + 1))
         for first, end in view.bitmap.runs():
             outside = set(range(first, end)) - window
             if outside:
@@ -113,7 +116,8 @@ class Checks:
         if target.state == "InSync" and machine.tainted != joined:
             if machine.synced_at is None:
                 machine.synced_at = process.runtime.durable_seq
-            self._prefix(machine, session, applied)
+            if not process.runtime._applying.under_way:
+                self._prefix(machine, session, applied)
             if self._world.chance(0.1):
                 self.barriers(machine)
         if target.state == "InSync":

@@ -197,11 +197,19 @@ class Cluster:
         """Note every record of the stream, and which request it belongs to."""
         runtime = process.runtime
         publisher, stream, application = runtime.publisher, runtime.source.stream, self.application
+        begin_slow = stream.begin_slow
+
+        def noted_begin(offset: int, length: int) -> None:
+            begin_slow(offset, length)
+            session.under_way = stream.under_way
+
+        stream.begin_slow = noted_begin
         add, park, park_flush = publisher.add, stream.park, stream.park_flush
         content = process.machine.disk.store.cache
 
         def noted_add(seq: int, record: bytes, data: Any) -> None:
             op, length, offset = _RECORD.unpack(record)
+            session.under_way = stream.under_way
             session.add(seq, op, length, offset, b"" if data is None else bytes(data), content)
             process.machine.point = (session.number, seq)
             self.answers.wrote(session, seq)

@@ -86,10 +86,13 @@ class Store:
         self._process.io("store written")
 
     def discard(self, offset: int, length: int) -> None:
-        self.write(offset, bytes(length))
+        middle = length // 2 // SECTOR * SECTOR  # other events come in between
+        if middle:
+            self.write(offset, bytes(middle))
+        self.write(offset + middle, bytes(length - middle))
 
     def zero(self, offset: int, length: int) -> None:
-        self.write(offset, bytes(length))
+        self.discard(offset, length)
 
     def sync(self) -> None:
         begun = self._image.unsynced()

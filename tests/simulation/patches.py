@@ -23,8 +23,10 @@ from dkrepl.core import (
     write_log,
 )
 from dkrepl.daemon import (
+    applying,
     commands,
     door,
+    emptying,
     enquiry_runtime,
     intent,
     lookout,
@@ -39,6 +41,7 @@ from dkrepl.daemon import (
 )
 from tests.simulation import files, listener, loop, operator, sockets
 from tests.simulation.device import Device
+from tests.simulation.settings import BLOCK
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -110,7 +113,9 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         durable_file=SimpleNamespace(sync_directory=lambda _: None),
         metadata_file=SimpleNamespace(write=files.MetadataFile.write, boot_id=boot_id),
     )
-    put(requests, time=clock, _DRAIN=6, _PIECE_EXTENTS=2, _UNANSWERED_BYTES=1000)
+    put(requests, time=clock, _DRAIN=6, _UNANSWERED_BYTES=1000)
+    put(emptying, time=clock, _EXTENTS=2, _FIRST=8 * BLOCK, _LEAST=8 * BLOCK)
+    put(applying, _PIECE=8 * BLOCK)
     put(resync_pump, time=clock, RUN_BYTES=128, _IDLE_MESSAGES=3)
     put(publisher, COPY_BELOW=listener.COPY_BELOW, _MOST_RECORDS=3)
     put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)

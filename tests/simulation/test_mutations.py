@@ -105,6 +105,10 @@ def a_gap_is_overlooked(patch: Patch) -> None:
     patch.setattr(Target, "admit", admit)
 
 
+def writes_do_not_wait_for_a_discard_under_way(patch: Patch) -> None:
+    patch.setattr(Stream, "changing", lambda self, offset, length: False)
+
+
 def a_flush_is_no_barrier(patch: Patch) -> None:
     right = Target.did_apply
 
@@ -313,6 +317,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R7", nothing_is_kept_aside),
     ("R7", a_handover_does_not_wait),
     ("R11", a_promotion_does_not_count_who_answered),
+    ("R3", writes_do_not_wait_for_a_discard_under_way),
     ("liveness", a_lost_welcome_is_not_repeated),
     ("liveness", extents_are_never_let_go),
 ]
