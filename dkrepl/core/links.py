@@ -70,7 +70,7 @@ class Links:
             view.rate_limit = RateLimit(description.resync_rate)
             record = metadata.peers.get(view.name)
             if record is not None and record.full:
-                view.bitmap.begin_fill(1)
+                view.bitmap.fill(1)  # at a start, not in the loop
             if record is not None and record.paused:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))

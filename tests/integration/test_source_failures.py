@@ -156,7 +156,8 @@ def test_a_source_killed_while_a_target_is_away_still_knows_what_that_target_lac
     shared.source.kill()
     writer.join()
     shared.source.start(ready=False)
-    shared.source.wait_until(lambda status: status and status["state"] == "Starting", "it waits for gamma")
+    alone = "waiting for gamma,"
+    shared.source.wait_until(lambda status: status and alone in status.get("reason", ""), "it waits for gamma alone")
     shared.source.promote()
     shared.settle("beta")
     assert shared.seen("gamma")["dirty_blocks"] > 0

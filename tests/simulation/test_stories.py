@@ -27,7 +27,7 @@ def test_survivors_of_a_dead_source_copy_what_was_outstanding(story: Story) -> N
     died = story.world.now
     story.cluster.machines["alpha"].crash("power")
     story.run(3.0)
-    story.command("beta", "promote")
+    story.command("beta", "promote", fenced=["alpha"])
     story.until(lambda: story.in_sync(but="alpha"), "gamma is in sync with beta")
     outstanding = story.written_since(died - OUTSTANDING)
     assert story.copied("gamma") <= len(outstanding), f"{len(outstanding)} blocks were outstanding"
@@ -42,7 +42,7 @@ def test_an_old_source_that_was_killed_copies_what_was_outstanding(story: Story)
     died = story.world.now
     story.cluster.machines["alpha"].crash("kill")
     story.run(3.0)
-    story.command("gamma", "promote")
+    story.command("gamma", "promote", fenced=["alpha"])
     story.run(2.0)
     story.cluster.machines["alpha"].start()
     story.until(story.in_sync, "alpha is in sync with gamma")
