@@ -56,6 +56,7 @@ class Target(msgspec.Struct):
     last_resync: LastResync | None = None
     resent_bytes: int = 0
     paused: bool = False
+    store_stalled: float | None = None
 
 
 class Process(msgspec.Struct):
