@@ -105,6 +105,7 @@ class Status(msgspec.Struct):
     extent: int = 0
     generation: str | None = None
     session: str | None = None
+    store_stalled: float | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
     process: Process | None = None
     host: Host | None = None

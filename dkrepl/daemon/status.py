@@ -41,6 +41,7 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "generation": source.generation,
         "session": f"{runtime.session:016x}",
         "seq": source.stream.log.seq,
+        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
         "active_extents": len(source.intent.active),
         "copies": {"confirmable": source.copies.confirmable, "min": source.copies.least},
         "warnings": [
@@ -48,6 +49,7 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             *(why for why in (source.returning.warning,) if why),
             *_verdicts(source.metadata),
             *_differing(view.name for view in source.views.values() if view.advisory_differs),
+            *_own_standing_still(runtime),
             *_standing_still(source.views.values()),
             *(rival.text for rival in source.rivals.values()),
             *runtime.access.warnings,
@@ -91,6 +93,11 @@ def _verdicts(metadata: NodeMetadata) -> list[str]:
 def _differing(names: Iterable[str]) -> list[str]:
     found = ", ".join(names)
     return [f"the description of {found} differs: dkrepl config diff"] if found else []
+
+
+def _own_standing_still(runtime: SourceRuntime | TargetRuntime) -> list[str]:
+    seconds = runtime.stall.worker_seconds(time.monotonic())
+    return [] if not seconds else [f"the store of this node has stood still for {seconds:.0f} s: check its disk"]
 
 
 def _standing_still(views: Iterable[TargetView]) -> list[str]:
@@ -162,6 +169,7 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "reason": target.reason,
         "source": target.source,
         "store_state": target.metadata.store_state,
+        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
         "size": description.size,
         "block": description.block,
         "extent": description.extent,
@@ -177,6 +185,7 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
             *([target.commit_error] if target.commit_error else []),
             *_verdicts(target.metadata),
             *_differing(name for name in (target.source,) if name and target.advisory_differs),
+            *_own_standing_still(runtime),
             *_source_standing_still(target),
             *_warnings(runtime),
             *runtime.access.warnings,
