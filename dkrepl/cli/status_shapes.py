@@ -56,6 +56,7 @@ class Target(msgspec.Struct):
     last_resync: LastResync | None = None
     resent_bytes: int = 0
     paused: bool = False
+    store_stalled: float | None = None
 
 
 class Process(msgspec.Struct):
@@ -104,6 +105,7 @@ class Status(msgspec.Struct):
     extent: int = 0
     generation: str | None = None
     session: str | None = None
+    store_stalled: float | None = None
     warnings: list[str] = msgspec.field(default_factory=list)
     process: Process | None = None
     host: Host | None = None

@@ -68,6 +68,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Bytes per second; 0 is no limit."""
     peer_timeout: float
     """Seconds without a sign of life after which a peer counts as gone."""
+    store_timeout: float
+    """Seconds for which the store of a node may stand still before the node counts as gone, or out of the stream."""
     start_alone: float | None
     """Seconds that a node which was source waits for its peers' answers after a reboot; None: for ever."""
     on_diverged: Literal["keep", "ask"]
@@ -135,6 +137,7 @@ def parse(text: str, name: str, environ: Mapping[str, str]) -> Description:
             f'write name = "{name}" or rename the file'
         )
     values["extent"] = values["extent"] or max(4 * MIB, 8 * values["block"])
+    values["store_timeout"] = values["store_timeout"] or max(30.0, 2 * values["peer_timeout"])
     limit = _limit_from(environ)
     if limit is not None:
         values["async_limit"] = limit
@@ -188,6 +191,11 @@ def _check_together(where: str, mirror: Description) -> None:
         refuse(
             f"size {exact_size(mirror.size)} makes {mirror.blocks} blocks of {exact_size(mirror.block)}, "
             f"but an intent log holds at most {MOST_BLOCKS}: choose a larger block"
+        )
+    if mirror.store_timeout <= mirror.peer_timeout:
+        refuse(
+            f"store_timeout is {mirror.store_timeout:g}s, but it must be more than peer_timeout, "
+            f"which is {mirror.peer_timeout:g}s"
         )
     names: set[str] = set()
     ports: dict[tuple[str, int], str] = {}

@@ -21,6 +21,7 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 # window = "64MiB"      # most bytes on their way to one target, at least 4MiB
 # resync_rate = "0"     # for example "100MiB/s"; 0 is no limit
 # peer_timeout = "5s"   # silence after which a peer counts as gone: 1s to 60s
+# store_timeout = "30s" # how long the disk of a node that lives may stand still: 5s to 600s, more than peer_timeout
 # start_alone = "never" # after a reboot a former source asks first whether another was promoted; "60s": it serves
 #                       # although some do not answer for so long
 # on_diverged = "keep"  # an old source with writes that the new one lacks keeps them in a file, then follows it;
@@ -75,6 +76,7 @@ def render(description: Description) -> str:
         f'on_full = "{mirror.on_full}"',
         f'resync_rate = "{exact_size(mirror.resync_rate)}/s"' if mirror.resync_rate else 'resync_rate = "0"',
         f"peer_timeout = {mirror.peer_timeout!r}",
+        f"store_timeout = {mirror.store_timeout!r}",
         'start_alone = "never"' if mirror.start_alone is None else f"start_alone = {mirror.start_alone!r}",
         f'on_diverged = "{mirror.on_diverged}"',
         f'security = "{mirror.security}"',

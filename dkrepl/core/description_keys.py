@@ -149,6 +149,13 @@ def _peer_timeout(value: object) -> float:
     return seconds
 
 
+def _store_timeout(value: object) -> float:
+    seconds = parse_duration(value)
+    if not 5 <= seconds <= 600:
+        raise ValueError("it must be from 5s to 600s")
+    return seconds
+
+
 def _start_alone(value: object) -> float | None:
     return None if value == "never" else parse_duration(value)
 
@@ -178,6 +185,7 @@ MIRROR: dict[str, Rule] = {
     "window": Rule(_window, 64 * MIB, '"64MiB"'),
     "resync_rate": Rule(parse_rate, 0, '"100MiB/s"'),
     "peer_timeout": Rule(_peer_timeout, 5.0, '"5s"'),
+    "store_timeout": Rule(_store_timeout, 0.0, '"30s"'),  # 0: 30s, or twice peer_timeout if that is more
     "start_alone": Rule(_start_alone, None, '"never"'),
     "on_diverged": Rule(_one_of("keep", "ask"), "keep", '"keep"'),
     "security": Rule(_one_of("curve", "none"), "curve", '"curve"'),

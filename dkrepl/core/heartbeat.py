@@ -19,8 +19,12 @@ def alive(
     clock: LagClock,
     wall: float,
     now: float,
+    stalled: float,
 ) -> Alive:
-    """Return the heartbeat to ``view``; ``wall``: Unix seconds, ``now``: monotonic ones."""
+    """Return the heartbeat to ``view``; ``wall``: Unix seconds, ``now``: monotonic ones.
+
+    ``stalled``: seconds for which the source's own store has stood still.
+    """
     resync, block = view.resync, description.block
     dirty = 0 if view.state == "InSync" else min(view.bitmap.count() * block, description.size)
     seconds, missing = lag_of(view, log, clock, dirty, now)
@@ -36,6 +40,7 @@ def alive(
         log.written,
         missing,
         seconds,
+        stalled,
     )
 
 

@@ -63,6 +63,7 @@ class Links:
                 i,
                 SLOTS,
                 bitmaps[peer.name],
+                description.store_timeout,
             )
             for i, peer in enumerate(peers)
         }
@@ -92,6 +93,8 @@ class Links:
         self._leave(view, state, text, now)
 
     def _leave(self, view: TargetView, state: TargetState, reason: str | None, now: float) -> None:
+        if state == "Disconnected":
+            view.stall.forget()
         if view.in_stream:
             if view.resync is not None:
                 for run in view.resync.on_way:

@@ -21,6 +21,7 @@ Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
 Terms = Annotated[dict[Annotated[str, msgspec.Meta(max_length=128)], Text], msgspec.Meta(max_length=512)]
 MARKS_BYTES = 16 << 10  # of a bitmap, in one message
@@ -136,6 +137,14 @@ class Alive(Message, frozen=True):
     written: Count = 0  # bytes of data up to it, in this session
     lag_bytes: Count = 0  # that the target lacks, as far as it has confirmed
     lag_seconds: float | None = None
+    stalled: Seconds = 0.0  # for which the sender's store has stood still, while its loop goes on
+
+
+class Stalled(Message, frozen=True):
+    """To any peer, while the loop waits for the store and can say nothing: this node lives, its store stands still."""
+
+    node: Name
+    seconds: Seconds
 
 
 class Detach(Message, frozen=True):
@@ -241,6 +250,7 @@ AnyMessage = (
     | Ready
     | Positions
     | Alive
+    | Stalled
     | Detach
     | Trouble
     | Digest

@@ -42,6 +42,7 @@ from dkrepl.core.messages import (
     Marks,
     Ready,
     Refuse,
+    Stalled,
     Trouble,
 )
 from dkrepl.core.metadata import NodeMetadata
@@ -74,6 +75,7 @@ class Source(Links):
         self.commit_error: str | None = None
         self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
         self.wall = 0.0  # Unix seconds, as the caller keeps it; told, and never reckoned with
+        self.stalled = 0.0  # seconds for which the own store has stood still, as the caller keeps it
         self._identity = identity
         self._extent_shift = description.extent.bit_length() - 1
         self.lag = LagClock()
@@ -172,10 +174,14 @@ class Source(Links):
             return
         if view is None:
             return
+        if isinstance(message, Stalled):
+            self._on_stalled(view, message, now)
+            return
         view.heard = now
         if isinstance(message, Bye):
             self.lost(peer, "it was stopped", now)
         elif isinstance(message, Alive):
+            self._note_stall(view, message.stalled, now)
             joined = view.in_stream or view.state == "Connecting"
             if message.join and (message.join != view.join or not joined):
                 self._send(peer, Detach(message.join, "NotJoined", "the source does not know this joining"))
@@ -192,6 +198,19 @@ class Source(Links):
         ):
             self._event("target_trouble", "warning", target=peer, code=message.code, reason=message.text)
             self._detach(view, "Behind", message.code, message.text, now)
+
+    def _on_stalled(self, view: TargetView, message: Stalled, now: float) -> None:
+        """Its loop waits for its store: it lives, but for that it has only so long (R13)."""
+        if view.state != "Disconnected":
+            self._note_stall(view, message.seconds, now)
+            if not view.stall.too_long(now):
+                view.heard = now
+
+    def _note_stall(self, view: TargetView, seconds: float, now: float) -> None:
+        if view.state != "Disconnected" and (event := view.stall.note(seconds, now)) is not None:
+            level = "warning" if event == "store_stalled" else "info"
+            view.applied_at = view.durable_at = now  # what it could not confirm meanwhile does not count against it
+            self._event(event, level, node=view.name, seconds=round(seconds, 1) or None)
 
     def on_ack(self, peer: str, ack: frames.Ack, now: float) -> None:
         """Take a confirmation. One that cannot be true detaches the target."""
@@ -237,8 +256,8 @@ class Source(Links):
             self._refuse(peer, None, "UnknownNode", f"{peer} is not a node of {self.description.name}", now)
             return
         view.heard = now
-        if self.ending:
-            return
+        if self.ending or view.stall.too_long(now):
+            return  # it asks again, and says when its store moves
         if view.state == "Paused":
             self._send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", self.node))
             return
@@ -544,10 +563,15 @@ class Source(Links):
             return
         if now - view.heard > self._timeout:
             self._leave(view, "Disconnected", f"nothing heard for {self._timeout:g} s", now)
+        elif view.stall.too_long(now) and (view.in_stream or view.state == "Connecting"):
+            text = f"its store has stood still for more than {self.description.store_timeout:g} s; check its disk"
+            self._detach(view, "Behind", "StoreStalled", text, now)
+        elif view.stall.excused(now):
+            return  # it confirms nothing, and cannot (R13)
         elif view.state == "Connecting" and now > view.deadline:
             self._detach(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
         elif view.in_stream and view.without_progress(self.stream.log.seq, now) > _STALL * self._timeout:
             self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
-        return alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now)
+        return alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now, self.stalled)

@@ -42,10 +42,12 @@ from dkrepl.core.messages import (
     Positions,
     Ready,
     Refuse,
+    Stalled,
     Trouble,
     Welcome,
 )
 from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.stall import Stall
 from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
 
 Verdict = Literal["apply", "ignore", "barrier"]
@@ -98,6 +100,8 @@ class Target:
         self.advisory_differs = False
         self._peers = [peer.name for peer in description.peers(node)]
         self._timeout = description.peer_timeout
+        self.stalled = 0.0  # seconds for which the own store has stood still, as the caller keeps it
+        self.source_stall = Stall(description.store_timeout)
         self._heard = 0.0
         self._beat_at = 0.0
         self._hello_at = 0.0
@@ -336,13 +340,23 @@ class Target:
                 self._leave("Disconnected", "the source was restarted", now, 0.0)
                 return
             self._heard = now
+            self._note_stall(message.stalled, now)
             consistent = self.metadata.store_state != "Inconsistent"
             self.last_heard.heard(message, self.applied, self.state == "InSync", consistent)
             self.progress = message if message.join == self.join and message.total_bytes else None
+        elif isinstance(message, Stalled):
+            self._note_stall(message.seconds, now)
+            if not self.source_stall.too_long(now):
+                self._heard = now  # it lives; past the limit it counts as silent (R13)
         elif isinstance(message, Positions):
             self._on_positions(message)
         elif isinstance(message, Bye):
             self._leave("Disconnected", f"{peer} was stopped", now, _HELLO_FIRST)
+
+    def _note_stall(self, seconds: float, now: float) -> None:
+        if (event := self.source_stall.note(seconds, now)) is not None:
+            level = "warning" if event == "store_stalled" else "info"
+            self._event(event, level, node=self.source, seconds=round(seconds, 1) or None)
 
     def _on_welcome(self, peer: str, message: Welcome, now: float) -> None:
         if self._started or (self.state == "Connecting" and peer != self.source and self.source is not None):
@@ -380,6 +394,8 @@ class Target:
         if self._subscribed and self.source:
             self.actions.append(Disconnect(self.source))
             self._subscribed = False
+        if self.source != peer:
+            self.source_stall.forget()
         self.source, self.session, self.join = peer, message.session, message.join
         self._heard = now
         self._started = False
@@ -470,7 +486,8 @@ class Target:
             self._beat_at = now + self._timeout / 5
             if self.source:
                 joined = self._started or self.state == "Connecting"
-                self._send(self.source, Alive(self.join if joined else 0, self.session, self.state))
+                join = self.join if joined else 0
+                self._send(self.source, Alive(join, self.session, self.state, stalled=self.stalled))
 
     def _hello(self, now: float) -> None:
         if self._waiting or self._keeping or self._ended:
@@ -543,6 +560,7 @@ class Target:
         self.progress = None
         if state == "Disconnected":
             self.source = None
+            self.source_stall.forget()
         self._hello_wait = _HELLO_FIRST
         self._hello_at = now + retry
         self._state(state, reason)

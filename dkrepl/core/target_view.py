@@ -6,6 +6,7 @@ from typing import Literal
 
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.resync import RateLimit, Resync
+from dkrepl.core.stall import Stall
 from dkrepl.core.write_log import DURABLE_LIMIT, WriteLog
 
 TargetState = Literal["Disconnected", "Connecting", "Resyncing", "InSync", "Behind", "Paused", "Refused"]
@@ -66,6 +67,7 @@ class TargetView:
         index: int,
         slots: int,
         bitmap: IntentBitmap,
+        store_timeout: float = 30.0,
     ) -> None:
         self.name = name
         self.mode = mode
@@ -82,6 +84,7 @@ class TargetView:
         self.resync: Resync | None = None
         self.rate_limit = RateLimit(0)
         self.heard = 0.0
+        self.stall = Stall(store_timeout)
         self.applied_at = 0.0
         self.durable_at = 0.0
         self.dropped_at: float | None = None

@@ -7,6 +7,7 @@ record is a barrier: the caller takes no further message until ``under_way`` is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 
 from dkrepl.core import frames
 from dkrepl.core.errors import DkreplError
@@ -45,6 +46,14 @@ class Applying:
         self._left = True
 
     def _go_on(self, message: frames.StreamMessage, index: int, at: int) -> bool:
+        calls = self._store.calls
+        began = calls.loop = monotonic()
+        try:
+            return self._go_on_from(message, index, at)
+        finally:
+            calls.loop = -began
+
+    def _go_on_from(self, message: frames.StreamMessage, index: int, at: int) -> bool:
         store, data = self._store, message.data
         marks = self._marks if self._marks.active else None
         records = message.records

@@ -95,11 +95,16 @@ class Commands:
                 )
             if time.monotonic() < deadline:
                 continue
-            raise TimedOut(f"the daemon's loop did not answer within {_LOOP_SECONDS:g} s; its store may be stuck")
+            raise TimedOut(f"the daemon's loop did not answer within {_LOOP_SECONDS:g} s; {self._why()}")
         if outcome[1] is not None:
             raise outcome[1]
         result: Result = outcome[0]
         return result
+
+    def _why(self) -> str:
+        stall = getattr(self._runtime, "stall", None)
+        seconds = stall.loop_seconds if stall is not None else 0.0
+        return f"it has waited for its store for {seconds:.0f} s" if seconds else "its store may be stuck"
 
     def _status(self, _: dict[str, Any]) -> Answer:
         runtime = self._runtime

@@ -58,7 +58,10 @@ def _name_of(identity: bytes) -> str:
 
 
 class Door:
-    """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment."""
+    """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment.
+
+    ``stalled`` is called with what a peer says of its store.
+    """
 
     def __init__(
         self,
@@ -68,12 +71,14 @@ class Door:
         role: str,
         copy: Callable[[], messages.Copy],
         access: Access,
+        stalled: Callable[[messages.Stalled], None] = lambda _: None,
     ) -> None:
         self._socket = DoorSocket(description, node, access)
         self._description = description
         self._metadata = metadata
         self._role = role
         self._copy = copy
+        self._stalled = stalled
         self.fd = self._socket.fd
         self.frames_refused = 0
 
@@ -91,9 +96,12 @@ class Door:
             except ProtocolError:
                 self.frames_refused += 1
                 continue
-            asks = messages.Ask | messages.Hello | messages.Describe
+            asks = messages.Ask | messages.Hello | messages.Describe | messages.Stalled
             if isinstance(message, asks) and message.node != _name_of(identity):
                 self.frames_refused += 1  # the name in the identity is proven, the one in the message is not
+                continue
+            if isinstance(message, messages.Stalled):
+                self._stalled(message)
                 continue
             metadata = self._metadata()
             if isinstance(message, messages.Ask):

@@ -208,7 +208,7 @@ def _serve(
 ) -> bool:
     commands = Commands(runtime, reactor, events, stop.runtime, lambda: _new_keys(paths, description, runtime.access))
     server = ControlServer(paths.socket(description.name), commands)
-    watchdog = Watchdog(reactor)
+    watchdog = Watchdog(reactor, lambda: not isinstance(runtime, EnquiryRuntime) and runtime.stall.excused)
     ready = threading.Event()
     events.tell("daemon_started", fields={"role": runtime.role, "pid": os.getpid()})
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 from dkrepl.core import frames
 from dkrepl.core.errors import DkreplError
@@ -53,6 +54,7 @@ class Requests:
     ) -> None:
         self._session = session
         self._store = store
+        self._calls = store.calls
         self._source = source
         self._stream = source.stream
         self._publisher = publisher
@@ -181,11 +183,15 @@ class Requests:
     def _write(self, request: Request) -> None:
         offset, length, data = request.offset, request.length, request.data
         seq = self._stream.intend(offset, length, length)
+        calls = self._calls
+        began = calls.loop = monotonic()
         try:
             self._store.write(offset, data)
         except StoreFailed as error:
             self._failed(seq, request, error)
             return
+        finally:
+            calls.loop = -began
         self._publisher.add(seq, pack_record(frames.WRITE, length, offset), data)
         self._stream.park(seq, (request.unique, length))
         self._unanswered += length
@@ -210,12 +216,16 @@ class Requests:
         self.counters.reads += 1
         self.counters.read_bytes += request.length
         unique, offset, length = request.unique, request.offset, request.length
+        calls = self._calls
+        began = calls.loop = monotonic()  # where the file system cannot tell whether it is in memory, it waits
         try:
             data = self._store.read_nowait(offset, length)
         except StoreFailed as error:
             self._session.reply_error(unique, error.errno)
             self._store_trouble(error)
             return
+        finally:
+            calls.loop = -began
         if data is not None:
             self._session.reply_data(unique, data)
             return

@@ -70,6 +70,8 @@ class ResyncPump:
 
     def _copy(self, view: TargetView, first: int, end: int) -> None:
         offset, limit = first * self._block, min(end * self._block, self._size)
+        calls = self._store.calls
+        began = calls.loop = time.monotonic()
         try:
             start = next((start for start, _ in self._store.data_ranges(offset, limit)), limit)
             if start >= limit or start - offset >= self._block:
@@ -82,6 +84,8 @@ class ResyncPump:
         except DkreplError as error:
             self._failed(view, error)
             return
+        finally:
+            calls.loop = -began
         if data is not None:
             self._send(view, first, end, data)
         else:

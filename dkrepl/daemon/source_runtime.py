@@ -30,6 +30,7 @@ from dkrepl.daemon.publisher import Publisher
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.requests import Requests
 from dkrepl.daemon.resync_pump import ResyncPump
+from dkrepl.daemon.stall import StallWatch
 from dkrepl.daemon.workers import Workers
 from dkrepl.io import unit_job
 from dkrepl.io.access import Access
@@ -92,6 +93,9 @@ class SourceRuntime:
         self.source.wall = time.time()
         self.sockets = SourceSockets(description, node, access)
         self.lookout = Lookout(description, node, access)
+        self.stall = StallWatch(description, node, access, reactor, store.calls, events.tell)
+        self._ticked = time.monotonic()
+        self._late = False
         self.drained: dict[str, int] = {}  # targets that had everything at the end, and their joinings
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
@@ -113,6 +117,7 @@ class SourceRuntime:
         """Begin to serve; ``ready`` is set once the device is there (or ``error`` is set)."""
         self.reactor.watch(self.sockets.fd, self._frames_came)
         self._watch_fuse()
+        self.stall.start()
 
         def attached(error: DkreplError | None) -> None:
             if error is not None:
@@ -131,6 +136,7 @@ class SourceRuntime:
         """The peers' keys have changed: who came in by one that is no more has to go."""
         self.sockets.tend()
         self.lookout.renew_keys()
+        self.stall.renew_keys()
 
     # --- one round of the loop -----------------------------------------------------------------------
 
@@ -164,6 +170,13 @@ class SourceRuntime:
         """Let time pass."""
         self.sockets.tend()
         now, source = time.monotonic(), self.source
+        late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
+        self._late = late and not self._late
+        if self._late:
+            # The loop stood still: what the peers have said meanwhile is taken before they count as silent (R13).
+            self.sockets.unasked = self.reactor.busy = True
+            return
+        source.stalled = self.stall.worker_seconds(now)
         source.wall = time.time()
         source.tick(now)
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
@@ -211,6 +224,13 @@ class SourceRuntime:
             own_bytes = own * self.description.block
             answer = who_am_i(self.source.metadata, "source", message.node, own_bytes, None, self.description)
             self.sockets.send(identity, messages.encode(answer))
+            return
+        if isinstance(message, messages.Stalled):  # by a connection of its own
+            if message.node != name:
+                self._refused(name, ProtocolError(f"it speaks under the name {message.node!r}"), now)
+                return
+            self.source.on_message(name, message, now)
+            self._perform()
             return
         if isinstance(message, messages.Describe):
             self.sockets.send(identity, messages.encode(described(self.description, self.node.name)))
@@ -428,6 +448,7 @@ class SourceRuntime:
             self.device.leave(drained=False)
         self.device.close()
         self._workers.close()
+        self.stall.stop()
         self.lookout.close()
         self.sockets.close()
         self.intent_store.close()

@@ -13,6 +13,7 @@ from dkrepl.core.lag import lag_of
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.resync import Resync
 from dkrepl.core.rivals import Rival
+from dkrepl.core.target import Target
 from dkrepl.core.target_view import TargetView
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
@@ -40,6 +41,7 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "generation": source.generation,
         "session": f"{runtime.session:016x}",
         "seq": source.stream.log.seq,
+        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
         "active_extents": len(source.intent.active),
         "copies": {"confirmable": source.copies.confirmable, "min": source.copies.least},
         "warnings": [
@@ -47,6 +49,8 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             *(why for why in (source.returning.warning,) if why),
             *_verdicts(source.metadata),
             *_differing(view.name for view in source.views.values() if view.advisory_differs),
+            *_own_standing_still(runtime),
+            *_standing_still(source.views.values()),
             *(rival.text for rival in source.rivals.values()),
             *runtime.access.warnings,
         ],
@@ -89,6 +93,21 @@ def _verdicts(metadata: NodeMetadata) -> list[str]:
 def _differing(names: Iterable[str]) -> list[str]:
     found = ", ".join(names)
     return [f"the description of {found} differs: dkrepl config diff"] if found else []
+
+
+def _own_standing_still(runtime: SourceRuntime | TargetRuntime) -> list[str]:
+    seconds = runtime.stall.worker_seconds(time.monotonic())
+    return [] if not seconds else [f"the store of this node has stood still for {seconds:.0f} s: check its disk"]
+
+
+def _standing_still(views: Iterable[TargetView]) -> list[str]:
+    now = time.monotonic()
+    found = ((view.name, view.stall.seconds(now)) for view in views)
+    return [
+        f"the store of {name} has stood still for {seconds:.0f} s; what waits for it waits"
+        for name, seconds in found
+        if seconds is not None
+    ]
 
 
 def _rival(rival: Rival) -> dict[str, Any]:
@@ -150,6 +169,7 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "reason": target.reason,
         "source": target.source,
         "store_state": target.metadata.store_state,
+        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
         "size": description.size,
         "block": description.block,
         "extent": description.extent,
@@ -165,6 +185,8 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
             *([target.commit_error] if target.commit_error else []),
             *_verdicts(target.metadata),
             *_differing(name for name in (target.source,) if name and target.advisory_differs),
+            *_own_standing_still(runtime),
+            *_source_standing_still(target),
             *_warnings(runtime),
             *runtime.access.warnings,
         ],
@@ -188,6 +210,11 @@ def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
     bytes_here = min(own * runtime.description.block, runtime.description.size)
     since = target.metadata.minted_at or None
     return {"with": target.source, "since": since, "here_bytes": bytes_here, "there_bytes": None}
+
+
+def _source_standing_still(target: Target) -> list[str]:
+    seconds = target.source_stall.seconds(time.monotonic())
+    return [] if seconds is None else [f"the store of {target.source}, the source, has stood still for {seconds:.0f} s"]
 
 
 def _warnings(runtime: TargetRuntime) -> list[str]:
@@ -251,7 +278,12 @@ def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
         "resync": _resync(view.resync, block, now) if view.resync else None,
         "last_resync": view.last_resync,
         "resent_bytes": view.resent_bytes,
+        "store_stalled": _rounded(view.stall.seconds(now)),
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _resync(resync: Resync, block: int, now: float) -> dict[str, Any]:

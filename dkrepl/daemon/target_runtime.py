@@ -29,6 +29,7 @@ from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent import IntentStore
 from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.stall import StallWatch
 from dkrepl.daemon.workers import Workers
 from dkrepl.io import diverged
 from dkrepl.io.access import Access
@@ -84,7 +85,10 @@ class TargetRuntime:
         self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
-        self.door = Door(description, node, self._offer, "target", self._copy, access)
+        self.door = Door(description, node, self._offer, "target", self._copy, access, self._source_stalled)
+        self.stall = StallWatch(description, node, access, reactor, store.calls, events.tell)
+        self._ticked = time.monotonic()
+        self._late = False
         try:
             self.sockets = TargetSockets(description, node, access)
         except BaseException:
@@ -119,6 +123,7 @@ class TargetRuntime:
         """Begin to look for the source."""
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.watch(fd, self._control_signalled)
+        self.stall.start()
         self.state = "Serving"
         ready.set()
 
@@ -127,6 +132,7 @@ class TargetRuntime:
         for fd in self.sockets.fds:
             self.reactor.ignore(fd)
         self.sockets.renew()
+        self.stall.renew_keys()
         for fd in self.sockets.fds:
             self.reactor.watch(fd, self._control_signalled)
         self._control_came = True
@@ -166,6 +172,13 @@ class TargetRuntime:
         """Let time pass."""
         # Sending a confirmation may use up the signal of a frame that came; it is not looked for until now.
         self._control_came = True
+        now = time.monotonic()
+        late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
+        self._late = late and not self._late
+        if self._late:
+            # The loop stood still: what the source has said meanwhile is taken before it counts as silent (R13).
+            return
+        self.target.stalled = self.stall.worker_seconds(now)
         if self.target.joined and time.monotonic() - self._confirmed_at > self.description.peer_timeout / 5:
             self._confirmed = (
                 0,
@@ -357,6 +370,10 @@ class TargetRuntime:
             self.target.on_message(peer, message, time.monotonic())
             self._perform()
 
+    def _source_stalled(self, message: messages.Stalled) -> None:
+        self.target.on_message(message.node, message, time.monotonic())
+        self._perform()
+
     def _copy(self) -> messages.Copy:
         return self.target.copy(time.monotonic())
 
@@ -538,6 +555,7 @@ class TargetRuntime:
             self.reactor.ignore(fd)
         self._disconnect()
         self._workers.close()
+        self.stall.stop()
         self.sockets.close()
         self.door.close()
         self.intent_store.close()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.io.notify import notify, watchdog_seconds
 
 
 class Watchdog:
-    """A thread that looks at the reactor's count of rounds; a loop that stands still is not vouched for."""
+    """A thread that looks at the reactor's count of rounds; a loop that stands still is not vouched for.
 
-    def __init__(self, reactor: Reactor) -> None:
+    But if ``excused()`` says that it waits for the store, and has not done so for too long (R13): to kill the daemon
+    would not make the disk any faster.
+    """
+
+    def __init__(self, reactor: Reactor, excused: Callable[[], bool]) -> None:
         self._reactor = reactor
+        self._excused = excused
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._ready = threading.Event()
@@ -37,6 +43,6 @@ class Watchdog:
             return
         moved = -1
         while not self._stop.wait(interval / 4):
-            if self._reactor.moved != moved:
+            if self._reactor.moved != moved or self._excused():
                 moved = self._reactor.moved
                 notify("WATCHDOG=1")

@@ -17,6 +17,7 @@ from struct import unpack
 from typing import Final
 
 from dkrepl.core.errors import StoreError
+from dkrepl.io.store_calls import StoreCalls
 
 _BLKGETSIZE64: Final = 0x80081272
 _KEEP_SIZE: Final = 0x01
@@ -66,6 +67,8 @@ class BackingStore:
         disk that was closed after writing (systemd's documentation, "Locking Block Device Access").
         """
         self.path = path
+        self.calls = StoreCalls()
+        """What is under way. Reads, discards, zeroes and flushes are noted here, for they are the workers'."""
         self.fd = -1
         deadline = time.monotonic() + wait
         while True:
@@ -109,12 +112,13 @@ class BackingStore:
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset``; may wait for the disk. Raises StoreFailed."""
         try:
-            data = os.pread(self.fd, length, offset)
-            while len(data) < length:
-                more = os.pread(self.fd, length - len(data), offset + len(data))
-                if not more:
-                    raise OSError(errno.EIO, "the store ends early")
-                data += more
+            with self.calls.of_worker():
+                data = os.pread(self.fd, length, offset)
+                while len(data) < length:
+                    more = os.pread(self.fd, length - len(data), offset + len(data))
+                    if not more:
+                        raise OSError(errno.EIO, "the store ends early")
+                    data += more
         except OSError as error:
             raise self._failed("read", offset, length, error) from error
         return data
@@ -165,11 +169,13 @@ class BackingStore:
         """Give the space of a range back; it reads as zeroes afterwards, whatever the device is like."""
         # On a block device the punch is the zeroing one, refused if the hardware cannot; a plain discard,
         # after which two copies may read differently, is never used. Source: fallocate(2).
-        self._empty(_PUNCH_HOLE | _KEEP_SIZE, offset, length)
+        with self.calls.of_worker():
+            self._empty(_PUNCH_HOLE | _KEEP_SIZE, offset, length)
 
     def zero(self, offset: int, length: int) -> None:
         """Make a range read as zeroes, keeping its space allocated if the file system can do that."""
-        self._empty(_ZERO_RANGE | _KEEP_SIZE, offset, length)
+        with self.calls.of_worker():
+            self._empty(_ZERO_RANGE | _KEEP_SIZE, offset, length)
 
     def sync(self) -> None:
         """Put everything written so far on stable storage: fdatasync(2). May take long. Raises StoreFailed.
@@ -180,7 +186,8 @@ class BackingStore:
         if self._flush_failed is not None:
             raise StoreFailed(f"{self._flush_failed}; what it holds is not known since, so check it", errno.EIO)
         try:
-            os.fdatasync(self.fd)
+            with self.calls.of_worker():
+                os.fdatasync(self.fd)
         except OSError as error:
             failed = self._failed("flush", 0, self.size, error)
             self._flush_failed = str(failed)

@@ -139,7 +139,7 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
 
         yield f"next message of a resync, {name}", worst(message)
     lag = LagClock()
-    beat = lambda: alive(view, 1, mirror.description, stream.log, lag, 0.0, 0.0)  # noqa: E731
+    beat = lambda: alive(view, 1, mirror.description, stream.log, lag, 0.0, 0.0, 0.0)  # noqa: E731
 
     def busy_beat() -> None:
         for _ in range(100):

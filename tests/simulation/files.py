@@ -16,6 +16,7 @@ from dkrepl.core.errors import MetadataError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io import intent_files
 from dkrepl.io.store import StoreFailed
+from dkrepl.io.store_calls import StoreCalls
 from tests.simulation.disk import SECTOR, BitmapImage, Image
 from tests.simulation.settings import BLOCK
 from tests.simulation.truth import block_of
@@ -65,6 +66,7 @@ class Store:
         self._image = process.machine.disk.store
         self.size = len(self._image.cache)
         self.path = "store"
+        self.calls = StoreCalls()
         self._failed = False
 
     def read(self, offset: int, length: int) -> bytes:

@@ -39,7 +39,7 @@ from dkrepl.daemon import (
     target_runtime,
     verify,
 )
-from tests.simulation import files, listener, loop, operator, sockets
+from tests.simulation import files, listener, loop, operator, sockets, stall
 from tests.simulation.device import Device
 from tests.simulation.settings import BLOCK
 
@@ -74,6 +74,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         SourceSockets=lambda *_: listener.SourceSockets(cluster.being_started),
         Device=lambda *_: Device(cluster.being_started),
         Workers=loop.Workers,
+        StallWatch=stall.StallWatch,
         time=clock,
         os=system,
         threading=threads,
@@ -83,6 +84,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         target_runtime,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         Workers=loop.Workers,
+        StallWatch=stall.StallWatch,
         time=clock,
         diverged=SimpleNamespace(found=lambda _: [], keep=files.keep_aside, settle=lambda *_: []),
         _FLUSH_BYTES=400,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dkrepl.core import frames, messages
 from dkrepl.core.errors import ProtocolError
-from dkrepl.core.messages import Alive, Bye, Detach, Digest, Hello, Ready, Refuse, Trouble, Welcome
+from dkrepl.core.messages import Alive, Bye, Detach, Digest, Hello, Ready, Refuse, Stalled, Trouble, Welcome
 
 HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 30, 65536, "g1", ["g0"], "Consistent", 4, "0.1.0", "alpha")
 ACK = frames.Ack(3, 2**64 - 1, 10, 9, 8, 7)
@@ -27,6 +27,7 @@ ACK = frames.Ack(3, 2**64 - 1, 10, 9, 8, 7)
         Trouble(5, "Gap", "writes are missing"),
         Digest(5, 1, "ab" * 16),
         Bye("alpha"),
+        Stalled("beta", 7.5),
     ],
     ids=lambda message: type(message).__name__,
 )

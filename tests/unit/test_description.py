@@ -109,6 +109,8 @@ MISTAKES = {
     "on_full": ('on_full = "drop"\n' + GOOD, 'on_full is "drop", but it must be "block" or "bitmap"'),
     "rate": ('resync_rate = "1Gbit/s"\n' + GOOD, 'resync_rate is "1Gbit/s", but it must be a rate'),
     "timeout": ('peer_timeout = "2m"\n' + GOOD, 'peer_timeout is "2m", but it must be from 1s to 60s'),
+    "store timeout": ('store_timeout = "601s"\n' + GOOD, 'store_timeout is "601s", but it must be from 5s to 600s'),
+    "store timeout short": ("store_timeout = 5\npeer_timeout = 5\n" + GOOD, "store_timeout is 5s, but it must be more"),
     "timeout nan": ("peer_timeout = nan\n" + GOOD, "peer_timeout is nan, but"),
     "port": ("control_port = 70000\n" + GOOD, "control_port is 70000", "from 1 to 65535"),
     "mode": (GOOD + 'mode = "asynk"', 'node "beta": mode is "asynk", but it must be "sync" or "async"'),
@@ -228,6 +230,11 @@ def test_a_description_written_out_is_read_back_equal(
         mirror = parse(text.replace("/srv/r0", "/srv/" + quoted), "r0", {})
         assert mirror.nodes[0].store == "/srv/" + store
         assert parse(render(mirror), "r0", {}) == mirror
+
+
+@pytest.mark.parametrize(("peer_timeout", "store_timeout"), [(1, 30.0), (15, 30.0), (60, 120.0)])
+def test_a_store_may_stand_still_for_longer_than_a_peer_may_be_silent(peer_timeout: int, store_timeout: float) -> None:
+    assert parse(f"peer_timeout = {peer_timeout}\n" + GOOD, "r0", {}).store_timeout == store_timeout
 
 
 KEY, OTHER = (key_text.write(bytes((byte,)) * 32) for byte in (1, 250))

@@ -18,6 +18,7 @@ from dkrepl.core.source import Source
 from dkrepl.daemon.requests import Requests
 from dkrepl.io.fuse import DISCARD, SYNC, WRITE, Request
 from dkrepl.io.store import StoreFailed
+from dkrepl.io.store_calls import StoreCalls
 
 MIB = 1 << 20
 DESCRIPTION = """
@@ -57,6 +58,7 @@ class World:
         self.published: list[tuple[int, int, int]] = []  # op, offset, length
         self.answers: dict[int, int] = {}
         self.fails = False
+        self.calls = StoreCalls()
         self.requests = Requests(
             cast(Any, self), cast(Any, self), self.source, cast(Any, self), cast(Any, self), lambda *_: None
         )

@@ -3,7 +3,8 @@
     python -m harness.faulty_file BACKING MOUNTPOINT RULES
 
 ``RULES`` is a file with a line for each rule, "op first end": requests of that kind (read, write, sync, discard, zero)
-that touch a byte from ``first`` up to ``end`` fail with EIO. A sync touches all.
+that touch a byte from ``first`` up to ``end`` fail with EIO. A sync touches all. "stall op" in place of "op": they wait
+for as long as the line is there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.node import ROOT
 from harness.waiting import LONG, wait_for
 
 _END = 1 << 62
+_LOOK_AGAIN = 20  # ms between two looks whether what waits may go on
 
 
 class FaultyFile:
@@ -52,8 +54,12 @@ class FaultyFile:
         """Fail requests of kind ``op`` that touch the range from now on, with EIO."""
         self._set([*self._rules.read_text().splitlines(), f"{op} {first} {end}"])
 
+    def stall(self, op: str) -> None:
+        """Leave requests of kind ``op`` without an answer from now on, until ``mend``."""
+        self._set([*self._rules.read_text().splitlines(), f"stall {op} 0 {_END}"])
+
     def mend(self) -> None:
-        """Fail nothing any more."""
+        """Fail nothing any more, and answer what waits."""
         self._set([])
 
     def close(self) -> None:
@@ -84,24 +90,29 @@ def _serve(backing: Path, mountpoint: Path, rules: Path) -> None:
     session = FuseSession.mount(mountpoint, store.size)
     poll = select.poll()
     poll.register(session.fd, select.POLLIN)
+    waiting: list[Request] = []
     while True:
-        poll.poll()
+        ready = poll.poll(_LOOK_AGAIN if waiting else None)
         try:
-            request = session.receive()
+            request = session.receive() if ready else None
         except SessionEnded:
             return
         if request is not None:
-            _answer(session, store, request, rules)
+            waiting.append(request)
+        waiting = [one for one in waiting if not _answer(session, store, one, rules)]
 
 
-def _answer(session: FuseSession, store: BackingStore, request: Request, rules: Path) -> None:
+def _answer(session: FuseSession, store: BackingStore, request: Request, rules: Path) -> bool:
+    """Answer ``request``, unless it has to wait; return whether it did."""
     name = OP_NAMES[request.op]
     first, end = (request.offset, request.offset + request.length) if request.length else (0, _END)
     for line in rules.read_text().splitlines():
-        op, rule_first, rule_end = line.split()
+        *stall, op, rule_first, rule_end = line.split()
         if op == name and first < int(rule_end) and int(rule_first) < end:
+            if stall:
+                return False
             session.reply_error(request.unique, errno.EIO)
-            return
+            return True
     if request.op == READ:
         session.reply_data(request.unique, store.read(request.offset, request.length))
     elif request.op == WRITE:
@@ -113,6 +124,7 @@ def _answer(session: FuseSession, store: BackingStore, request: Request, rules: 
         else:
             getattr(store, name)(request.offset, request.length)
         session.reply_ok(request.unique)
+    return True
 
 
 if __name__ == "__main__":

@@ -1,0 +1,129 @@
+"""A store stands still for longer than the peer timeout: until store_timeout its node is known to live (R13)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Clusters
+from harness.applications import Writer
+from harness.cluster import MIB, Cluster
+from harness.faulty_file import FaultyFile, faulty_file
+from harness.node import Node
+from harness.waiting import wait_for
+
+pytestmark = pytest.mark.root
+
+SIZE = 32 * MIB
+BOTH = (("beta", "sync"), ("gamma", "async"))
+LONGER = 3.0  # seconds; three times the peer timeout
+
+
+@contextlib.contextmanager
+def _on_faulty_store(
+    clusters: Clusters, directory: Path, name: str, store_timeout: str
+) -> Iterator[tuple[Cluster, FaultyFile, Writer]]:
+    """A mirror in sync that is written to, whose node ``name`` has a store that can be made to stand still."""
+    cluster = clusters.make(
+        start=False, initialise=False, size=SIZE, targets=BOTH, peer_timeout="1s", store_timeout=store_timeout
+    )
+    with faulty_file(directory / "faulty", SIZE) as file:
+        cluster.nodes[name].store.symlink_to(file.path)
+        for node in cluster.nodes.values():
+            node.initialise()
+        cluster.start()
+        try:
+            writer = Writer(cluster.device, 0, 16 * MIB, flush_every=50)
+            cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+            yield cluster, file, writer
+        finally:
+            file.mend()  # a process that waits for it could not be ended
+            cluster.nodes[name].clean()
+
+
+def _left(node: Node, target: str) -> list[dict[str, Any]]:
+    """Return how often ``node`` has seen ``target`` leave InSync."""
+    return [event for event in node.logged("target_state") if event["target"] == target and event["before"] == "InSync"]
+
+
+def _all_is_well(cluster: Cluster, writer: Writer, stalled: str) -> None:
+    """The application goes on, nothing that it was told is missing, and the store is known to move again."""
+    before = writer.count
+    cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+    writer.stop()
+    assert writer.error is None
+    cluster.settle()
+    cluster.assert_equal()
+    for node in cluster.nodes.values():
+        writer.assert_all_in(node.store)
+    cluster.nodes[stalled].wait_for_event("store_moves_again", node=stalled)
+
+
+@pytest.mark.parametrize("op", ["write", "sync"])
+def test_a_target_whose_store_stands_still_stays_in_the_stream(clusters: Clusters, tmp_path: Path, op: str) -> None:
+    with _on_faulty_store(clusters, tmp_path, "beta", "60s") as (cluster, file, writer):
+        file.stall(op)
+        seen = cluster.wait_target("beta", lambda one: (one["store_stalled"] or 0) > LONGER, "is seen to stand still")
+        assert seen["state"] == "InSync"
+        status = cluster.source.status() or {}
+        assert any("the store of beta has stood still for" in warning for warning in status["warnings"])
+        cluster.source.wait_for_event("store_stalled", node="beta")
+        cluster.nodes["beta"].wait_for_event("store_stalled", node="beta")
+        file.mend()
+        cluster.wait_target("beta", lambda one: one["store_stalled"] is None, "is seen to move again")
+        _all_is_well(cluster, writer, "beta")
+        for node, target in ((cluster.source, "beta"), (cluster.source, "gamma"), (cluster.nodes["beta"], "beta")):
+            assert not _left(node, target)
+
+
+def test_a_source_whose_store_stands_still_is_followed_on(clusters: Clusters, tmp_path: Path) -> None:
+    with _on_faulty_store(clusters, tmp_path, "alpha", "60s") as (cluster, file, writer):
+        file.stall("write")
+        for target in cluster.targets:
+            stalled = target.wait_for_event("store_stalled", node="alpha")
+            assert target.wait_until(
+                lambda status: status and any("the store of alpha" in warning for warning in status["warnings"]),
+                "says that the store of its source stands still",
+            )
+            # Far beyond the peer timeout.
+            wait_for(
+                lambda target=target: _seconds(target),  # type: ignore[misc]
+                lambda seconds: seconds > LONGER,
+                f"{target.name} has seen it stand still for long",
+            )
+            assert stalled["level"] == "warning"
+        code, _, error = cluster.nodes["beta"].cli("promote", "r0")
+        assert code != 0
+        assert "source" in error
+        file.mend()
+        _all_is_well(cluster, writer, "alpha")
+        for target in cluster.targets:
+            assert not _left(target, target.name)
+            assert not _left(cluster.source, target.name)
+
+
+def _seconds(target: Node) -> float:
+    """For how long a target says that the store of its source has stood still."""
+    warnings = (target.status() or {}).get("warnings", [])
+    return max((float(one.split(" for ")[1].split()[0]) for one in warnings if "has stood still for" in one), default=0)
+
+
+@pytest.mark.parametrize("op", ["write", "sync"])
+def test_a_target_whose_store_stands_still_for_too_long_is_out_until_it_moves(
+    clusters: Clusters, tmp_path: Path, op: str
+) -> None:
+    with _on_faulty_store(clusters, tmp_path, "beta", "5s") as (cluster, file, writer):
+        file.stall(op)
+        cluster.wait_state("beta", "Behind", "Disconnected")
+        [left] = _left(cluster.source, "beta")
+        assert left["after"] == "Behind"
+        assert "its store has stood still for more than 5 s" in left["reason"]
+        before = writer.count
+        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        assert cluster.seen("gamma")["state"] == "InSync"
+        file.mend()
+        cluster.wait_in_sync("beta")
+        _all_is_well(cluster, writer, "beta")

@@ -1,0 +1,242 @@
+"""A store that stands still is told apart from a node that is dead (R13)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from dkrepl.core import frames
+from dkrepl.core.actions import Commit, Event, Send
+from dkrepl.core.agreement import required
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.description import parse
+from dkrepl.core.description_example import render_example
+from dkrepl.core.intent_log import IntentLog
+from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Detach, Hello, Ready, Stalled, Welcome
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.source import Source
+from dkrepl.core.target import Target
+
+DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
+BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
+FACTS: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
+STEP = 0.2
+
+
+def bitmaps(*names: str) -> dict[str, IntentBitmap]:
+    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
+    return {name: IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT) for name in names}
+
+
+class FromSource:
+    """A source of which beta is a target in the stream; what it did is in ``done``."""
+
+    def __init__(self) -> None:
+        record = NodeMetadata(1, "r0", "m1", "alpha", "source", **FACTS, generation="g1", store_state="Consistent")
+        intent = IntentLog(-(-BLOCKS // PER_EXTENT), (), 1)
+        self.core = Source(DESCRIPTION, "alpha", record, bitmaps("beta", "gamma"), intent, 7, lambda: "a2")
+        self.view = self.core.views["beta"]
+        self.done: list[Any] = []
+        self.now = 1.0
+        self.hello()
+        self.say(Ready(self.view.join))
+        assert self.view.in_stream
+
+    def hello(self) -> None:
+        self.say(
+            Hello(
+                *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", DESCRIPTION.size, DESCRIPTION.block),
+                *("g1", [], "Consistent", self.view.join, "x", "alpha"),
+                terms=required(DESCRIPTION),
+            )
+        )
+
+    def say(self, message: Any) -> None:
+        self.core.on_message("beta", message, self.now)
+        self.perform()
+
+    def perform(self) -> None:
+        while self.core.actions:
+            action = self.core.actions.pop(0)
+            self.done.append(action)
+            if isinstance(action, Commit):
+                self.core.committed(action.number, self.now)
+
+    def write(self) -> None:
+        """One more write in the stream that beta has to confirm."""
+        self.core.stream.intend(0, 4096, 4096)
+
+    def let_pass(self, seconds: float, message: Any = None) -> None:
+        """Let time pass; ``message`` gives what beta says now and then, if anything."""
+        for _ in range(round(seconds / STEP)):
+            self.now += STEP
+            if message is not None:
+                self.say(message(self.now))
+            self.core.tick(self.now)
+            self.perform()
+
+    def events(self, *names: str) -> list[str]:
+        return [action.name for action in self.done if isinstance(action, Event) and action.name in names]
+
+
+def stalled_since(start: float, by_loop: bool) -> Any:
+    """What beta says from ``start`` on: its loop waits, or only a worker does."""
+    if by_loop:
+        return lambda now: Stalled("beta", now - start)
+    return lambda now: Alive(1, 7, "Resyncing", stalled=now - start)
+
+
+@pytest.mark.parametrize("by_loop", [True, False])
+def test_a_target_whose_store_stands_still_stays_until_it_has_done_so_for_too_long(by_loop: bool) -> None:
+    source = FromSource()
+    source.write()
+    start = source.now
+    source.let_pass(9.6, stalled_since(start, by_loop))  # far more than 4 times the peer timeout
+    assert source.view.in_stream
+    assert source.view.stall.seconds(source.now) == pytest.approx(9.6)
+    assert source.events("store_stalled", "store_moves_again") == ["store_stalled"]
+    source.let_pass(0.6, stalled_since(start, by_loop))
+    assert source.view.state == "Behind"
+    assert "stood still for more than 10 s" in (source.view.reason or "")
+    detached = [action.message for action in source.done if isinstance(action, Send) and action.peer == "beta"]
+    assert [message.code for message in detached if isinstance(message, Detach)] == ["StoreStalled"]
+
+
+def test_a_target_that_says_nothing_is_gone_after_the_peer_timeout() -> None:
+    source = FromSource()
+    source.write()
+    source.let_pass(1.4)
+    assert source.view.state == "Disconnected"
+
+
+def test_a_target_that_confirms_nothing_and_does_not_say_why_is_put_out_as_before() -> None:
+    source = FromSource()
+    source.write()
+    source.let_pass(4.8, lambda _: Alive(1, 7, "Resyncing"))
+    assert source.view.state == "Behind"
+    assert "confirms nothing" in (source.view.reason or "")
+
+
+def test_a_target_whose_store_moves_again_has_time_to_confirm() -> None:
+    source = FromSource()
+    source.write()
+    source.let_pass(9.0, stalled_since(source.now, True))
+    source.let_pass(3.0, lambda _: Alive(1, 7, "Resyncing"))
+    assert source.view.in_stream
+    assert source.view.stall.seconds(source.now) is None
+    assert source.events("store_stalled", "store_moves_again") == ["store_stalled", "store_moves_again"]
+
+
+def test_a_target_whose_loop_waits_for_too_long_is_silent_in_the_end() -> None:
+    source = FromSource()
+    start = source.now
+    source.let_pass(20.0, stalled_since(start, True))
+    assert source.view.state == "Disconnected"
+    assert source.view.stall.seconds(source.now) is None
+
+
+def test_a_target_does_not_come_back_before_its_store_moves() -> None:
+    source = FromSource()
+    start = source.now
+    source.let_pass(11.0, stalled_since(start, False))
+    source.hello()
+    assert source.view.state == "Behind"
+    source.say(Alive(0, 0, "Behind"))
+    source.hello()
+    assert source.view.state == "Connecting"
+
+
+def test_what_a_node_says_that_is_not_connected_counts_for_nothing() -> None:
+    source = FromSource()
+    source.let_pass(2.0)
+    source.say(Stalled("beta", 1.0))
+    assert source.view.state == "Disconnected"
+    assert source.view.stall.seconds(source.now) is None
+
+
+def test_a_source_tells_its_targets_that_its_own_store_stands_still() -> None:
+    source = FromSource()
+    source.core.stalled = 3.0
+    source.done.clear()
+    source.let_pass(0.4, lambda _: Alive(1, 7, "Resyncing"))
+    told = [action.message for action in source.done if isinstance(action, Send) and action.peer == "beta"]
+    assert 3.0 in [message.stalled for message in told if isinstance(message, Alive)]
+
+
+class FromTarget:
+    """A target that follows alpha."""
+
+    def __init__(self) -> None:
+        record = NodeMetadata(1, "r0", "m1", "beta", "target", **FACTS, generation="g1", store_state="Consistent")
+        self.core = Target(DESCRIPTION, "beta", record, bitmaps("alpha", "gamma"), "x")
+        self.now = 1.0
+        terms = required(DESCRIPTION)
+        self.say(Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", "alpha", terms=terms))
+        self.core.admit(mark(frames.START), self.now)
+        assert self.core.joined
+
+    def say(self, message: Any, peer: str = "alpha") -> None:
+        self.core.on_message(peer, message, self.now)
+        self.perform()
+
+    def perform(self) -> list[Any]:
+        done = []
+        while self.core.actions:
+            action = self.core.actions.pop(0)
+            done.append(action)
+            if isinstance(action, Commit):
+                self.core.committed(action.number, self.now)
+        return done
+
+    def let_pass(self, seconds: float, message: Any = None) -> list[Any]:
+        done = []
+        for _ in range(round(seconds / STEP)):
+            self.now += STEP
+            if message is not None:
+                self.say(message(self.now))
+            self.core.tick(self.now)
+            done += self.perform()
+        return done
+
+
+def mark(op: int) -> frames.StreamMessage:
+    head = frames.pack_head(0, 1, frames.MARK, 5, 7, 0, 0, (frames.pack_record(op, 0, 0),), 0, 0)
+    return frames.parse_stream(memoryview(head), None, DESCRIPTION.size)
+
+
+def test_a_source_whose_store_stands_still_is_not_gone_until_it_has_done_so_for_too_long() -> None:
+    target = FromTarget()
+    start = target.now
+    target.let_pass(9.6, lambda now: Stalled("alpha", now - start))
+    assert target.core.joined
+    assert target.core.copy(target.now).hears == "alpha"
+    assert target.core.source_stall.seconds(target.now) == pytest.approx(9.6)
+    target.let_pass(2.0, lambda now: Stalled("alpha", now - start))
+    assert target.core.state == "Disconnected"
+    assert target.core.source_stall.seconds(target.now) is None
+
+
+def test_the_word_of_another_node_does_not_keep_the_source_alive() -> None:
+    target = FromTarget()
+    for _ in range(7):
+        target.now += STEP
+        target.say(Stalled("gamma", 1.0), "gamma")
+        target.core.tick(target.now)
+    assert target.core.state == "Disconnected"
+
+
+def test_a_source_whose_loop_lives_is_not_gone_however_long_its_store_stands_still() -> None:
+    target = FromTarget()
+    start = target.now
+    target.let_pass(20.0, lambda now: Alive(5, 7, "Resyncing", stalled=now - start))
+    assert target.core.joined
+
+
+def test_a_target_tells_its_source_that_its_own_store_stands_still() -> None:
+    target = FromTarget()
+    target.core.stalled = 2.5
+    done = target.let_pass(0.4)
+    told = [action.message for action in done if isinstance(action, Send)]
+    assert 2.5 in [message.stalled for message in told if isinstance(message, Alive)]
