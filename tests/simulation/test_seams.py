@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import SYNC, WRITE
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import PEER_TIMEOUT
@@ -79,6 +80,25 @@ def test_a_source_that_was_stopped_does_not_serve_before_its_peers_have_answered
         story.slow(0.0)
         story.join("alpha", "beta", "gamma")
         all_come_back(story, "beta")
+
+
+@each
+def test_no_other_node_is_promoted_while_a_source_hands_over(seed: int) -> None:
+    with telling(seed, nodes=4) as story:
+        story.quiet()
+        story.command("alpha", "switchover", to="delta")
+        story.until(lambda: story.is_source("delta") and story.in_sync(), "all follow delta")
+        story.command("delta", "switchover", to="gamma")
+        story.until(lambda: not story.is_source("delta"), "delta is source no more")
+        story.cut("gamma", "delta")  # so gamma does not learn yet that it is to be source
+        story.run(1.0)
+        looked = story.command("alpha", "promote", dry_run=True)
+        assert not story.cluster.sources, f"seed {seed}: the story went another way: gamma has taken over"
+        assert "HandingOver" in looked["codes"], f"seed {seed}: {looked['codes']}"
+        assert not looked["safe"], f"seed {seed}: gamma may be source at any moment"
+        assert isinstance(story.ask_for("alpha", "promote"), DkreplError), f"seed {seed}: alpha is promoted"
+        story.join("gamma", "delta")
+        all_come_back(story, "gamma")
 
 
 # --- R14: descriptions that differ for a while -------------------------------------------------------
