@@ -66,8 +66,9 @@ class Verdicts:
         """R15: nothing is copied from a store that failed a flush, and all of it where that was asked for."""
         source, known = process.runtime.source, process.machine.known
         members = source.stream.members
-        if source.metadata.store_failed and not source.judging:
-            known.store_failed = True
+        if source.metadata.store_failed and not known.store_failed and not source.judging:
+            # Its record may have failed as well; then the next one that succeeds has it.
+            known.store_failed = bool(process.machine.disk.durable_metadata().store_failed)
         if known.store_failed and members:
             names = ", ".join(view.name for view in members)
             raise RuleBroken("R15", f"{process.name} copies to {names}, and a flush of its store has failed")
