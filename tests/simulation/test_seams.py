@@ -201,6 +201,23 @@ def test_a_failed_flush_is_not_forgotten_by_a_restart(seed: int) -> None:
             assert story.store(name)[: len(data)] == data, f"seed {seed}: {name}'s better copy is overwritten"
 
 
+@each
+def test_what_a_promotion_by_force_overruled_is_recorded_before_a_former_source_serves(seed: int) -> None:
+    with telling(seed) as story:  # start_alone is "never"
+        story.quiet()
+        story.stop("alpha")
+        story.cut("alpha", "beta", "gamma")
+        story.start("alpha")
+        story.run(3.0)
+        assert not story.safe("alpha")
+        story.promote("alpha", force=True)
+        assert "NoQuorum" in story.machine("alpha").disk.durable_metadata().forced
+        story.restart("alpha")
+        story.join("alpha", "beta", "gamma")
+        story.until(lambda: story.is_source("alpha"), "alpha serves again")
+        assert "NoQuorum" in story.source.runtime.source.metadata.forced, f"seed {seed}: a restart forgets it"
+
+
 @pytest.mark.parametrize("seed", range(1, 33))  # a power loss may leave what was never flushed
 def test_a_full_resync_that_was_asked_for_is_remembered(seed: int) -> None:
     with telling(seed) as story:
