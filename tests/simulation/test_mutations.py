@@ -310,6 +310,19 @@ def a_restart_forgets_a_failed_flush(patch: Patch) -> None:
     _restarted_as(patch, lambda metadata: msgspec.structs.replace(metadata, store_failed=""))
 
 
+def a_restart_forgets_a_full_resync(patch: Patch) -> None:
+    def without(metadata: NodeMetadata) -> NodeMetadata:
+        peers = {name: msgspec.structs.replace(record, full=False) for name, record in metadata.peers.items()}
+        return msgspec.structs.replace(metadata, peers=peers)
+
+    _restarted_as(patch, without)
+    # Only a power loss takes the bits from memory, and only until a joining makes them durable; a pause puts that off.
+    right = settings.draw
+    patch.setattr(cluster, "draw", lambda rng: replace(right(rng), roles=False, calm=0.3, seconds=15.0))
+    patch.setattr(faults, "_COMMANDS", (("pause", {}), ("resync", {"full": True})))
+    patch.setattr(faults, "WEIGHTS", dict.fromkeys(faults.WEIGHTS, 0.01))
+
+
 def a_copy_whose_store_failed_counts_as_sound(patch: Patch) -> None:
     right = Target.store_failed
     patch.setattr(Target, "store_failed", lambda self, why, now, damaged=True: right(self, why, now, False))
@@ -350,6 +363,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R14", descriptions_that_differ_are_not_refused),
     ("R14", former_terms_are_forgotten),
     ("R15", a_restart_forgets_a_failed_flush),
+    ("R15", a_restart_forgets_a_full_resync),
     ("R15", a_copy_whose_store_failed_counts_as_sound),
     ("liveness", a_lost_welcome_is_not_repeated),
     ("liveness", extents_are_never_let_go),
@@ -367,6 +381,7 @@ OFTEN: dict[Callable[[Patch], None], dict[str, float]] = {  # faults that strike
     descriptions_that_differ_are_not_refused: {"edit the description": 20},
     former_terms_are_forgotten: {"edit the description": 20},
     a_restart_forgets_a_failed_flush: {"disk fails": 20},
+    a_restart_forgets_a_full_resync: {"command": 4, "power": 2},
     a_copy_whose_store_failed_counts_as_sound: {"disk fails": 20},
 }
 
