@@ -323,11 +323,6 @@ def a_restart_forgets_a_full_resync(patch: Patch) -> None:
     patch.setattr(faults, "WEIGHTS", dict.fromkeys(faults.WEIGHTS, 0.01))
 
 
-def a_copy_whose_store_failed_counts_as_sound(patch: Patch) -> None:
-    right = Target.store_failed
-    patch.setattr(Target, "store_failed", lambda self, why, now, damaged=True: right(self, why, now, False))
-
-
 MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", writes_do_not_wait_for_the_intent),
     ("R1", extents_leave_without_their_bits_flushed),
@@ -364,7 +359,6 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R14", former_terms_are_forgotten),
     ("R15", a_restart_forgets_a_failed_flush),
     ("R15", a_restart_forgets_a_full_resync),
-    ("R15", a_copy_whose_store_failed_counts_as_sound),
     ("liveness", a_lost_welcome_is_not_repeated),
     ("liveness", extents_are_never_let_go),
 ]
@@ -382,7 +376,6 @@ OFTEN: dict[Callable[[Patch], None], dict[str, float]] = {  # faults that strike
     former_terms_are_forgotten: {"edit the description": 20},
     a_restart_forgets_a_failed_flush: {"disk fails": 20},
     a_restart_forgets_a_full_resync: {"command": 4, "power": 2},
-    a_copy_whose_store_failed_counts_as_sound: {"disk fails": 20},
 }
 
 
