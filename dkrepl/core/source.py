@@ -136,8 +136,9 @@ class Source(Links):
             view.bitmap.seal(extents.difference(self.intent.active))
         self.metadata = msgspec.structs.replace(self.metadata, store_failed=why[:500])
         self._verdict_commit = self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
-        for view in self.stream.members:
-            self._detach(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
+        for view in self.views.values():
+            if view.in_stream or view.state == "Connecting":  # also who was welcomed before, and would be copied to
+                self._detach(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
 
     @property
     def judging(self) -> bool:

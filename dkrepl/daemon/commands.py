@@ -18,6 +18,7 @@ from dkrepl.core.roles import as_source, as_target
 from dkrepl.daemon import agreement, promote, status, verify
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.lifecycle import Overruled
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
@@ -184,7 +185,7 @@ class Commands:
             return
         overruled = promote.check(runtime, arguments.get("force"), self.in_loop, fenced)
         if isinstance(runtime, EnquiryRuntime):
-            self.in_loop(runtime.enquiry.insist)
+            self.in_loop(lambda: runtime.promote(Overruled(overruled, time.time())))
             yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
             return
 

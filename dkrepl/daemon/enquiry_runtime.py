@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Literal
 
 from dkrepl.core import actions as act
@@ -18,6 +17,7 @@ from dkrepl.core.errors import DkreplError, ProtocolError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon.door import Door, who_am_i
 from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.lifecycle import Becomes, Overruled
 from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.io.access import Access
@@ -49,7 +49,8 @@ class EnquiryRuntime:
         self.events = events
         self.access = access
         self.error: DkreplError | None = None
-        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None
+        self.becomes: Becomes | None = None
+        self.overruled: Overruled | None = None  # what stood against its promotion, if it serves all the same
         self.enquiry = Enquiry(description, node.name, metadata, age)
         self._ready = threading.Event()
         self._began = 0.0
@@ -104,6 +105,12 @@ class EnquiryRuntime:
             self._ready.set()
         self.enquiry.tick(now)
         self._perform()
+
+    def promote(self, overruled: Overruled) -> None:
+        """The administrator says that this node is to serve, whoever has not answered."""
+        if self.enquiry.verdict is None:
+            self.overruled = overruled
+            self.enquiry.insist()
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""

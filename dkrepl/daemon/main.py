@@ -11,13 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-import msgspec
-
 from dkrepl.core.description import Description, Node, require_keys, without_keys
 from dkrepl.core.errors import DkreplError, HostError, MetadataError, Refused
 from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import as_follower
-from dkrepl.daemon import device
+from dkrepl.daemon import device, lifecycle
 from dkrepl.daemon.commands import Commands
 from dkrepl.daemon.control_server import ControlServer
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
@@ -127,7 +124,7 @@ def _ask_peers(
 ) -> None:
     """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
     metadata = _checked_metadata(paths, description, node)
-    if metadata.role != "source":
+    if not lifecycle.asks_first(metadata):
         return
     reactor = Reactor()
     try:
@@ -138,16 +135,16 @@ def _ask_peers(
             runtime.close()
     finally:
         reactor.close()
-    if runtime.becomes is not None:
-        state_dir = paths.state_dir(description.name)
-        metadata_file.write(state_dir, runtime.becomes(metadata_file.read(state_dir)))
+    state_dir = paths.state_dir(description.name)
+    step = lifecycle.after_enquiry(
+        metadata_file.read(state_dir), runtime.enquiry.verdict, runtime.becomes, runtime.overruled
+    )
+    if step.record is not None:
+        metadata_file.write(state_dir, step.record)
+    if step.abandons:
         device.abandon(paths, description.name)
-    elif runtime.enquiry.verdict is None:
+    if not step.serves:
         stop.asked = True
-    elif runtime.enquiry.verdict == "follow":
-        state_dir = paths.state_dir(description.name)
-        metadata_file.write(state_dir, as_follower(metadata))
-        device.abandon(paths, description.name)
 
 
 def _run(
@@ -162,10 +159,7 @@ def _run(
     first: bool,
 ) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
-    metadata = _checked_metadata(paths, description, node)
-    if first:
-        # A handover is of the moment: after a restart another node may have been promoted instead of the heir (R7).
-        metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
+    metadata = lifecycle.served_with(_checked_metadata(paths, description, node), first)
     _check_root(metadata)
     store.begin()
     reactor = Reactor()
@@ -175,13 +169,14 @@ def _run(
             paths, description, node, metadata, store, reactor, events, access
         )
         try:
-            again = _serve(paths, description, runtime, reactor, events, stop, life)
+            _serve(paths, description, runtime, reactor, events, stop, life)
         finally:
             runtime.close()
-        if runtime.becomes is not None:
-            state_dir = paths.state_dir(description.name)
-            metadata_file.write(state_dir, runtime.becomes(metadata_file.read(state_dir)))
-        return again
+        state_dir = paths.state_dir(description.name)
+        step = lifecycle.after_serving(metadata_file.read(state_dir), runtime.becomes)
+        if step.record is not None:
+            metadata_file.write(state_dir, step.record)
+        return step.serves
     finally:
         reactor.close()
 
@@ -205,7 +200,7 @@ def _serve(
     events: EventLog,
     stop: _Stop,
     life: SignOfLife | None = None,
-) -> bool:
+) -> None:
     commands = Commands(runtime, reactor, events, stop.runtime, lambda: _new_keys(paths, description, runtime.access))
     server = ControlServer(paths.socket(description.name), commands)
     watchdog = Watchdog(reactor, lambda: not isinstance(runtime, EnquiryRuntime) and runtime.stall.excused)
@@ -232,7 +227,6 @@ def _serve(
         raise runtime.error
     changed = runtime.becomes is not None
     events.tell("daemon_stopped", fields={"role": runtime.role, "role_changed": changed})
-    return changed
 
 
 def _new_keys(paths: Paths, description: Description, access: Access) -> None:

@@ -7,8 +7,9 @@
     machine, disk, files     what a host keeps, with a page cache that may be lost, and how the daemon reaches it
     process, patches, device, sockets, network     one life of a daemon: its loop, threads, clocks, device and sockets
     faults, roles    what goes wrong; who is promoted
-    checks, probe, copies    the rules R1 to R10
+    checks, verdicts, probe, copies    the rules
 
-Everything of ``dkrepl.core`` and the runtimes of ``dkrepl.daemon`` are the real ones. Not simulated: the enquiry of a
-source that comes back (``dkrepl.daemon.main``), verify, the control socket, ZeroMQ and the kernel themselves.
+Everything of ``dkrepl.core`` and the runtimes of ``dkrepl.daemon`` are the real ones, and so are the decisions of
+their lifecycle. Not simulated: what carries these out (``dkrepl.daemon.main``), the control socket, ZeroMQ and the
+kernel themselves.
 """

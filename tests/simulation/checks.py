@@ -1,4 +1,4 @@
-"""The rules R1 to R11, looked at after every step of every node."""
+"""The rules, looked at after every step of every node; R14 and R15 are in verdicts.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.simulation.copies import named_active, unnamed
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
 from tests.simulation.truth import GARBAGE, Point, Session, block_of
+from tests.simulation.verdicts import Verdicts
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Checks:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._world = cluster.world
+        self.verdicts = Verdicts(cluster)
         self._probed = 0
         self._bits_before: dict[str, tuple[str, dict[str, bytes], frozenset[int]]] = {}
 
@@ -46,6 +48,7 @@ class Checks:
     def _source(self, process: Process) -> None:
         source = process.runtime.source
         stream, log = source.stream, source.stream.log
+        self.verdicts.source_round(process)
         now = process.machine.clock().monotonic
         slack = 6 * self._cluster.settings.depth + 12
         for view in stream.members:
@@ -103,6 +106,7 @@ class Checks:
         session = self._cluster.sessions[target.session]
         joined = (target.session, target.join)
         if machine.joined != joined:
+            self.verdicts.joined(process, session.number)
             self._descends(machine, session)
             machine.power_lost = False
             machine.joined = joined
@@ -121,6 +125,7 @@ class Checks:
             if self._world.chance(0.1):
                 self.barriers(machine)
         if target.state == "InSync":
+            self.verdicts.in_sync(machine)
             machine.point = (session.number, applied)
 
     def _prefix(self, machine: Machine, session: Session, applied: int) -> None:
@@ -181,6 +186,7 @@ class Checks:
         if 1 + len(having) < least:
             what = f"{'flush' if asked.op == SYNC else 'write'} {asked.seq} of {process.name}"
             raise RuleBroken("R4", f"{what} is answered, and of {least} copies (min_copies) only {having} have it too")
+        self.verdicts.answered(process, having)
 
     def in_time(self, asked: Asked) -> None:
         """R5: a write to targets that may not delay it is delayed by none, whatever they and the network do."""
@@ -231,6 +237,7 @@ class Checks:
     def source_started(self, process: Process) -> None:
         """After a restart: R1 (power lost) or R2, and R8: no more bits than the crash can explain."""
         name, source = process.name, process.runtime.source
+        self.verdicts.source_started(process)
         kind, before, active = self._bits_before.pop(name, ("", {}, frozenset()))
         self.copies(process, "R1" if kind == "power" else "R2")
         for target, bits in before.items():

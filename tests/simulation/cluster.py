@@ -129,6 +129,7 @@ class Cluster:
         machine = process.machine
         self.roles_changed = True
         self.checks.forget_bitmaps(machine)
+        self.checks.verdicts.role_taken(machine, record.role, record.store_failed)
         if record.role == "target" or runtime.role == "source":
             self.application.source_is_no_more(process.name)
         if runtime.role == "target" and record.role == "source":
@@ -169,6 +170,7 @@ class Cluster:
         machine = process.machine
         machine.process = None
         machine.ended_at = self.world.now
+        self.checks.verdicts.ended(machine)
         for command in process.commands:
             self.world.after(0.0, command.go_on)
         self.switch.process_ended(process, quietly)
@@ -188,6 +190,7 @@ class Cluster:
                 other.tainted = other.joined
         else:
             machine.tainted = machine.joined
+            machine.known.copy_failed = process.is_target
 
     def after_round(self, process: Process) -> None:
         """A round of a process's loop is over: its state must keep every rule."""

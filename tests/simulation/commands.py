@@ -26,6 +26,8 @@ def give(process: Process, what: str, arguments: dict[str, Any], then: Done = la
         cluster.world.count(f"{named} {'refused' if failed else 'done'}")
         if not isinstance(answer, DkreplError):
             _check(cluster, process, named, answer)
+            if named == "resync":
+                cluster.checks.verdicts.resync_promised(process.machine)
             if named == "dry run" and answer["safe"]:
                 cluster.checks.has_every_answer(process.machine, "is called safe to promote", asked)
         then(answer)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.disk import Disk
 from tests.simulation.process import Process
 from tests.simulation.truth import Follower, Point
+from tests.simulation.verdicts import Known
 from tests.simulation.world import Clock
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Machine:
         self.full: set[str] = set()  # file systems without space: "store", "state"
         # what is known of it, for the checks
         self.follower = Follower()
+        self.known = Known()
         self.point: Point | None = None  # whose content it has
         self.becoming: Point | None = None  # whose it has if its resync ended unseen
         self.reached: dict[int, int] = {}  # session -> newest seq seen applied

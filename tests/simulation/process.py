@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.errors import DkreplError
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import as_follower
+from dkrepl.daemon import lifecycle
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
@@ -41,6 +40,7 @@ class Process:
         self.runtime: Any = None
         self.commands: list[Command] = []
         self._stopping = False
+        self._first = True  # no runtime has served yet
         self._ready: list[object] = []
         self._round_due = False
         self._operations_left: int | None = None
@@ -54,8 +54,7 @@ class Process:
         record = self.machine.disk.metadata()
         MetadataFile.settle(self)
         self._tick_later()
-        # As dkrepl.daemon.main does it.
-        if record.role == "source":
+        if lifecycle.asks_first(record):
             enquiry: Any = EnquiryRuntime
             self._open(lambda *of: enquiry(*of, record, self.reactor, *self._told(), self.machine.handed_over()))
             self.world.note(self.name, "asks its peers")
@@ -63,7 +62,8 @@ class Process:
             self._serve()
 
     def _serve(self) -> None:
-        record = self.machine.disk.metadata()
+        record = lifecycle.served_with(self.machine.disk.metadata(), self._first)
+        self._first = False
         MetadataFile.settle(self)
         kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
         self._open(lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, *self._told()))
@@ -86,27 +86,20 @@ class Process:
         """The runtime has stopped: the daemon ends, or goes on in another role."""
         runtime, self.runtime = self.runtime, None
         runtime.close()
-        folder, record = Folder(self), self.machine.disk.metadata()
-        becomes: NodeMetadata | None = None
+        record = self.machine.disk.metadata()
         if isinstance(runtime, EnquiryRuntime):
-            verdict = runtime.enquiry.verdict
-            if runtime.becomes is not None:
-                becomes = runtime.becomes(record)
-            elif verdict == "serve":
+            step = lifecycle.after_enquiry(record, runtime.enquiry.verdict, runtime.becomes, runtime.overruled)
+            if step.serves and not step.abandons:
                 self.cluster.serves_again(self, runtime.enquiry)
-            elif verdict is None:
-                self.end("has stopped")
-                return
-            elif verdict == "follow":
-                becomes = as_follower(record)
-        elif runtime.becomes is None:
+        else:
+            step = lifecycle.after_serving(record, runtime.becomes)
+        if step.record is not None:
+            MetadataFile.write(Folder(self), step.record)
+            if step.abandons or not isinstance(runtime, EnquiryRuntime):
+                self.cluster.role_taken(self, runtime, step.record)
+        if not step.serves:
             self.end("has stopped")
             return
-        else:
-            becomes = runtime.becomes(record)
-        if becomes is not None:
-            MetadataFile.write(folder, becomes)
-            self.cluster.role_taken(self, runtime, becomes)
         self._serve()
 
     def stop(self) -> None:

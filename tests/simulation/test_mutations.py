@@ -8,14 +8,16 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import frames, generation, messages, quorum, source
+from dkrepl.core import frames, generation, handshake, links, messages, objections, quorum, source
 from dkrepl.core.frames import StreamMessage
 from dkrepl.core.generation import Decision
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.marks import Marks
+from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.resync import Resync
 from dkrepl.core.source import Source
 from dkrepl.core.stream import Stream
@@ -25,7 +27,7 @@ from dkrepl.core.write_log import WriteLog
 from dkrepl.daemon import intent, promote, publisher
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.io.store import StoreFailed
-from tests.simulation import cluster, files, settings
+from tests.simulation import cluster, faults, files, settings
 from tests.simulation.seeds import cores
 from tests.simulation.simulate import simulate
 
@@ -286,6 +288,41 @@ def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
     patch.setattr(quorum, "decisive_to_serve", lambda silent, terms: [])
 
 
+def descriptions_that_differ_are_not_refused(patch: Patch) -> None:
+    for module in (handshake, objections):
+        patch.setattr(module, "differences", lambda here, there: [])
+
+
+def former_terms_are_forgotten(patch: Patch) -> None:
+    patch.setattr(links, "still_former", lambda metadata, knowing: ())
+
+
+def _restarted_as(patch: Patch, change: Callable[[NodeMetadata], NodeMetadata]) -> None:
+    right = Source.__init__
+
+    def init(self: Source, description: Any, node: str, metadata: NodeMetadata, *rest: Any) -> None:
+        right(self, description, node, change(metadata), *rest)
+
+    patch.setattr(Source, "__init__", init)
+
+
+def a_restart_forgets_a_failed_flush(patch: Patch) -> None:
+    _restarted_as(patch, lambda metadata: msgspec.structs.replace(metadata, store_failed=""))
+
+
+def a_restart_forgets_a_full_resync(patch: Patch) -> None:
+    def without(metadata: NodeMetadata) -> NodeMetadata:
+        peers = {name: msgspec.structs.replace(record, full=False) for name, record in metadata.peers.items()}
+        return msgspec.structs.replace(metadata, peers=peers)
+
+    _restarted_as(patch, without)
+    # Only a power loss takes the bits from memory, and only until a joining makes them durable; a pause puts that off.
+    right = settings.draw
+    patch.setattr(cluster, "draw", lambda rng: replace(right(rng), roles=False, calm=0.3, seconds=15.0))
+    patch.setattr(faults, "_COMMANDS", (("pause", {}), ("resync", {"full": True})))
+    patch.setattr(faults, "WEIGHTS", dict.fromkeys(faults.WEIGHTS, 0.01))
+
+
 MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R1", writes_do_not_wait_for_the_intent),
     ("R1", extents_leave_without_their_bits_flushed),
@@ -318,6 +355,10 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R7", a_handover_does_not_wait),
     ("R11", a_promotion_does_not_count_who_answered),
     ("R3", writes_do_not_wait_for_a_discard_under_way),
+    ("R14", descriptions_that_differ_are_not_refused),
+    ("R14", former_terms_are_forgotten),
+    ("R15", a_restart_forgets_a_failed_flush),
+    ("R15", a_restart_forgets_a_full_resync),
     ("liveness", a_lost_welcome_is_not_repeated),
     ("liveness", extents_are_never_let_go),
 ]
@@ -330,6 +371,12 @@ ROLES = (
     a_handover_does_not_wait,
     a_promotion_does_not_count_who_answered,
 )
+OFTEN: dict[Callable[[Patch], None], dict[str, float]] = {  # faults that strike more often than otherwise
+    descriptions_that_differ_are_not_refused: {"edit the description": 20},
+    former_terms_are_forgotten: {"edit the description": 20},
+    a_restart_forgets_a_failed_flush: {"disk fails": 20},
+    a_restart_forgets_a_full_resync: {"command": 4, "power": 2},
+}
 
 
 def first_caught(name: str) -> tuple[int, dict[str, int]]:
@@ -341,6 +388,7 @@ def first_caught(name: str) -> tuple[int, dict[str, int]]:
         if mutation in ROLES:
             right = settings.draw
             patch.setattr(cluster, "draw", lambda rng: replace(right(rng), roles=True))
+        patch.setattr(faults, "WEIGHTS", faults.WEIGHTS | OFTEN.get(mutation, {}))
         for seed in range(1, MOST_SEEDS + 1):
             failure = simulate(seed).failure
             if failure is not None:

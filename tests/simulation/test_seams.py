@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import SYNC, WRITE
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import PEER_TIMEOUT
@@ -79,6 +80,25 @@ def test_a_source_that_was_stopped_does_not_serve_before_its_peers_have_answered
         story.slow(0.0)
         story.join("alpha", "beta", "gamma")
         all_come_back(story, "beta")
+
+
+@each
+def test_no_other_node_is_promoted_while_a_source_hands_over(seed: int) -> None:
+    with telling(seed, nodes=4) as story:
+        story.quiet()
+        story.command("alpha", "switchover", to="delta")
+        story.until(lambda: story.is_source("delta") and story.in_sync(), "all follow delta")
+        story.command("delta", "switchover", to="gamma")
+        story.until(lambda: not story.is_source("delta"), "delta is source no more")
+        story.cut("gamma", "delta")  # so gamma does not learn yet that it is to be source
+        story.run(1.0)
+        looked = story.command("alpha", "promote", dry_run=True)
+        assert not story.cluster.sources, f"seed {seed}: the story went another way: gamma has taken over"
+        assert "HandingOver" in looked["codes"], f"seed {seed}: {looked['codes']}"
+        assert not looked["safe"], f"seed {seed}: gamma may be source at any moment"
+        assert isinstance(story.ask_for("alpha", "promote"), DkreplError), f"seed {seed}: alpha is promoted"
+        story.join("gamma", "delta")
+        all_come_back(story, "gamma")
 
 
 # --- R14: descriptions that differ for a while -------------------------------------------------------
@@ -179,6 +199,23 @@ def test_a_failed_flush_is_not_forgotten_by_a_restart(seed: int) -> None:
         story.run(10.0)
         for name in ("beta", "gamma"):
             assert story.store(name)[: len(data)] == data, f"seed {seed}: {name}'s better copy is overwritten"
+
+
+@each
+def test_what_a_promotion_by_force_overruled_is_recorded_before_a_former_source_serves(seed: int) -> None:
+    with telling(seed) as story:  # start_alone is "never"
+        story.quiet()
+        story.stop("alpha")
+        story.cut("alpha", "beta", "gamma")
+        story.start("alpha")
+        story.run(3.0)
+        assert not story.safe("alpha")
+        story.promote("alpha", force=True)
+        assert "NoQuorum" in story.machine("alpha").disk.durable_metadata().forced
+        story.restart("alpha")
+        story.join("alpha", "beta", "gamma")
+        story.until(lambda: story.is_source("alpha"), "alpha serves again")
+        assert "NoQuorum" in story.source.runtime.source.metadata.forced, f"seed {seed}: a restart forgets it"
 
 
 @pytest.mark.parametrize("seed", range(1, 33))  # a power loss may leave what was never flushed
