@@ -11,38 +11,48 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from dkrepl.core.agreement import min_copies, sync_nodes
+from dkrepl.core.quorum import satisfied
 from dkrepl.core.target_view import TargetView
 
 
 class Copies:
     """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
 
-    ``former``: terms of older descriptions that must be satisfied too.
+    ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
+    that, by the records of a start, have every write answered so far, but for what their bitmaps mark.
     """
 
-    __slots__ = ("_former", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
+    __slots__ = ("_former", "_node", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
 
     def __init__(
-        self, least: int, refuse: bool, views: Collection[TargetView], former: Iterable[Mapping[str, str]] = ()
+        self,
+        least: int,
+        refuse: bool,
+        views: Collection[TargetView],
+        former: Iterable[Mapping[str, str]] = (),
+        node: str = "",
+        complete: Collection[str] = (),
     ) -> None:
         self.least = least
         self.refuse = refuse
         self.confirmable = 1
         self.too_few = False
+        self._node = node
         self._views = [view for view in views if view.mode == "sync"]
         self.must_satisfy(former)
         # Since there are too few: whether all that was written is durable on enough targets.
-        self.flushed = self._enough(view.name for view in self._views if not view.bitmap.any())
+        self.flushed = self._enough(
+            view.name for view in self._views if view.name in complete and not view.bitmap.any()
+        )
 
     def must_satisfy(self, former: Iterable[Mapping[str, str]]) -> None:
         """From now on these former terms count, besides the present ones."""
-        self._former = [(sync_nodes(terms), min_copies(terms)) for terms in former]
+        self._former = list(former)
 
     def _enough(self, names: Iterable[str]) -> bool:
         """Whether the source and the sync targets ``names`` are enough copies, now and by the former terms."""
-        there = set(names)
-        return 1 + len(there) >= self.least and all(1 + len(there & sync) >= least for sync, least in self._former)
+        there = {self._node, *names}
+        return len(there) >= self.least and all(satisfied(terms, there) for terms in self._former)
 
     @property
     def refusing(self) -> bool:

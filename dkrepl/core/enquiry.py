@@ -129,7 +129,12 @@ class Enquiry:
             hears = answer.copy.hears if answer.copy else ""
             if hears or not answer.mirror_id or answer.terms != self._terms:
                 return False  # another source lives; or it knows nothing, or goes by other terms
-        return not self._rivals and not decisive_to_serve(self.missing, self._terms)
+            if answer.agreed and answer.agreed != self._terms:
+                return False  # what it followed under other terms may have been answered by fewer copies
+        agreed = self._metadata.agreed
+        if self._rivals or self._metadata.former or (agreed and agreed != self._terms):
+            return False  # no one has served under these terms alone yet (R14)
+        return not decisive_to_serve(self.missing, self._terms)
 
     def _descends(self, answer: Answer) -> bool:
         """Whether a peer's data has a past that contains ours, and is not known here."""

@@ -61,6 +61,7 @@ def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms
         metadata.join,
         terms,
         advisory,
+        list(metadata.former),
     )
 
 

@@ -77,7 +77,13 @@ class Links:
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
         refuse = description.on_too_few == "error"
-        self.copies = Copies(description.min_copies, refuse, self.views.values(), self.metadata.former)
+        # R4: a target whose resync was cut short calls its copy Inconsistent, even if nothing is left to copy.
+        complete = {
+            name
+            for name in self.views
+            if peer_records.has_all(peer_records.record_of(metadata, name), metadata.generation)
+        }
+        self.copies = Copies(description.min_copies, refuse, self.views.values(), self.metadata.former, node, complete)
         self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced
         self.knows()
         if self.copies.changed():

@@ -72,6 +72,7 @@ class Welcome(Message, frozen=True):
     node_join: Join = 0  # the source's own last joining, of the time when it was a target
     terms: Terms = {}  # as in Hello
     advisory: Identity = ""
+    former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
 
 
 class Refuse(Message, frozen=True):
@@ -138,6 +139,7 @@ class Alive(Message, frozen=True):
     lag_bytes: Count = 0  # that the target lacks, as far as it has confirmed
     lag_seconds: float | None = None
     stalled: Seconds = 0.0  # for which the sender's store has stood still, while its loop goes on
+    former: bool = False  # of the source: whether terms of an older description must still be satisfied
 
 
 class Stalled(Message, frozen=True):
@@ -217,6 +219,7 @@ class Answer(Message, frozen=True):
     agreed: Terms = {}  # of the one under which it last served or followed
     store_failed: Text = ""  # why its store cannot be trusted, if so
     split_brain: Annotated[list[Name], msgspec.Meta(max_length=64)] = []  # peers with which it is in one, unresolved
+    former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
     heir: Name = ""  # the node to which it hands the mirror over, as a former source
 
 

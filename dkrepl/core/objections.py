@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from dkrepl.core import quorum
-from dkrepl.core.agreement import differences, required
+from dkrepl.core.agreement import differences, required, sync_nodes
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Copy
@@ -76,14 +76,18 @@ def silent_nodes(
     copy = own.copy or _NOTHING
     # A node that never had a source knows of no generation, whatever the node before it under that name knew.
     silent = [name for name, answer in answers.items() if answer is None or (own.mirror_id and not answer.mirror_id)]
-    unfenced = [name for name in silent if name not in fenced]
-    terms = required(description)
-    if own.role == "asking":
-        decisive = quorum.decisive_to_serve(unfenced, terms)
-    else:
-        there = [answer for answer in answers.values() if answer is not None]
-        sources = {answer.copy.follows for answer in there if answer.copy}
-        decisive = quorum.decisive(unfenced, sources, terms)
+    there = [answer for answer in answers.values() if answer is not None]
+    sources = {answer.copy.follows for answer in there if answer.copy}
+    decisive: set[str] = set()
+    # By the terms of an older description too, as long as writes may have been answered by those alone (R14).
+    for terms in (required(description), *own.former):
+        gone = [name for name in sorted(sync_nodes(terms)) if name not in answers]
+        silent += [name for name in gone if name not in silent]
+        unfenced = [name for name in silent if name not in fenced]
+        if own.role == "asking":
+            decisive.update(quorum.decisive_to_serve(unfenced, terms))
+        else:
+            decisive.update(quorum.decisive(unfenced, sources, terms))
     since = copy.heard_at if copy.in_sync_when_lost else copy.in_sync_as_of
     return tuple(
         Silent(name, name in decisive, name in fenced, since if name == copy.follows else None) for name in silent
@@ -126,7 +130,7 @@ def _of_silence(
     if not decisive:
         return []
     names = ", ".join(one.node for one in decisive)
-    blank = [one.node for one in decisive if answers[one.node] is not None]
+    blank = [one.node for one in decisive if answers.get(one.node) is not None]
     what = f"{names} did not answer" + (
         f" ({', '.join(blank)}: holds nothing since it was initialised)" if blank else ""
     )

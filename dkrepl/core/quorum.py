@@ -62,9 +62,16 @@ def still_former(metadata: NodeMetadata, knowing: Iterable[str]) -> tuple[dict[s
     ``knowing``: the nodes that have recorded the present terms, or are declared fenced.
     """
     known = {*knowing, metadata.node}
-    return tuple(
-        terms for terms in metadata.former if len(known & {*sync_nodes(terms), metadata.node}) < min_copies(terms)
-    )
+    return tuple(terms for terms in metadata.former if not satisfied(terms, known))
+
+
+def satisfied(terms: Mapping[str, str], names: Collection[str]) -> bool:
+    """Whether so many of ``names`` are sync nodes of ``terms`` that the others could promote no one by these terms.
+
+    A source that is no sync node of theirs does not count: the others need not know that it was source.
+    """
+    sync = sync_nodes(terms)
+    return len(sync.intersection(names)) >= min(min_copies(terms), len(sync))
 
 
 def _electorate(terms: Mapping[str, str]) -> tuple[frozenset[str], int]:

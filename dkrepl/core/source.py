@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as replaced
+from typing import Any
 
 import msgspec
 
@@ -82,7 +83,9 @@ class Source(Links):
         self._told_at = 0.0
         self._intent_commit = 0
         self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
-        self._filling: dict[str, tuple[int, Commit]] = {}  # target -> joining that goes on when its bitmap is filled
+        self._filling: dict[
+            str, tuple[int, Callable[[], Commit]]
+        ] = {}  # target -> joining that goes on when its bitmap is filled
         self._timeout = description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
@@ -298,8 +301,12 @@ class Source(Links):
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
         view.marked = 0
-        self.metadata = handshake.offered(self.metadata, hello, view.join, decision)
-        self._go_on_after(view, Commit(0, sync_bitmaps=True, metadata=self.metadata))
+
+        def offer() -> Commit:
+            self.metadata = handshake.offered(self.metadata, hello, view.join, decision)
+            return Commit(0, sync_bitmaps=True, metadata=self.metadata)
+
+        self._go_on_after(view, offer)
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
     def _note_split_brain(self, peer: str) -> None:
@@ -340,19 +347,27 @@ class Source(Links):
             view.marked = view.bitmap.blocks
         view.marks_lost = 0
         view.probe_wait = 0.0
-        # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
-        self.metadata = peer_records.remembered(self.metadata, view.name, join=view.join, merged=True, full=False)
-        self._go_on_after(view, Commit(0, sync_bitmaps=view.marked > 0, metadata=self.metadata))
 
-    def _go_on_after(self, view: TargetView, commit: Commit) -> None:
-        """Welcome ``view``, or let it into the stream, once ``commit`` is durable; before it, its bitmap is filled."""
+        # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
+        def recorded() -> Commit:
+            facts: dict[str, Any] = {"join": view.join, "merged": True, "full": False}
+            self.metadata = peer_records.remembered(self.metadata, view.name, **facts)
+            return Commit(0, sync_bitmaps=view.marked > 0, metadata=self.metadata)
+
+        self._go_on_after(view, recorded)
+
+    def _go_on_after(self, view: TargetView, record: Callable[[], Commit]) -> None:
+        """Welcome ``view``, or let it into the stream, once what ``record`` changes is durable.
+
+        Before that its bitmap is filled: until then no commit, whatever it is for, may say that the bitmap counts (R2).
+        """
         self._joining = {n: step for n, step in self._joining.items() if step[0] != view.name}
         self._filling.pop(view.name, None)
         if view.bitmap.filling:
-            self._filling[view.name] = (view.join, commit)
+            self._filling[view.name] = (view.join, record)
             self.fill_step()
             return
-        self._joining[self._commit(commit)] = (view.name, view.join)
+        self._joining[self._commit(record())] = (view.name, view.join)
 
     @property
     def filling(self) -> bool:
@@ -365,9 +380,10 @@ class Source(Links):
             if view.bitmap.filling:
                 view.bitmap.fill_step()
             if not view.bitmap.filling and (step := self._filling.pop(view.name, None)) is not None:
-                join, commit = step
+                join, record = step
                 if view.state == "Connecting" and view.join == join:
-                    self._go_on_after(view, replaced(commit, metadata=self.metadata, sync_bitmaps=True))
+                    commit = replaced(record(), sync_bitmaps=True)
+                    self._joining[self._commit(commit)] = (view.name, view.join)
 
     def _enter(self, view: TargetView, now: float) -> None:
         self._state(view, "Resyncing", None)
@@ -575,4 +591,5 @@ class Source(Links):
             self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
-        return alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now, self.stalled)
+        said = alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now, self.stalled)
+        return msgspec.structs.replace(said, former=bool(self.metadata.former))

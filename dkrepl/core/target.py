@@ -106,6 +106,7 @@ class Target:
         self._beat_at = 0.0
         self._hello_at = 0.0
         self._left_at = -_SOON  # when it left a stream
+        self._owed_at: float | None = None  # when a record that stands against this copy is tried again
         self._hello_wait = _HELLO_FIRST
         self._commits = 0
         self._waiting: dict[int, tuple[str, NodeMetadata]] = {}  # commits on their way, and what follows them
@@ -343,6 +344,9 @@ class Target:
             self._note_stall(message.stalled, now)
             consistent = self.metadata.store_state != "Inconsistent"
             self.last_heard.heard(message, self.applied, self.state == "InSync", consistent)
+            if self.state == "InSync" and self.metadata.former and not message.former and not self._waiting:
+                # Enough nodes of the old description know the new one: the source has it on record (R14).
+                self._commit_then("former", msgspec.structs.replace(self.metadata, former=()))
             self.progress = message if message.join == self.join and message.total_bytes else None
         elif isinstance(message, Stalled):
             self._note_stall(message.seconds, now)
@@ -411,7 +415,7 @@ class Target:
             heir="",
             heir_join=0,
             agreed=self.terms,
-            former=(),
+            former=tuple(message.former),
             joined_as=self.description.node(self.node).mode,
             unsettled=True,
         )
@@ -480,6 +484,9 @@ class Target:
         """Let time pass: Hellos, heartbeats, the deadline of silence."""
         if self.state != "Disconnected" and now - self._heard > self._timeout:
             self._leave("Disconnected", f"nothing heard from {self.source} for {self._timeout:g} s", now, 0.0)
+        if self._owed_at is not None and now >= self._owed_at and not self._waiting:
+            self._owed_at = None
+            self._commit_then("inconsistent", self.metadata)
         if self.state in ("Disconnected", "Behind", "Paused", "Refused") and now >= self._hello_at:
             self._hello(now)
         if now >= self._beat_at:
@@ -522,7 +529,12 @@ class Target:
     def commit_failed(self, number: int, why: str, now: float) -> None:
         """A record could not be made durable: nothing may be applied that rests on it."""
         self._waiting.pop(number)
+        unsound = self.metadata.store_state == "Inconsistent" != self._recorded.store_state
         self.metadata = self._recorded  # R6: what is not durable is not so, and is recorded again when it is needed
+        if unsound:
+            # R15: but what stands against this copy stays known, and is recorded as soon as that is possible.
+            self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
+            self._owed_at = now + _ASK_AGAIN
         self.commit_error = why
         self._trouble("MetadataError", why, now)
 

@@ -44,6 +44,7 @@ def who_am_i(
         metadata.agreed,
         metadata.store_failed,
         sorted(name for name, record in metadata.peers.items() if record.split_brain),
+        list(metadata.former),
         metadata.heir,
     )
 

@@ -334,7 +334,8 @@ class TargetRuntime:
             self._flushing = False
             self._flushed_at = time.monotonic()
             same = target.joined and target.join == join
-            if same and error is not None:
+            if error is not None:
+                # Also if it has left that stream meanwhile: what it confirmed as applied there may be lost (R15).
                 target.store_failed(str(error), time.monotonic())
                 self._perform()
                 return
@@ -523,15 +524,22 @@ class TargetRuntime:
 
         def synced(_: object, error: DkreplError | None) -> None:
             if error is not None:
-                self.events.tell("store_failed", "error", {"reason": str(error)})
-            elif self.target.joined and not self._blocked:
+                self._end_unsound(error, goodbye)
+                return
+            if self.target.joined and not self._blocked:
                 self._durable = (self.target.applied, self.target.resync_applied)
                 self._confirm()
+            goodbye()
+
+        def goodbye() -> None:
             if self.target.source:
                 self.sockets.send(self.target.source, messages.encode(messages.Bye(self.node.name)))
             self.reactor.stopping = True
 
         def settled(_: object, error: DkreplError | None) -> None:
+            if isinstance(error, StoreError):
+                self._end_unsound(error, goodbye)
+                return
             if error is not None:
                 self.events.tell("commit_failed", "error", {"reason": str(error)})
             self._workers.run("flush", self.store.sync, synced)
@@ -548,6 +556,21 @@ class TargetRuntime:
             self._after_applying.append(end)  # a message is applied as a whole
         else:
             end()
+
+    def _end_unsound(self, why: DkreplError, then: Callable[[], None]) -> None:
+        """The last flush failed: what was applied may be lost, so this node must not be source; recorded (R15)."""
+        self.events.tell("store_failed", "error", {"reason": str(why)})
+        record = msgspec.structs.replace(self.target.metadata, store_state="Inconsistent")
+
+        def recorded(_: object, error: DkreplError | None) -> None:
+            if error is not None:
+                self.error = error
+            if self.becomes is not None:
+                self.becomes = lambda metadata: metadata  # it goes on as a target
+            then()
+
+        work = act.Commit(0, metadata=record)
+        self._workers.run("commit", lambda: self.intent_store.commit(work, self.store), recorded)
 
     def close(self) -> None:
         """Give everything back."""

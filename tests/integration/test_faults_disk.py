@@ -270,7 +270,7 @@ def test_a_source_that_cannot_record_a_new_generation_fails_writes_and_goes_on_w
         cluster.wait_state("gamma", "Disconnected")
         # R7: that gamma is without what follows must be on record before an answer. It cannot be, so there is none.
         assert _write(cluster.device, 2, 2) == errno.EIO
-        assert cluster.source.logged("commit_failed")[-1]["level"] == "error"
+        assert cluster.source.wait_for_event("commit_failed")["level"] == "error"
         status = cluster.source.status()
         assert status is not None
         assert any("No space left on device" in warning for warning in status["warnings"])

@@ -69,14 +69,15 @@ def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
 def test_a_flush_after_a_start_waits_for_what_an_earlier_run_left_dirty() -> None:
     clean, dirty = view(), view(name="gamma")
     dirty.bitmap.mark(3, 4)
-    assert Copies(2, False, [clean, dirty]).flushed
-    assert not Copies(2, False, [dirty]).flushed
+    assert Copies(2, False, [clean, dirty], complete=("beta", "gamma")).flushed
+    assert not Copies(2, False, [clean, dirty], complete=("gamma",)).flushed
+    assert not Copies(2, False, [dirty], complete=("gamma",)).flushed
 
 
 def test_after_a_change_of_the_description_the_former_terms_must_be_satisfied_too() -> None:
     former = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "async"}
     beta, gamma = view(), view(state="InSync", name="gamma")
-    copies = Copies(1, False, [beta, gamma], (former,))
+    copies = Copies(1, False, [beta, gamma], (former,), "alpha")
     assert copies.changed()
     assert copies.too_few, "gamma was asynchronous then, so its copy does not count by the former terms"
     assert "dkrepl config adopt" in str(copies.warning)

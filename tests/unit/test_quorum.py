@@ -101,3 +101,10 @@ def test_keys_of_nodes_are_in_neither_set_of_terms() -> None:
     keyed = tuple(msgspec.structs.replace(node, public_key="k") for node in one.nodes)
     other = msgspec.structs.replace(one, nodes=keyed)
     assert (required(one), advisory(one)) == (required(other), advisory(other))
+
+
+def test_a_source_that_the_old_description_did_not_count_on_does_not_count_by_its_terms() -> None:
+    old, new = mirror(NAMES, 2, asynchronous=("delta",)), mirror(NAMES, 2)
+    begun = quorum.begun(record(old, node="delta"), new)
+    assert quorum.still_former(begun, {"alpha"}) == (required(old),), "beta and gamma may promote one of themselves"
+    assert quorum.still_former(begun, {"alpha", "beta"}) == ()
