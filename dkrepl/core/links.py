@@ -78,10 +78,11 @@ class Links:
         self.feed = ResyncFeed(description, self.stream, intent)
         refuse = description.on_too_few == "error"
         # R4: a target whose resync was cut short calls its copy Inconsistent, even if nothing is left to copy.
+        records = {name: peer_records.record_of(metadata, name) for name in self.views}
         complete = {
             name
-            for name in self.views
-            if peer_records.has_all(peer_records.record_of(metadata, name), metadata.generation)
+            for name, record in records.items()
+            if not record.resyncing and peer_records.has_all(record, metadata.generation)
         }
         self.copies = Copies(description.min_copies, refuse, self.views.values(), self.metadata.former, node, complete)
         self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced

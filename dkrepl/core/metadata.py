@@ -44,6 +44,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_async: tuple[str, ...] = ()
     split_brain: bool = False
     full: bool = False  # an administrator asked for a full resync, which has not begun (R15)
+    resyncing: bool = False  # it joined, and is not known to be InSync since: it may call its copy Inconsistent (R4)
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

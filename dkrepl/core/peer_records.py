@@ -78,7 +78,9 @@ def with_base(metadata: NodeMetadata, members: Mapping[str, bool], generation: s
 def based(metadata: NodeMetadata, name: str, generations: Iterable[str], sync: bool, **facts: Any) -> NodeMetadata:
     """Return the metadata with a new base for ``name``: it has all that was answered here under ``generations``."""
     base = tuple(dict.fromkeys(generations))
-    return remembered(metadata, name, base=base, base_async=() if sync else base, split_brain=False, **facts)
+    return remembered(
+        metadata, name, base=base, base_async=() if sync else base, split_brain=False, resyncing=False, **facts
+    )
 
 
 def in_sync(metadata: NodeMetadata, name: str, generation: str, sync: bool, **facts: Any) -> NodeMetadata:

@@ -166,7 +166,7 @@ class Faults:
     def _power(self) -> None:
         machine = self._machine()
         machine.crash("power")
-        if self._rng.random() < 0.1:
+        if self._rng.random() < 0.2:
             self._spoil(machine)
         self._later(4.0, machine.start)
 

@@ -17,6 +17,8 @@ _TRY_AGAIN = 0.7  # seconds after which a refused promotion is asked for again
 _ATTEMPTS = 6
 _PATIENCE = 8  # rounds of ``settle`` after which what a node alone has is given up
 
+FORCED = 0.2  # of the promotions after the source died, once they were refused often enough
+
 
 def fail_over(cluster: Cluster, rng: random.Random) -> None:
     """The source dies; a target is promoted, as soon as it may be. The old source comes back, now or later."""
@@ -26,7 +28,7 @@ def fail_over(cluster: Cluster, rng: random.Random) -> None:
     if source is not None:
         source.machine.crash(rng.choice(("kill", "power")))
         cluster.world.after(rng.random() * 8.0, source.machine.start)
-    force = rng.random() < 0.2
+    force = rng.random() < FORCED
     cluster.world.after(rng.random() * 2.0, lambda: _insist(cluster, chosen, force, _ATTEMPTS))
 
 

@@ -27,7 +27,7 @@ from dkrepl.core.write_log import WriteLog
 from dkrepl.daemon import intent, promote, publisher
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.io.store import StoreFailed
-from tests.simulation import cluster, faults, files, settings
+from tests.simulation import cluster, faults, files, roles, settings
 from tests.simulation.seeds import cores
 from tests.simulation.simulate import simulate
 
@@ -168,6 +168,8 @@ def nobody_mints_a_generation(patch: Patch) -> None:
 
 
 def whoever_comes_is_overwritten(patch: Patch) -> None:
+    patch.setattr(roles, "FORCED", 1.0)  # few nodes are refused as split brain otherwise
+
     def decide(metadata: Any, hello: messages.Hello, dirty: bool) -> Decision:
         found = generation.decide(metadata, hello, dirty)
         return Decision("Full", "NewTarget", found.text) if found.action == "Refuse" else found
