@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dkrepl.core import marks
 from tests.simulation.roles import promote
 from tests.simulation.settings import EXTENT_BLOCKS
 from tests.simulation.story import SEEDS, Story, telling
@@ -19,7 +20,9 @@ OUTSTANDING = 1.2  # seconds
 
 @pytest.fixture(params=SEEDS)
 def story(request: pytest.FixtureRequest) -> Iterator[Story]:
-    with telling(request.param) as told:
+    with telling(request.param) as told, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marks, "_PIECES", 1024)  # as in the product: bitmaps of this size are cleared at one message
+        told.run(2.0)  # the pass under way ends
         yield told
 
 
