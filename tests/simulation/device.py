@@ -93,12 +93,19 @@ class Asked:
     seq: int = 0
     after: int = 0  # answers that were given before it was asked for
     code: int | None = None  # of its answer: 0, or the error that the application gets
+    answered_at: float | None = None
 
     @property
     def sectors(self) -> range:
         """What it changes."""
         first = self.original.offset // SECTOR
         return range(first, first + self.original.length // SECTOR)
+
+    @property
+    def blocks(self) -> range:
+        """The blocks of the bitmaps that it changes."""
+        first, end = self.original.offset, self.original.offset + self.original.length
+        return range(first // BLOCK, (end - 1) // BLOCK + 1)
 
 
 class Application:
@@ -112,7 +119,7 @@ class Application:
         self.asked: dict[int, Asked] = {}
         self.running = True
         self.longest = 0.0
-        self.touched: list[tuple[float, int]] = []  # (when, block) of what was asked to change
+        self.changes: list[Asked] = []  # what was asked for, apart from reads and flushes
 
     def start(self) -> None:
         self._world.after(0.01, self._next)
@@ -175,13 +182,12 @@ class Application:
     def ask(self, process: Process, op: int, offset: int = 0, length: int = 0, data: bytes = b"") -> Asked:
         """Ask a source for something; the outcome is in what is returned."""
         self._unique += 1
-        if length and op != READ:
-            blocks = range(offset // BLOCK, (offset + length - 1) // BLOCK + 1)
-            self.touched += [(self._world.now, block) for block in blocks]
         request = Request(op, self._unique, offset, length, data)
         original = Request(op, self._unique, offset, length, data)  # the daemon changes the one that it is given
         asked = Asked(op, self._world.now, process, request, original, after=self._cluster.answers.count)
         self.asked[self._unique] = asked
+        if length and op != READ:
+            self.changes.append(asked)
         self._world.note("app", f"{NAMES[op]} {offset}+{length} as {self._unique}")
         self._world.count("requests")
         process.device.ask(request)  # type: ignore[attr-defined]
@@ -192,7 +198,7 @@ class Application:
         asked = self.asked.pop(unique, None)
         if asked is None:
             return
-        asked.code = code
+        asked.code, asked.answered_at = code, self._world.now
         self.longest = max(self.longest, self._world.now - asked.at)
         self._world.note("app", f"{unique} answered, code {code}, seq {asked.seq}")
         if code == 0:

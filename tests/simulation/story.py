@@ -233,8 +233,10 @@ class Story:
         return int(last["copied_bytes"]) // self.cluster.description.block
 
     def written_since(self, moment: float) -> set[int]:
-        """Blocks that any source has written since then."""
-        return {block for at, block in self.cluster.application.touched if at >= moment}
+        """Blocks of every change that was not answered by then, or was asked for later."""
+        changes = self.cluster.application.changes
+        late = (asked for asked in changes if asked.answered_at is None or asked.answered_at >= moment)
+        return {block for asked in late for block in asked.blocks}
 
     def equal(self) -> None:
         """Nothing asks any more, and the copies are the same."""

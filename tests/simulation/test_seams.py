@@ -154,10 +154,10 @@ def test_what_an_old_source_alone_has_is_kept_aside_whatever_its_description_say
     with telling(seed, modes={"beta": "async"}, depth=4, pace=0.01) as story:
         story.crash("kill", "gamma")
         story.run(2 * PEER_TIMEOUT)  # only beta is left, which is asynchronous
+        story.quiet()
         story.cluster.switch.wires("alpha", "beta").cut.add(("alpha", "beta"))
-        story.run(0.4)  # answered by alpha, and on their way to beta
+        story.write_a_little()  # answered by alpha, and on its way to beta
         story.crash("kill", "alpha")
-        story.cluster.application.running = False
         story.run(2 * PEER_TIMEOUT)
         story.join("alpha", "beta")
         alone = story.cluster.answers.missing(story.store("beta"))

@@ -13,8 +13,8 @@ from tests.simulation.story import SEEDS, Story, telling
 from tests.simulation.test_mutations import nobody_mints_a_generation
 from tests.simulation.world import START, RuleBroken
 
-# A write is marked for another target until that has flushed it (within 0.5 s), has told the source, and the source has
-# told everybody (every 0.25 s); a little for ticks and for the way.
+# A write that was answered is marked for another target until that has flushed it (within 0.5 s), has told the source,
+# and the source has told everybody (every 0.25 s); a little for ticks and for the way.
 OUTSTANDING = 1.2  # seconds
 
 
@@ -22,7 +22,7 @@ OUTSTANDING = 1.2  # seconds
 def story(request: pytest.FixtureRequest) -> Iterator[Story]:
     with telling(request.param) as told, pytest.MonkeyPatch.context() as patch:
         patch.setattr(marks, "_PIECES", 1024)  # as in the product: bitmaps of this size are cleared at one message
-        told.run(2.0)  # the pass under way ends
+        told.run(1.5)  # what more slowly clearing bitmaps had left is cleared
         yield told
 
 
