@@ -78,6 +78,13 @@ class Verdicts:
                 raise RuleBroken("R15", f"{view.name} joins {process.name}, and not all is copied, as was asked for")
             known.full.discard(view.name)
             known.full_asked.discard(view.name)
+        # Also while nothing is answered: the source has put on record that enough know, and may be killed next.
+        self._drop_known(known, process.name)
+
+    def _drop_known(self, known: Known, source: str) -> None:
+        known.former = [
+            terms for terms in known.former if len(known.knowing & (sync_nodes(terms) | {source})) < min_copies(terms)
+        ]
 
     def answered(self, process: Process, having: Collection[str]) -> None:
         """R14: what is answered is on enough copies by the former terms too, until enough nodes know the new ones."""
@@ -85,10 +92,7 @@ class Verdicts:
         if not known.former:
             return
         known.knowing.update(view.name for view in process.runtime.source.stream.members)
-        here = {process.name}
-        known.former = [
-            terms for terms in known.former if len(known.knowing & (sync_nodes(terms) | here)) < min_copies(terms)
-        ]
+        self._drop_known(known, process.name)
         for terms in known.former:
             found = sync_nodes(terms).intersection(having)
             if 1 + len(found) < min_copies(terms):
