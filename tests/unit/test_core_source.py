@@ -1,21 +1,27 @@
-"""A source on its way out: what its heir goes by must stay as it is."""
+"""What a source records of its targets, and when it lets nobody in."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dkrepl.core.actions import Commit
+import msgspec
+
+from dkrepl.core.actions import Commit, Send
 from dkrepl.core.agreement import required
 from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import parse
+from dkrepl.core.description import Description, parse
 from dkrepl.core.description_example import render_example
+from dkrepl.core.frames import Ack
 from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Welcome
+from dkrepl.core.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.source import Source
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
+TWO_COPIES = msgspec.structs.replace(DESCRIPTION, min_copies=2)
+SESSION = 7
+IN_SYNC = PeerRecord(join=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
 
 
 def bitmap() -> IntentBitmap:
@@ -23,22 +29,80 @@ def bitmap() -> IntentBitmap:
     return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
 
 
+def new_record(**facts: Any) -> NodeMetadata:
+    shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
+    return NodeMetadata(1, "r0", "m1", "alpha", "source", **shape, generation="b1", store_state="Consistent", **facts)
+
+
+def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
+    """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
+    bitmaps = {name: bitmap() for name in ("beta", "gamma")}
+    intent = IntentLog(-(-BLOCKS // PER_EXTENT), (), 1)
+    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2")
+    source.actions.clear()
+    return source
+
+
+def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
+    size, block = DESCRIPTION.size, DESCRIPTION.block
+    return Hello(
+        *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", size, block, "b1", [], "Consistent", 5, "x", "alpha"),
+        terms=required(description),
+    )
+
+
+def commit(source: Source) -> None:
+    """Make what the source wants to record durable."""
+    numbers = [action.number for action in source.actions if isinstance(action, Commit)]
+    source.actions.clear()
+    for number in numbers:
+        source.committed(number, 1.0)
+
+
+def welcomed(source: Source) -> bool:
+    return any(isinstance(action, Send) and isinstance(action.message, Welcome) for action in source.actions)
+
+
 def test_a_source_that_says_goodbye_offers_no_joining_any_more() -> None:
     """The heir takes over only if the joining that the source has recorded of it was its last."""
-    facts: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    record = NodeMetadata(1, "r0", "m1", "alpha", "source", **facts, generation="g1", store_state="Consistent")
-    bitmaps = {name: bitmap() for name in ("beta", "gamma")}
-    source = Source(DESCRIPTION, "alpha", record, bitmaps, IntentLog(-(-BLOCKS // PER_EXTENT), (), 1), 7, lambda: "g2")
-    size, block = DESCRIPTION.size, DESCRIPTION.block
-    hello = Hello(
-        *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", size, block, "g1", [], "Consistent", 5, "x", "alpha"),
-        terms=required(DESCRIPTION),
-    )
-    source.actions.clear()
+    source = started(new_record())
     source.ending = True
-    source.on_message("beta", hello, 1.0)
+    source.on_message("beta", hello_of_beta(), 1.0)
     assert not source.actions
     source.ending = False
-    source.on_message("beta", hello, 1.0)
+    source.on_message("beta", hello_of_beta(), 1.0)
     assert [action for action in source.actions if isinstance(action, Commit)]
     assert source.views["beta"].join == 6
+
+
+def test_a_target_that_was_in_sync_counts_as_a_copy_after_a_restart() -> None:
+    record = new_record(peers={"beta": IN_SYNC})
+    assert started(record, TWO_COPIES).copies.flushed
+
+
+def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_restart() -> None:
+    """It calls its copy Inconsistent, even if nothing was left to copy, and nobody would promote it (R4)."""
+    source = started(new_record(peers={"beta": IN_SYNC}), TWO_COPIES)
+    source.on_message("beta", hello_of_beta(TWO_COPIES), 1.0)
+    commit(source)
+    source.on_message("beta", Ready(6, 0), 1.0)
+    commit(source)
+    assert source.views["beta"].state == "Resyncing"
+    assert not started(source.metadata, TWO_COPIES).copies.flushed
+
+    source.on_ack("beta", Ack(6, SESSION, 0, 0, 1, 1), 1.1)
+    assert source.views["beta"].state == "InSync", source.views["beta"].reason
+    assert started(source.metadata, TWO_COPIES).copies.flushed
+
+
+def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_store_failed() -> None:
+    """It may have the better copy, so it must not be let into the stream when its joining is recorded (R15)."""
+    source = started(new_record())
+    source.on_message("beta", hello_of_beta(), 1.0)
+    source.local_sync_failed("Input/output error", 1.0)
+    assert source.views["beta"].state == "Behind"
+    commit(source)
+    assert not welcomed(source)
+    source.on_message("beta", Ready(6, 0), 1.1)
+    commit(source)
+    assert not source.stream.members
