@@ -8,7 +8,11 @@ without any of the others (R11, core/quorum.py).
 A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
 
 A peer that was source too, and asks as well, counts as one that does not answer, unless its data is known to be older:
-which of the two was source last cannot be told. Nor does an answer of long ago count, as promotions go on meanwhile.
+which of the two was source last cannot be told. So does a target that holds what was written without this node, while
+this node holds what was written without it: an administrator says which of the two is right, by promoting one or by
+having the target give way. Nor does an answer of long ago count, as promotions go on meanwhile.
+
+Before it serves, it has the votes of the targets whose answers it counts, so none of them helps another (core/vote.py).
 
 A peer that does not answer may be such a one too. Only where the service manager handed over the device, and its
 predecessor showed signs of life less than ``peer_timeout`` ago, can no other have been promoted: then ``QUICK`` seconds
@@ -17,7 +21,9 @@ are enough to wait. Otherwise it waits for ``start_alone`` seconds, or for ever.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from dkrepl.core.actions import Action, Event, Send
 from dkrepl.core.agreement import required
@@ -35,6 +41,13 @@ _ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that ha
 Verdict = Literal["serve", "follow"]
 
 
+class _Rival(NamedTuple):
+    """A peer that may hold answered writes which are not here, in the round of questions ``seen``."""
+
+    seen: int
+    asks: bool  # it was source too; else it is a target that diverged
+
+
 class Enquiry:
     """``age``: seconds since the predecessor that handed over the device last lived; None if there was none."""
 
@@ -43,16 +56,18 @@ class Enquiry:
         self.reason = ""
         self.actions: list[Action] = []
         self.answers: dict[str, Answer] = {}  # of this round of questions or the last
-        self._rivals: dict[str, int] = {}  # peers that ask too, of which it cannot be told; and the round
+        self._rivals: dict[str, _Rival] = {}  # peers of which it cannot be told whether they hold more
         self._heard: dict[str, int] = {}  # the round in which a peer answered last
         self._round = 0
         self._metadata = metadata
+        self._node = node
         self._peers = [peer.name for peer in description.peers(node)]
         self._ask = Ask(node, description.name, metadata.mirror_id)
         self._terms = required(description)
         self._alone = QUICK if is_blank(metadata) else description.start_alone
         self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
         self._began: float | None = None
+        self._waited = 0.0  # seconds, at the last tick
         self._ask_at = 0.0
         self._wait = _ASK_FIRST
         self._describe()
@@ -72,9 +87,9 @@ class Enquiry:
             return
         if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
             return
-        if answer.role == "asking" and not self._descends(answer) and not self._older(answer):
+        if self._is_rival(answer):
             self.answers.pop(answer.node, None)
-            self._rivals[answer.node] = self._round
+            self._rivals[answer.node] = _Rival(self._round, answer.role == "asking")
             self._describe()
             return
         self._rivals.pop(answer.node, None)
@@ -83,7 +98,7 @@ class Enquiry:
             self._decide("follow", f"{answer.node} is source")
         elif self._descends(answer):
             self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
-        elif not self.missing:
+        elif not self.missing and self._elected():
             self._decide("serve", "every peer has answered, and none holds newer data")
         else:
             self._describe()
@@ -94,11 +109,11 @@ class Enquiry:
             return
         if self._began is None:
             self._began = now
-        waited = now - self._began
+        waited = self._waited = now - self._began
         patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
         if self._lead is not None and QUICK <= waited < self._lead:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
-        elif waited >= QUICK and self._enough():
+        elif waited >= QUICK and self._enough() and self._elected():
             self._decide(
                 "serve", f"enough peers have answered, and none holds newer data; {self._names} did not answer"
             )
@@ -110,14 +125,32 @@ class Enquiry:
             self._round += 1
             recent = self._round - 1
             self.answers = {name: answer for name, answer in self.answers.items() if self._heard[name] >= recent}
-            self._rivals = {name: at for name, at in self._rivals.items() if at >= recent}
+            self._rivals = {name: rival for name, rival in self._rivals.items() if rival.seen >= recent}
             self._describe()
             self.actions += [Send(name, self._ask) for name in self._peers]
+
+    def stand(self) -> None:
+        """From now on this node asks for the votes of its peers, and votes for itself."""
+        if not self._ask.vote:
+            self._ask = msgspec.structs.replace(self._ask, vote="wanted")
+            self._ask_at, self._wait = 0.0, _ASK_FIRST
 
     def insist(self) -> None:
         """The administrator says that this node is to serve, whoever has not answered."""
         if self.verdict is None:
             self._decide("serve", "promoted by the administrator")
+
+    @property
+    def vote(self) -> str:
+        """For whom this node votes: for itself, once it asks for votes. It votes for nobody else."""
+        return self._node if self._ask.vote else ""
+
+    def _elected(self) -> bool:
+        """Whether the targets that answered vote for this node; they are asked to if they were not."""
+        if (self._lead is not None and self._waited < self._lead) or is_blank(self._metadata):
+            return True  # no other can be promoted yet; or there is nothing to lose
+        self.stand()
+        return all(answer.vote == self._node for answer in self.answers.values() if answer.role == "target")
 
     @property
     def _names(self) -> str:
@@ -143,6 +176,15 @@ class Enquiry:
         past = not own or own in answer.history or (own in base and not spared(base, answer.generation))
         return answer.generation not in self._known(answer) and past
 
+    def _is_rival(self, answer: Answer) -> bool:
+        """Whether a peer may hold answered writes that are not here, and this node some that are not there."""
+        if answer.role == "source" or self._descends(answer):
+            return False
+        if answer.role == "asking":
+            return not self._older(answer)
+        apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
+        return apart and answer.yields_to != self._node
+
     def _older(self, answer: Answer) -> bool:
         """Whether what a peer holds is part of our past."""
         return answer.generation != self._metadata.generation and answer.generation in self._known(answer)
@@ -162,6 +204,13 @@ class Enquiry:
         self.reason = (
             f"it was source, and asks first whether another was promoted: waiting for {self._names}, {patience}"
         )
-        if self._rivals:
-            names = ", ".join(self._rivals)
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.asks):
             self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
+        if names := ", ".join(name for name, rival in self._rivals.items() if not rival.asks):
+            self.reason += (
+                f"; {names} holds writes that this node lacks, and this node some that {names} lacks (split-brain): "
+                f"promote the one that is to serve, or let the other give way (dkrepl resolve --keep {self._node})"
+            )
+        others = sorted({answer.vote for answer in self.answers.values()} - {"", self._node})
+        if others:
+            self.reason += f"; {', '.join(others)} wants to be source too, and has votes for a few seconds"

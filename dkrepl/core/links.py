@@ -77,12 +77,13 @@ class Links:
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
         refuse = description.on_too_few == "error"
-        # R4: a target whose resync was cut short calls its copy Inconsistent, even if nothing is left to copy.
+        # R4: a target whose resync was cut short calls its copy Inconsistent, even if nothing is left to copy; and what
+        # a former source has answered need not be on its stable storage.
         records = {name: peer_records.record_of(metadata, name) for name in self.views}
         complete = {
             name
             for name, record in records.items()
-            if not record.resyncing and peer_records.has_all(record, metadata.generation)
+            if not record.unproven and peer_records.has_all(record, metadata.generation)
         }
         self.copies = Copies(description.min_copies, refuse, self.views.values(), self.metadata.former, node, complete)
         self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced

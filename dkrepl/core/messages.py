@@ -6,7 +6,7 @@ Encoded as MessagePack by msgspec, which checks types and ranges; each travels i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -175,11 +175,15 @@ class Digest(Message, frozen=True):
 
 
 class Ask(Message, frozen=True):
-    """To any node, by one that was source: who are you, and what do you hold?"""
+    """To any node, by one that was source or may be: who are you, and what do you hold?
+
+    ``vote``: "wanted" by a node that is to be source now; "withdrawn" if it is not; "" of one that only looks.
+    """
 
     node: Name
     mirror: Name
     mirror_id: Identity
+    vote: Literal["", "wanted", "withdrawn"] = ""
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -221,6 +225,8 @@ class Answer(Message, frozen=True):
     split_brain: Annotated[list[Name], msgspec.Meta(max_length=64)] = []  # peers with which it is in one, unresolved
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
     heir: Name = ""  # the node to which it hands the mirror over, as a former source
+    vote: Name = ""  # the node that it helps to be source, for a few seconds (core/vote.py)
+    yields_to: Name = ""  # the node whose data may replace what it alone has, as an administrator said
 
 
 class Describe(Message, frozen=True):

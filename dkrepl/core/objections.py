@@ -94,10 +94,22 @@ def silent_nodes(
     )
 
 
+def withholds_vote(answer: Answer) -> bool:
+    """Whether a target that hears no source has not voted; only targets vote (core/vote.py)."""
+    return answer.role == "target" and not answer.vote and not (answer.copy and answer.copy.hears)
+
+
 def reasons_against(
-    description: Description, own: Answer, answers: Mapping[str, Answer | None], silent: tuple[Silent, ...]
+    description: Description,
+    own: Answer,
+    answers: Mapping[str, Answer | None],
+    silent: tuple[Silent, ...],
+    candidate: bool = False,
 ) -> list[Reason]:
-    """Return why something that was answered may be missing, a sentence each."""
+    """Return why something that was answered may be missing, a sentence each.
+
+    ``candidate``: the answers are to a node that asked for votes, and not to one that only looks.
+    """
     me = own.node
     reasons = _of_silence(description, own, answers, silent)
     if own.heir:
@@ -119,6 +131,20 @@ def reasons_against(
     for peer in answers.values():
         if peer is not None and peer is not own:
             reasons += _of_peer(description, own, peer, silent)
+    return reasons + _of_votes(own, answers, candidate)
+
+
+def _of_votes(own: Answer, answers: Mapping[str, Answer | None], candidate: bool) -> list[Reason]:
+    """R11: whether those who answered may help another node to be source at the same time."""
+    there = [answer for answer in answers.values() if answer is not None]
+    reasons = []
+    for rival in sorted({answer.vote for answer in there} - {"", own.node}):
+        voters = ", ".join(answer.node for answer in there if answer.vote == rival)
+        text = f"{rival} may be about to be source too: it has asked for votes, and has that of {voters}"
+        reasons.append(Reason("RivalPromotion", text))
+    if candidate and (names := ", ".join(answer.node for answer in there if withholds_vote(answer))):
+        text = f"{names} answered but did not vote, so it may vote for another node; try again"
+        reasons.append(Reason("NoVote", text))
     return reasons
 
 

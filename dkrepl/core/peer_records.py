@@ -79,7 +79,7 @@ def based(metadata: NodeMetadata, name: str, generations: Iterable[str], sync: b
     """Return the metadata with a new base for ``name``: it has all that was answered here under ``generations``."""
     base = tuple(dict.fromkeys(generations))
     return remembered(
-        metadata, name, base=base, base_async=() if sync else base, split_brain=False, resyncing=False, **facts
+        metadata, name, base=base, base_async=() if sync else base, split_brain=False, unproven=False, **facts
     )
 
 

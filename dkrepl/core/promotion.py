@@ -12,6 +12,8 @@
     the power of this node went since it was in sync            (R4) -> PowerLost
     a peer holds a newer generation                             (R7) -> PeerNewer
     a peer holds one that this node lacks, or was found to      (R7) -> SplitBrain
+    another node asks for votes, and has some                  (R11) -> RivalPromotion
+    a target that answered did not vote for this node          (R11) -> NoVote
     otherwise: nothing that was answered can be missing              -> safe
 
 Any but the first can be overruled by force, with the token of a dry run.
@@ -87,11 +89,16 @@ class Assessment(msgspec.Struct, frozen=True):
 
 
 def assess(
-    description: Description, own: Answer, peers: Mapping[str, Answer | None], fenced: Collection[str] = ()
+    description: Description,
+    own: Answer,
+    peers: Mapping[str, Answer | None],
+    fenced: Collection[str] = (),
+    candidate: bool = False,
 ) -> Assessment:
     """Return what a promotion of the node that gives ``own`` means.
 
     ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have answered anything without it.
+    ``candidate``: it is to be source now, and asked for votes.
     """
     answers: dict[str, Answer | None] = {
         node.name: own if node.name == own.node else peers.get(node.name) for node in description.nodes
@@ -99,7 +106,7 @@ def assess(
     there = [answer for answer in answers.values() if answer is not None]
     alive = living_source(own, there)
     silent = silent_nodes(description, own, answers, fenced)
-    reasons = [alive] if alive else reasons_against(description, own, answers, silent)
+    reasons = [alive] if alive else reasons_against(description, own, answers, silent, candidate)
     outlooks = tuple(_outlook(description, name, own, answer, there) for name, answer in answers.items())
     return Assessment(
         description.name,
@@ -216,7 +223,8 @@ def _token(
         facts.append((found.node, found.mode, found.reachable))
         if answer is not None:
             copy = answer.copy or _NOTHING
-            facts.append((answer.role, copy.store_state, copy.hears))
+            rival = answer.vote if answer is not own and answer.vote != own.node else ""
+            facts.append((answer.role, copy.store_state, copy.hears, rival))
             if answer.role != "source" and not copy.hears:
                 facts.append((answer.generation, copy.in_sync_when_lost, copy.session, copy.applied, copy.head_bytes))
                 facts.append((copy.missing_bytes, copy.mode, copy.power_lost))

@@ -15,6 +15,12 @@ def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = 
     Its first write mints a generation, not the promotion alone. ``forced``: codes of the reasons against it that an
     administrator overruled, at Unix time ``at``; they stay known (R15).
     """
+    # What it writes from now on has not been kept aside, whatever was before. And nobody has told of the former source
+    # what it has on stable storage (R4).
+    peers = {
+        name: msgspec.structs.replace(record, kept=False, unproven=record.unproven or name == metadata.follows)
+        for name, record in metadata.peers.items()
+    }
     return msgspec.structs.replace(
         metadata,
         role="source",
@@ -29,8 +35,7 @@ def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = 
         heir_join=0,
         yields="",
         yields_to="",
-        # What it writes from now on has not been kept aside, whatever was before.
-        peers={name: msgspec.structs.replace(record, kept=False) for name, record in metadata.peers.items()},
+        peers=peers,
     )
 
 

@@ -350,7 +350,7 @@ class Source(Links):
 
         # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
         def recorded() -> Commit:
-            facts: dict[str, Any] = {"join": view.join, "merged": True, "full": False, "resyncing": True}
+            facts: dict[str, Any] = {"join": view.join, "merged": True, "full": False, "unproven": True}
             self.metadata = peer_records.remembered(self.metadata, view.name, **facts)
             return Commit(0, sync_bitmaps=view.marked > 0, metadata=self.metadata)
 

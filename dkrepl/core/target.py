@@ -33,6 +33,7 @@ from dkrepl.core.messages import (
     PROTOCOL_MIN,
     Alive,
     AnyMessage,
+    Ask,
     Bye,
     Copy,
     Detach,
@@ -49,6 +50,7 @@ from dkrepl.core.messages import (
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.stall import Stall
 from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
+from dkrepl.core.vote import Vote
 
 Verdict = Literal["apply", "ignore", "barrier"]
 _HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
@@ -58,7 +60,7 @@ _ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
 
 
 class Target:
-    """``now`` is a monotonic clock, in seconds; ``bitmaps`` are those for the other nodes."""
+    """``now`` is a monotonic clock, in seconds, and begins at ``began``; ``bitmaps`` are those for the other nodes."""
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Target:
         metadata: NodeMetadata,
         bitmaps: Mapping[str, IntentBitmap],
         software: str,
+        began: float = 0.0,
     ) -> None:
         self.description = description
         self.marks = MarkedBlocks(bitmaps, description.block.bit_length() - 1)
@@ -95,6 +98,7 @@ class Target:
         self.last_heard = LastHeard()
         self.commit_error: str | None = None
         self._software = software
+        self._vote = Vote(metadata.voted_for, began)
         self.terms = required(description)
         self.advisory = digest(advisory(description))
         self.advisory_differs = False
@@ -130,14 +134,12 @@ class Target:
         """Return what this node says of its copy to a peer that asks."""
         heard, metadata = self.last_heard, self.metadata
         heard.advance(self.applied)
-        # Half the time after which a peer counts as gone: a source that lives is heard far more often.
-        hears = self.source if self.source and now - self._heard < self._timeout / 2 else ""
         return Copy(
             self.description.node(self.node).mode,
             self.state,
             metadata.store_state,
             metadata.follows,
-            hears,
+            self._hears(now),
             self.in_sync_when_lost or self.state == "InSync" or self._unanswered_break,
             heard.as_of or None,
             heard.at or None,
@@ -149,6 +151,48 @@ class Target:
             metadata.joined_as,
             metadata.power_lost,
         )
+
+    def _hears(self, now: float) -> str:
+        # Half the time after which a peer counts as gone: a source that lives is heard far more often.
+        return self.source if self.source and now - self._heard < self._timeout / 2 else ""
+
+    # --- votes (R11) ---------------------------------------------------------------------------------
+
+    def on_ask(self, ask: Ask, now: float) -> str:
+        """Take a question of a peer; return the node that this one votes for, once that is recorded."""
+        candidate = ask.node
+        if ask.vote == "withdrawn":
+            self._vote.withdraw(candidate)
+            if self.metadata.voted_for == candidate and not self._waiting and not self._ended:
+                self._commit_then("vote withdrawn", msgspec.structs.replace(self.metadata, voted_for=""))
+        elif ask.vote == "wanted" and self._may_vote_for(candidate, now):
+            if self.source is not None:
+                self._leave("Disconnected", f"{candidate} is to be source", now, 0.0)
+            if self.metadata.voted_for == candidate:
+                self._vote.give(candidate, now)
+            else:
+                self._commit_then("voted", msgspec.structs.replace(self.metadata, voted_for=candidate))
+        return self._vote.at(now)
+
+    def _may_vote_for(self, candidate: str, now: float) -> bool:
+        free = self._vote.at(now) in ("", candidate) and self.inherits is None
+        return free and candidate in self._peers and not (self._hears(now) or self._waiting or self._ended)
+
+    def vote(self, now: float) -> str:
+        """Return the node that this one votes for."""
+        return self._vote.at(now)
+
+    def stand(self, now: float, force: bool = False) -> None:
+        """This node is to be source: from now on it votes for itself, and follows nobody.
+
+        Not so while it has a source, or if it votes for another node and ``force`` is not given.
+        """
+        if self.source is None and (force or self._vote.at(now) in ("", self.node)):
+            self._vote.give(self.node, now)
+
+    def stand_down(self) -> None:
+        """This node is not to be source after all."""
+        self._vote.withdraw(self.node)
 
     # --- the stream ----------------------------------------------------------------------------------
 
@@ -315,7 +359,7 @@ class Target:
         if isinstance(message, Welcome):
             self._on_welcome(peer, message, now)
         elif isinstance(message, Handover):
-            self._on_handover(peer, message)
+            self._on_handover(peer, message, now)
         elif isinstance(message, Refuse):
             if self.source in (None, peer) and not self._started and message.code != "NotSource":
                 self._heard = now
@@ -367,6 +411,8 @@ class Target:
             return
         if message.join <= self.metadata.join or self._waiting or self._keeping or self._ended:
             return
+        if self._vote.at(now) not in ("", peer):
+            return  # R11: whoever has this node's vote may count on it
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
             self._state(
                 "Refused", f"{peer} chose protocol {message.protocol}, which this node does not speak; upgrade it"
@@ -418,7 +464,9 @@ class Target:
             former=tuple(message.former),
             joined_as=self.description.node(self.node).mode,
             unsettled=True,
+            voted_for="",
         )
+        self._vote.withdraw(peer)  # it is source now
         self.advisory_differs = message.advisory != self.advisory
         self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
 
@@ -466,12 +514,14 @@ class Target:
         if metadata is not self.metadata:
             self._commit_then("tracked", metadata)
 
-    def _on_handover(self, peer: str, message: Handover) -> None:
+    def _on_handover(self, peer: str, message: Handover, now: float) -> None:
         """The former source asks this node to be source: only as what it was when it left that source."""
         metadata = self.metadata
         unchanged = metadata.join == message.join and metadata.generation == message.generation
-        if unchanged and self.state == "Disconnected" and not self._waiting and metadata.store_state != "Inconsistent":
+        free = self._vote.at(now) in ("", self.node) and not self._waiting
+        if unchanged and self.state == "Disconnected" and free and metadata.store_state != "Inconsistent":
             self.inherits = peer
+            self._vote.give(self.node, now)
 
     def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
         """An administrator says that what this node alone has may be replaced by what ``node`` has."""
@@ -499,7 +549,8 @@ class Target:
     def _hello(self, now: float) -> None:
         if self._waiting or self._keeping or self._ended:
             return
-        for peer in self._peers:
+        vote = self._vote.at(now)
+        for peer in self._peers if not vote else [peer for peer in self._peers if peer == vote]:
             marked = self.marks.bitmaps.get(peer)
             marks = marked.count() if marked is not None else 0
             self._send(peer, hello_of(self.metadata, peer, marks, self._software, self.terms, self.advisory))
@@ -521,6 +572,8 @@ class Target:
             self._send_marks(self.source)
             self.actions.append(Connect(self.source, group, slot))
             self._subscribed = True
+        elif what == "voted" and not self._ended:
+            self._vote.give(self._recorded.voted_for, now)
         elif what == "synced" and self._started:
             self._hello_wait = _HELLO_FIRST
             self.progress = None

@@ -183,13 +183,22 @@ class Commands:
         if arguments.get("dry_run"):
             yield "ok", promote.dry_run(runtime, self.in_loop, fenced)
             return
-        overruled = promote.check(runtime, arguments.get("force"), self.in_loop, fenced)
+        elected = promote.elect(runtime, arguments.get("force"), self.in_loop, fenced)
         if isinstance(runtime, EnquiryRuntime):
-            self.in_loop(lambda: runtime.promote(Overruled(overruled, time.time())))
+            self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time())))
             yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
             return
 
-        yield from self._change_role(lambda metadata: as_source(metadata, uuid.uuid4().hex, overruled, time.time()))
+        def become(metadata: NodeMetadata) -> NodeMetadata:
+            if time.monotonic() > elected.until:
+                reason = (
+                    "it took so long to stop as a target that its peers may vote for another node; promote it again"
+                )
+                self._events.tell("promotion_failed", "error", {"reason": reason})
+                return metadata
+            return as_source(metadata, uuid.uuid4().hex, elected.codes, time.time())
+
+        yield from self._change_role(become)
 
     def _demote(self, _: dict[str, Any]) -> Answer:
         runtime = self._source("be demoted")

@@ -23,11 +23,12 @@ def who_am_i(
     own_bytes: int,
     copy: messages.Copy | None,
     description: Description,
+    vote: str = "",
 ) -> messages.Answer:
     """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
 
     ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: None of a source. ``description``: the
-    one that this node goes by.
+    one that this node goes by. ``vote``: the node that it votes for.
     """
     return messages.Answer(
         metadata.node,
@@ -46,6 +47,8 @@ def who_am_i(
         sorted(name for name, record in metadata.peers.items() if record.split_brain),
         list(metadata.former),
         metadata.heir,
+        vote,
+        metadata.yields_to,
     )
 
 
@@ -61,7 +64,8 @@ def _name_of(identity: bytes) -> str:
 class Door:
     """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment.
 
-    ``stalled`` is called with what a peer says of its store.
+    ``stalled`` is called with what a peer says of its store; ``vote`` with a question, and gives the node that this one
+    votes for.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Door:
         copy: Callable[[], messages.Copy],
         access: Access,
         stalled: Callable[[messages.Stalled], None] = lambda _: None,
+        vote: Callable[[messages.Ask], str] = lambda _: "",
     ) -> None:
         self._socket = DoorSocket(description, node, access)
         self._description = description
@@ -80,6 +85,7 @@ class Door:
         self._role = role
         self._copy = copy
         self._stalled = stalled
+        self._vote = vote
         self.fd = self._socket.fd
         self.frames_refused = 0
 
@@ -104,9 +110,10 @@ class Door:
             if isinstance(message, messages.Stalled):
                 self._stalled(message)
                 continue
+            vote = self._vote(message) if isinstance(message, messages.Ask) else ""  # before its copy is looked at
             metadata = self._metadata()
             if isinstance(message, messages.Ask):
-                answer = who_am_i(metadata, self._role, message.node, 0, self._copy(), self._description)
+                answer = who_am_i(metadata, self._role, message.node, 0, self._copy(), self._description, vote)
                 self._socket.send(identity, messages.encode(answer))
             elif isinstance(message, messages.Describe):
                 self._socket.send(identity, messages.encode(described(self._description, metadata.node)))

@@ -56,7 +56,7 @@ class EnquiryRuntime:
         self._began = 0.0
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
-        self.door = Door(description, node, lambda: metadata, "asking", self._copy, access)
+        self.door = Door(description, node, lambda: metadata, "asking", self._copy, access, vote=self._vote)
         try:
             self.sockets = TargetSockets(description, node, access)
         except BaseException:
@@ -92,7 +92,18 @@ class EnquiryRuntime:
 
     def facts(self) -> messages.Answer:
         """What this node says of itself."""
-        return who_am_i(self.metadata, "asking", self.node.name, 0, self._copy(), self.description)
+        vote = self.enquiry.vote
+        return who_am_i(self.metadata, "asking", self.node.name, 0, self._copy(), self.description, vote)
+
+    def _vote(self, _: messages.Ask) -> str:
+        return self.enquiry.vote
+
+    def stand(self, force: bool) -> None:
+        """This node is to serve: it asks for the votes of its peers (R11)."""
+        self.enquiry.stand()
+
+    def stand_down(self) -> None:
+        """It is not to serve yet. It goes on to ask, on its own account."""
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""

@@ -1,4 +1,7 @@
-"""Asks every peer what it holds, and waits a moment for the answers: what a promotion is judged by."""
+"""Asks every peer what it holds, and waits a moment for the answers: what a promotion is judged by.
+
+A node that is to be source asks for the peers' votes as well (core/vote.py); a dry run only looks.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,18 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
+import msgspec
+
 from dkrepl.core.description import Description, Node
 from dkrepl.core.messages import Answer, Ask, Describe
+from dkrepl.core.objections import withholds_vote
 from dkrepl.core.promotion import Assessment, assess
+
+InLoop = Callable[[Callable[[], Any]], Any]
 
 PATIENCE = 1.0
 """Seconds for the answers; a peer that has not answered then counts as not reachable."""
-_AGAIN = 0.25  # seconds, after which those that have not answered are asked again
+_AGAIN = 0.1  # seconds, after which those that have not answered, or not voted yet, are asked again
 
 
 class Asking(Protocol):
@@ -28,54 +36,94 @@ class Asking(Protocol):
     def ask_peer(self, peer: str, question: Ask | Describe) -> None:
         """Send a question to a peer."""
 
+    def stand(self, force: bool) -> None:
+        """From now on this node is a candidate; ``force``: whomever it votes for itself."""
+
+    def stand_down(self) -> None:
+        """It is none any more."""
+
 
 class PeerPoll:
-    """One poll; made, and given its answers, in the loop."""
+    """One poll; made, and given its answers, in the loop. ``candidate``: it asks for votes too."""
 
-    def __init__(self, runtime: Asking) -> None:
+    def __init__(self, runtime: Asking, candidate: bool = False) -> None:
         own = runtime.facts()
         self.answers: dict[str, Answer | None] = dict.fromkeys(
             peer.name for peer in runtime.description.peers(runtime.node.name)
         )
         self.complete = threading.Event()
-        self._ask = Ask(own.node, own.mirror, own.mirror_id)
+        self._ask = Ask(own.node, own.mirror, own.mirror_id, "wanted" if candidate else "")
         self._runtime = runtime
 
     def ask(self) -> None:
-        """Ask those that have not answered."""
+        """Ask those that have not answered, or whose vote is missing."""
         for peer, answer in self.answers.items():
-            if answer is None:
+            if not self._is_answered(answer):
                 self._runtime.ask_peer(peer, self._ask)
+
+    def withdraw(self) -> None:
+        """Give the votes back."""
+        for peer in self.answers:
+            self._runtime.ask_peer(peer, msgspec.structs.replace(self._ask, vote="withdrawn"))
 
     def on_answer(self, peer: str, answer: Answer) -> None:
         """Take an answer; one of another mirror counts as none."""
         ids = {answer.mirror_id, self._ask.mirror_id, ""}
         if peer in self.answers and answer.node == peer and answer.mirror == self._ask.mirror and len(ids) <= 2:
             self.answers[peer] = answer
-            if all(self.answers.values()):
+            if all(map(self._is_answered, self.answers.values())):
                 self.complete.set()
 
+    def _is_answered(self, answer: Answer | None) -> bool:
+        return answer is not None and not (self._ask.vote and withholds_vote(answer))
 
-def look_around(
-    runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any], fenced: Collection[str] = ()
-) -> Assessment:
+
+def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) -> Assessment:
     """Ask the peers and return what a promotion of this node means. Called from a client's thread.
 
     ``fenced``: nodes that are declared not to have answered anything without this one.
     """
+    return _asked(runtime, in_loop, lambda: PeerPoll(runtime), fenced, candidate=False)
+
+
+def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool) -> Assessment:
+    """As ``look_around``, of a node that is to be source now: it asks its peers for their votes.
+
+    ``force``: also if this node votes for another. If it is not to be source after all: ``stand_down``.
+    """
 
     def begin() -> PeerPoll:
-        poll = PeerPoll(runtime)
+        runtime.stand(force)
+        return PeerPoll(runtime, candidate=True)
+
+    return _asked(runtime, in_loop, begin, fenced, candidate=True)
+
+
+def stand_down(runtime: Asking, in_loop: InLoop) -> None:
+    """Give the votes back: this node is not to be source after all."""
+
+    def end() -> None:
+        runtime.stand_down()
+        PeerPoll(runtime, candidate=True).withdraw()
+
+    in_loop(end)
+
+
+def _asked(
+    runtime: Asking, in_loop: InLoop, begin: Callable[[], PeerPoll], fenced: Collection[str], candidate: bool
+) -> Assessment:
+    def ask() -> PeerPoll:
+        poll = begin()
         runtime.polls.append(poll)
         poll.ask()
         return poll
 
     def end() -> Assessment:
         runtime.polls.remove(poll)
-        return assess(runtime.description, runtime.facts(), poll.answers, fenced)
+        return assess(runtime.description, runtime.facts(), poll.answers, fenced, candidate)
 
-    poll: PeerPoll = in_loop(begin)
-    for _ in range(int(PATIENCE / _AGAIN)):
+    poll: PeerPoll = in_loop(ask)
+    for _ in range(round(PATIENCE / _AGAIN)):
         if poll.complete.wait(_AGAIN):
             break
         in_loop(poll.ask)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from typing import Any
+import time
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import msgspec
 
+from dkrepl.core import vote
 from dkrepl.core.errors import Refused, UsageError
+from dkrepl.core.promotion import Assessment
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
-from dkrepl.daemon.peer_poll import look_around
+from dkrepl.daemon.peer_poll import InLoop, look_around, stand, stand_down
 from dkrepl.daemon.target_runtime import TargetRuntime
 
-InLoop = Callable[[Callable[[], Any]], Any]
 _TOKEN = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
 
@@ -23,17 +25,35 @@ def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop, fenced: Co
     return found
 
 
-def check(
+class Elected(NamedTuple):
+    """This node may be source. ``codes``: what is overruled; ``until``: when the votes end (monotonic seconds)."""
+
+    codes: tuple[str, ...]
+    until: float
+
+
+def elect(
     runtime: TargetRuntime | EnquiryRuntime, token: object, in_loop: InLoop, fenced: Collection[str] = ()
-) -> tuple[str, ...]:
-    """Raise ``Refused`` unless this node may be promoted now (R4, R6, R7, R11); return the codes that are overruled.
+) -> Elected:
+    """Raise ``Refused`` unless this node may be promoted now (R4, R6, R7, R11); it has its peers' votes then.
 
     ``token`` is that of a dry run, or None; ``fenced`` as in ``look_around``.
     """
     mirror, name = runtime.description.name, runtime.node.name
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise UsageError(f"--force takes the token that `dkrepl promote {mirror} --dry-run` prints on {name}")
-    found = look_around(runtime, in_loop, fenced)
+    until = time.monotonic() + vote.SECONDS - vote.MARGIN
+    found = stand(runtime, in_loop, fenced, bool(token))
+    try:
+        _check(found, token)
+    except Refused:
+        stand_down(runtime, in_loop)
+        raise
+    return Elected(found.codes, until)
+
+
+def _check(found: Assessment, token: object) -> None:
+    mirror, name = found.mirror, found.node
     if not found.possible:
         raise Refused(found.reasons[0])
     if token and token != found.token:
@@ -48,4 +68,3 @@ def check(
             f"{'; '.join(found.reasons)}{other}{remedy}: `dkrepl promote {mirror} --dry-run` shows what would be lost, "
             "and prints the token with which --force goes on all the same"
         )
-    return found.codes

@@ -81,11 +81,13 @@ class TargetRuntime:
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
         self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.tell)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
-        self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__)
+        self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__, time.monotonic())
         self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
-        self.door = Door(description, node, self._offer, "target", self._copy, access, self._source_stalled)
+        self.door = Door(
+            description, node, self._offer, "target", self._copy, access, self._source_stalled, self._asked
+        )
         self.stall = StallWatch(description, node, access, reactor, store.calls, events.tell)
         self._ticked = time.monotonic()
         self._late = False
@@ -375,13 +377,28 @@ class TargetRuntime:
         self.target.on_message(message.node, message, time.monotonic())
         self._perform()
 
+    def _asked(self, ask: messages.Ask) -> str:
+        vote = self.target.on_ask(ask, time.monotonic())
+        self._perform()
+        return vote
+
+    def stand(self, force: bool) -> None:
+        """This node is to be source: it follows nobody meanwhile, and votes for itself (R11)."""
+        self.target.stand(time.monotonic(), force)
+        self._perform()
+
+    def stand_down(self) -> None:
+        """This node is not to be source after all."""
+        self.target.stand_down()
+
     def _copy(self) -> messages.Copy:
         return self.target.copy(time.monotonic())
 
     def facts(self) -> messages.Answer:
         """What this node itself goes by: a source that it hears counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
-        return who_am_i(self._offer(), "target", self.node.name, 0, copy, self.description)
+        vote = self.target.vote(time.monotonic())
+        return who_am_i(self._offer(), "target", self.node.name, 0, copy, self.description, vote)
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""

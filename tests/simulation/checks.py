@@ -18,6 +18,7 @@ from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
     from dkrepl.core.enquiry import Enquiry
+    from tests.simulation.answered import Promise
     from tests.simulation.cluster import Cluster
     from tests.simulation.device import Asked
     from tests.simulation.machine import Machine
@@ -148,6 +149,8 @@ class Checks:
         self._on_enough_copies(asked, session)
         if not asked.seq:
             return
+        if session.ops[asked.seq - 1][0] not in _BARRIERS:
+            self._answers_alone(asked, session)
         flush = session.ops[asked.seq - 1][0] == frames.FLUSH
         if flush and (lacks := session.covers(asked.seq, asked.process.machine.disk.store.durable)):
             raise RuleBroken("R4", f"flush {asked.seq} is answered, and here {lacks}")
@@ -166,6 +169,15 @@ class Checks:
                 raise RuleBroken("R4", f"write {asked.seq} is answered, and {name} has not applied it")
             if flush and (lacks := session.covers(asked.seq, machine.disk.store.durable)):
                 raise RuleBroken("R4", f"flush {asked.seq} is answered, and on {name} {lacks}")
+
+    def _answers_alone(self, asked: Asked, session: Session) -> None:
+        """R11: of two sources of which none was promoted by force only one answers."""
+        session.answered = max(session.answered, asked.at)
+        for other in self._cluster.sources:
+            rival = self._cluster.sessions[other.runtime.source.session]
+            both = min(session.answered, rival.answered) >= max(session.began, rival.began)
+            if rival is not session and both and not (session.forced or rival.forced):
+                raise RuleBroken("R11", f"{session.node} and {rival.node} are both source, and both answer writes")
 
     def _on_enough_copies(self, asked: Asked, session: Session) -> None:
         """R4: an answered write is on ``min_copies`` copies; a flushed one durably so."""
@@ -303,9 +315,23 @@ class Checks:
     def has_every_answer(self, machine: Machine, what: str, before: float | None = None) -> None:
         """R11: nothing that any source has answered is missing from a copy that is said to be safe."""
         missing = self._cluster.answers.missing(machine.disk.store.cache, before)
+        if machine.disk.metadata().role == "source":
+            missing = self._of_others(machine, missing)
         if missing:
             shown = "; ".join(str(promise) for promise in missing[:3])
             raise RuleBroken("R11", f"{machine.name} {what}, and lacks {len(missing)} answered sectors: {shown}")
+
+    def _of_others(self, machine: Machine, missing: list[Promise]) -> list[Promise]:
+        """Return those that a former source was not there for, and that nobody gives up in favour of it.
+
+        What it has answered is there, or is overwritten by a write that its daemon died in.
+        """
+        cluster, point = self._cluster, machine.holds()
+        past = cluster.past(cluster.sessions[point[0]]) if point else set()
+        gives_way = {
+            name for name, other in cluster.machines.items() if other.disk.metadata().yields_to == machine.name
+        }
+        return [p for p in missing if p.session.number not in past and p.session.node not in gives_way]
 
     def serves_again(self, process: Process, enquiry: Enquiry) -> None:
         """R11: a former source that serves again, and was not told to do so alone, has what was answered elsewhere."""
@@ -313,10 +339,7 @@ class Checks:
         taken_over = cluster.settings.kept and self._world.now - machine.ended_at <= PEER_TIMEOUT
         if taken_over or (enquiry.missing and process.description.start_alone is not None):
             return
-        point = machine.holds()
-        past = cluster.past(cluster.sessions[point[0]]) if point else set()
-        missing = cluster.answers.missing(machine.disk.store.cache)
-        if elsewhere := [promise for promise in missing if promise.session.number not in past]:
+        if elsewhere := self._of_others(machine, cluster.answers.missing(machine.disk.store.cache)):
             why = f"{enquiry.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
             raise RuleBroken("R11", f"{machine.name} serves again: {why}")
 

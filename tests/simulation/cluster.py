@@ -108,7 +108,8 @@ class Cluster:
         content = machine.disk.store.cache
         session = Session(runtime.session, process.name, bytes(content), machine.holds())
         session.live = bytearray(content)
-        session.forced, machine.forced = machine.forced, False
+        session.forced, machine.forced = machine.forced or machine.alone, False
+        session.began = self.world.now
         self.sessions[session.number] = session
         self.answers.began(session, self.past(session), machine.power_lost)
         machine.point, machine.synced_at, machine.power_lost = (session.number, 0), None, False
@@ -130,6 +131,7 @@ class Cluster:
         self.roles_changed = True
         self.checks.forget_bitmaps(machine)
         self.checks.verdicts.role_taken(machine, record.role, record.store_failed)
+        machine.alone = False
         if record.role == "target" or runtime.role == "source":
             self.application.source_is_no_more(process.name)
         if runtime.role == "target" and record.role == "source":
@@ -148,6 +150,7 @@ class Cluster:
 
     def serves_again(self, process: Process, enquiry: Enquiry) -> None:
         """A former source has asked its peers, and will serve."""
+        process.machine.alone = bool(enquiry.missing) and process.description.start_alone is not None
         if enquiry.reason == INSISTED:
             self.promoted(process.machine)
         else:

@@ -38,6 +38,8 @@ def make_equal(cluster: Cluster) -> None:
 
 def _restart(cluster: Cluster, name: str) -> None:
     machine = cluster.machines[name]
+    if cluster.settings.never_waits and machine.disk.metadata().role == "source":
+        return  # it is spared: nothing but a target may delay the application
     machine.crash("kill")
     cluster.world.after(0.1, machine.start)
 

@@ -49,6 +49,7 @@ class Machine:
         self.tainted: tuple[int, int] = (-1, -1)  # a local write failed at its source during this joining
         self.excused = False  # a fault after which a full resync is the right thing
         self.forced = False  # it is being promoted by force
+        self.alone = False  # it was source, and serves again although others did not answer, as its description says
         self.discards = False  # an administrator gave up what it alone has
         self.kept: dict[str, dict[int, bytes]] = {}  # peer -> blocks copied aside before it replaces them
         self.power_lost = False  # since its last joining

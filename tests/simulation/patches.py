@@ -31,6 +31,7 @@ from dkrepl.daemon import (
     intent,
     lookout,
     peer_poll,
+    promote,
     publisher,
     requests,
     resync_pump,
@@ -104,6 +105,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         uuid=SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{world.rng.getrandbits(128):032x}")),
     )
     put(peer_poll, threading=threads)
+    put(promote, time=clock)
     put(status, time=clock, of_host=lambda store: {})
     put(verify, time=clock)
     put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))

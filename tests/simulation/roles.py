@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.errors import DkreplError
@@ -69,6 +70,20 @@ def promote(machine: Machine, force: bool, then: Any = lambda _: None) -> None:
 def promote_at_any_time(cluster: Cluster, rng: random.Random) -> None:
     """A target is told to be source, whether there is another or not."""
     promote(rng.choice(list(cluster.machines.values())), rng.random() < 0.3)
+
+
+def promote_two(cluster: Cluster, rng: random.Random) -> None:
+    """Two administrators: each tells another node to be source, at about the same time; whoever was is target by then,
+    or dead."""
+    source = cluster.source
+    if source is not None and rng.random() < 0.5:
+        give(source, "demote", {})
+    elif source is not None:
+        source.machine.crash(rng.choice(("kill", "power")))
+        cluster.world.after(rng.random() * 8.0, source.machine.start)
+    at = rng.random() * 2.0
+    for machine in rng.sample(list(cluster.machines.values()), 2):
+        cluster.world.after(at + rng.random() * 0.5, partial(_insist, cluster, machine, False, _ATTEMPTS))
 
 
 def switch_over(cluster: Cluster, rng: random.Random) -> None:

@@ -72,6 +72,12 @@ class Story:
     def machine(self, name: str) -> Machine:
         return self.cluster.machines[name]
 
+    def process(self, name: str) -> Process:
+        """The daemon of a machine, which runs."""
+        process = self.machine(name).process
+        assert process is not None, f"seed {self.world.seed}: no daemon runs on {name}"
+        return process
+
     def store(self, name: str) -> bytearray:
         """What a node's copy holds."""
         return self.machine(name).disk.store.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import frames, generation, handshake, links, messages, objections, quorum, source
+from dkrepl.core import frames, generation, handshake, links, messages, objections, peer_records, quorum, source
 from dkrepl.core.frames import StreamMessage
 from dkrepl.core.generation import Decision
 from dkrepl.core.intent_log import IntentLog
@@ -268,7 +269,7 @@ def nothing_is_marked_for_the_other_targets(patch: Patch) -> None:
 
 
 def a_promotion_is_never_refused(patch: Patch) -> None:
-    patch.setattr(promote, "check", lambda runtime, token, in_loop, fenced: ())
+    patch.setattr(promote, "elect", lambda runtime, token, in_loop, fenced: promote.Elected((), math.inf))
 
 
 def nothing_is_kept_aside(patch: Patch) -> None:
@@ -288,6 +289,21 @@ def a_handover_does_not_wait(patch: Patch) -> None:
 def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
     patch.setattr(quorum, "decisive", lambda silent, sources, terms: [])
     patch.setattr(quorum, "decisive_to_serve", lambda silent, terms: [])
+
+
+def a_target_votes_for_everybody(patch: Patch) -> None:
+    patch.setattr(Target, "on_ask", lambda self, ask, now: ask.node if ask.vote == "wanted" else "")
+    patch.setattr(Target, "stand", lambda self, now, force=False: None)
+    patch.setattr(faults, "ROLES", faults.ROLES | {"promote two": 20})
+
+
+def a_resync_that_was_cut_short_counts(patch: Patch) -> None:
+    right = peer_records.remembered
+
+    def remembered(metadata: NodeMetadata, name: str, **facts: Any) -> NodeMetadata:
+        return right(metadata, name, **(facts | {"unproven": False}))
+
+    patch.setattr(peer_records, "remembered", remembered)
 
 
 def descriptions_that_differ_are_not_refused(patch: Patch) -> None:
@@ -356,6 +372,8 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R7", nothing_is_kept_aside),
     ("R7", a_handover_does_not_wait),
     ("R11", a_promotion_does_not_count_who_answered),
+    ("R11", a_target_votes_for_everybody),
+    ("R4", a_resync_that_was_cut_short_counts),
     ("R3", writes_do_not_wait_for_a_discard_under_way),
     ("R14", descriptions_that_differ_are_not_refused),
     ("R14", former_terms_are_forgotten),
@@ -372,6 +390,7 @@ ROLES = (
     nothing_is_kept_aside,
     a_handover_does_not_wait,
     a_promotion_does_not_count_who_answered,
+    a_target_votes_for_everybody,
 )
 OFTEN: dict[Callable[[Patch], None], dict[str, float]] = {  # faults that strike more often than otherwise
     descriptions_that_differ_are_not_refused: {"edit the description": 20},

@@ -15,11 +15,13 @@ from dkrepl.core.frames import Ack
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Welcome
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.roles import as_source
 from dkrepl.core.source import Source
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
 TWO_COPIES = msgspec.structs.replace(DESCRIPTION, min_copies=2)
+SYNC_NODES = tuple(msgspec.structs.replace(node, mode="sync") for node in DESCRIPTION.nodes)
 SESSION = 7
 IN_SYNC = PeerRecord(join=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
 
@@ -93,6 +95,15 @@ def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_re
     source.on_ack("beta", Ack(6, SESSION, 0, 0, 1, 1), 1.1)
     assert source.views["beta"].state == "InSync", source.views["beta"].reason
     assert started(source.metadata, TWO_COPIES).copies.flushed
+
+
+def test_a_former_source_does_not_count_as_a_copy_for_its_successor() -> None:
+    """What it has answered need not be on its stable storage (R4)."""
+    record = new_record(follows="beta", peers={"beta": IN_SYNC, "gamma": IN_SYNC})
+    both = msgspec.structs.replace(TWO_COPIES, min_copies=3)
+    assert started(record, TWO_COPIES).copies.flushed
+    assert not started(as_source(record, ""), msgspec.structs.replace(both, nodes=SYNC_NODES)).copies.flushed
+    assert started(as_source(record, ""), msgspec.structs.replace(TWO_COPIES, nodes=SYNC_NODES)).copies.flushed
 
 
 def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_store_failed() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from dkrepl.core.actions import Send
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.enquiry import QUICK, Enquiry
-from dkrepl.core.messages import Answer, Copy
+from dkrepl.core.messages import Answer, Ask, Copy
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.roles import as_follower, as_source
 
@@ -31,7 +32,8 @@ ALPHA = NodeMetadata(
 def answer(
     node: str, role: str = "target", generation: str = "g3", history: tuple[str, ...] = (), **more: object
 ) -> Answer:
-    found = Answer(node, "r0", "m1", role, generation, list(history))
+    """What a peer says; a target votes for the node that asks."""
+    found = Answer(node, "r0", "m1", role, generation, list(history), vote="alpha" if role == "target" else "")
     return msgspec.structs.replace(found, **more)
 
 
@@ -64,8 +66,10 @@ GAMMA = answer("gamma", generation="g2")
         # Its history is too short to name our generation, but what it keeps for us does.
         (answer("beta", generation="h9", history=("h8",), base=["g3"]), "follow"),
         (answer("beta", generation="h9", history=("h8",), base=["g3", "h9"]), "serve"),
-        # A target that diverged does not keep a source from serving; but of two that were source neither may.
-        (answer("beta", generation="h4", history=("g2",)), "serve"),
+        # Each has answered writes without the other: neither serves until an administrator says which one is to.
+        (answer("beta", generation="h4", history=("g2",)), None),
+        (answer("beta", generation="h4", history=("g2",), yields_to="alpha"), "serve"),
+        (answer("beta", generation="h4", history=("g2",), yields_to="gamma"), None),
         (answer("beta", "asking", "h4", ("g2",)), None),
         (answer("beta", "asking", "g3"), None),
         (answer("beta", "asking", "g2"), "serve"),
@@ -73,6 +77,34 @@ GAMMA = answer("gamma", generation="g2")
 )
 def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected: str | None) -> None:
     assert verdict(asking(), GAMMA, beta) == expected
+
+
+def test_it_serves_only_with_the_votes_of_the_targets_that_answered() -> None:
+    """Else one of them could help another node to be source at the same time (R11)."""
+    enquiry = asking()
+    enquiry.actions.clear()
+    for votes in ("", "beta"):
+        assert verdict(enquiry, answer("gamma", vote="alpha"), answer("beta", vote=votes)) is None
+    enquiry.tick(0.1)
+    asked = [action.message for action in enquiry.actions if isinstance(action, Send)]
+    assert [ask.vote for ask in asked if isinstance(ask, Ask)] == ["wanted", "wanted"]
+    assert enquiry.vote == "alpha"
+    assert "beta wants to be source too" in enquiry.reason
+    assert verdict(enquiry, answer("beta", vote="alpha")) == "serve"
+
+
+def test_it_needs_no_votes_while_no_other_can_have_been_promoted() -> None:
+    enquiry = asking(age=1.0)
+    assert verdict(enquiry, answer("gamma", vote=""), answer("beta", vote="")) == "serve"
+
+
+def test_a_target_that_diverged_is_named_until_one_of_the_two_gives_way() -> None:
+    enquiry = asking(alone=60.0)
+    for now in (30.0, 61.0, 90.0):
+        enquiry.tick(now)
+        assert verdict(enquiry, GAMMA, answer("beta", generation="h4", history=("g2",))) is None
+    assert "beta holds writes that this node lacks" in enquiry.reason
+    assert "dkrepl resolve --keep alpha" in enquiry.reason
 
 
 @pytest.mark.parametrize("generation", ["g3", "h4"])

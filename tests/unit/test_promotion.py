@@ -65,6 +65,10 @@ def test_a_sync_target_that_was_in_sync_when_the_source_died_is_safe() -> None:
     assert of(found, "gamma").overwritten_bytes == 0
 
 
+def voting(said: Answer, candidate: str) -> Answer:
+    return msgspec.structs.replace(said, vote=candidate)
+
+
 WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
     "this node hears a source": ({"own": answer("beta", hears="alpha")}, False, "alpha is alive"),
     "a source answers": ({"alpha": answer("alpha", "source")}, False, "alpha is alive"),
@@ -72,6 +76,8 @@ WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
     "a peer was source": ({"alpha": answer("alpha", "asking")}, True, "alpha was source"),
     "the copy is a mixture": ({"own": answer("beta", store_state="Inconsistent")}, True, "in the middle of a resync"),
     "not in sync": ({"own": answer("beta", in_sync_when_lost=False)}, True, "was not InSync"),
+    "a peer votes for another": ({"gamma": voting(answer("gamma"), "alpha")}, True, "alpha may be about to be source"),
+    "this node votes for another": ({"own": voting(answer("beta"), "gamma")}, True, "gamma may be about to be source"),
     "asynchronous": ({"own": answer("beta", mode="async")}, True, "beta is asynchronous"),
     "a newer generation": (
         {"gamma": answer("gamma", generation=G2, history=(G1, G0))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 
@@ -32,11 +33,14 @@ def lines_run(call: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.collect()
+    gc.disable()  # what other tests have left would be finalized, and counted, in between
     sys.settrace(trace)  # type: ignore[arg-type]
     try:
         call()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from dkrepl.cli.control_client import ask
 from dkrepl.cli.main import exit_code
 from dkrepl.core import metadata
-from dkrepl.core.errors import DaemonNotRunning, NotFound, TimedOut
+from dkrepl.core.errors import DaemonNotRunning, NotFound, Refused, TimedOut
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon.initialise import initialise
 from dkrepl.io import loop, node_keys
@@ -139,8 +139,17 @@ class Node:
 
     def promote(self) -> None:
         """Make this node the source, whatever is lost, and wait until it serves."""
-        token = self.ask("promote", dry_run=True)["token"]
-        self.ask("promote", force=token)
+
+        def forced() -> bool:
+            try:
+                self.ask("promote", force=self.ask("promote", dry_run=True)["token"])
+            except Refused as refusal:
+                if "has changed since that dry run" in str(refusal):
+                    return False  # a peer has just lost the old source; an administrator looks again
+                raise
+            return True
+
+        wait_for(forced, bool, f"{self.name}: a promotion by force", LONG)
         self.wait_until(
             lambda status: status and status.get("role") == "source" and status.get("state") == "Serving", "it serves"
         )

@@ -1,0 +1,170 @@
+"""A target votes for one candidate at a time, and follows no other source until its vote ends (R11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dkrepl.core.actions import Commit, Connect, Send
+from dkrepl.core.agreement import required
+from dkrepl.core.bitmap import IntentBitmap
+from dkrepl.core.description import parse
+from dkrepl.core.description_example import render_example
+from dkrepl.core.messages import PROTOCOL_MAX, Alive, Ask, Handover, Hello, Welcome
+from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.target import Target
+from dkrepl.core.vote import SECONDS
+
+DESCRIPTION = parse(render_example(), "r0", {})
+BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
+NOW = 1000.0
+
+
+def bitmap() -> IntentBitmap:
+    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
+    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
+
+
+def beta(began: float = 0.0, **facts: Any) -> Target:
+    shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
+    record = NodeMetadata(1, "r0", "m1", "beta", "target", **shape, generation="g1", store_state="Consistent", **facts)
+    return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x", began)
+
+
+def asked(target: Target, candidate: str, now: float, vote: Any = "wanted") -> str:
+    return target.on_ask(Ask(candidate, "r0", "m1", vote), now)
+
+
+def commit(target: Target, now: float) -> None:
+    """Make what the target wants to record durable."""
+    numbers = [action.number for action in target.actions if isinstance(action, Commit)]
+    target.actions.clear()
+    for number in numbers:
+        target.committed(number, now)
+
+
+def voting(candidate: str = "gamma") -> Target:
+    target = beta()
+    asked(target, candidate, NOW)
+    commit(target, NOW)
+    assert target.vote(NOW) == candidate
+    return target
+
+
+def welcome(target: Target, source: str, now: float) -> bool:
+    """Let a source welcome it; return whether it follows."""
+    terms = required(DESCRIPTION)
+    target.on_message(source, Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=terms), now)
+    commits = [action for action in target.actions if isinstance(action, Commit)]
+    for action in commits:
+        target.committed(action.number, now)
+    return any(isinstance(action, Connect) for action in target.actions)
+
+
+def hellos(target: Target) -> list[str]:
+    return [action.peer for action in target.actions if isinstance(action, Send) and isinstance(action.message, Hello)]
+
+
+def test_a_vote_counts_once_it_is_recorded() -> None:
+    target = beta()
+    assert asked(target, "gamma", NOW) == ""
+    assert target.metadata.voted_for == "gamma"
+    commit(target, NOW + 0.1)
+    assert asked(target, "gamma", NOW + 0.1) == "gamma"
+
+
+def test_one_that_only_looks_gets_no_vote() -> None:
+    target = beta()
+    assert asked(target, "gamma", NOW, "") == ""
+    assert not target.actions
+
+
+def test_of_two_candidates_the_first_has_the_vote_until_it_ends() -> None:
+    target = voting("gamma")
+    assert asked(target, "alpha", NOW + SECONDS - 0.1) == "gamma"
+    asked(target, "alpha", NOW + SECONDS)
+    commit(target, NOW + SECONDS)
+    assert target.vote(NOW + SECONDS) == "alpha"
+
+
+def test_a_candidate_that_withdraws_leaves_the_vote_to_another() -> None:
+    target = voting("gamma")
+    assert asked(target, "gamma", NOW, "withdrawn") == ""
+    commit(target, NOW)
+    assert target.metadata.voted_for == ""
+    asked(target, "alpha", NOW)
+    commit(target, NOW)
+    assert target.vote(NOW) == "alpha"
+
+
+def test_a_vote_is_remembered_over_a_restart() -> None:
+    target = beta(NOW, voted_for="gamma")
+    assert asked(target, "alpha", NOW + 1.0) == "gamma"
+    assert target.vote(NOW + SECONDS) == ""
+
+
+def test_until_its_vote_ends_it_follows_no_other_source() -> None:
+    target = voting("gamma")
+    target.tick(NOW + 1.0)
+    assert hellos(target) == ["gamma"]
+    assert not welcome(target, "alpha", NOW + 1.0)
+    assert welcome(target, "gamma", NOW + 1.0)
+    assert target.metadata.voted_for == ""
+    assert target.vote(NOW + 1.0) == ""
+
+
+def test_while_it_hears_a_source_it_votes_for_nobody() -> None:
+    target = beta()
+    assert welcome(target, "alpha", NOW)
+    target.actions.clear()
+    assert asked(target, "gamma", NOW + 1.0) == ""
+    assert not target.actions
+
+
+def test_one_that_is_to_be_source_votes_for_itself_and_follows_nobody() -> None:
+    target = beta()
+    target.stand(NOW)
+    assert asked(target, "gamma", NOW + 1.0) == "beta"
+    assert not welcome(target, "alpha", NOW + 1.0)
+    target.tick(NOW + 1.0)
+    assert hellos(target) == []
+    target.stand_down()
+    assert welcome(target, "alpha", NOW + 1.0)
+
+
+def test_one_that_votes_for_another_is_source_only_by_force() -> None:
+    target = voting("gamma")
+    target.stand(NOW)
+    assert target.vote(NOW) == "gamma"
+    target.stand(NOW, force=True)
+    assert target.vote(NOW) == "beta"
+
+
+def test_an_heir_that_has_voted_for_another_does_not_take_over() -> None:
+    target = voting("gamma")
+    target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + 1.0)
+    assert target.inherits is None
+    target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
+    assert target.inherits == "alpha"
+    assert asked(target, "gamma", NOW + SECONDS) == "beta"
+
+
+def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
+    target = beta()
+    asked(target, "gamma", NOW)
+    [action] = [action for action in target.actions if isinstance(action, Commit)]
+    target.commit_failed(action.number, "No space left on device", NOW)
+    assert target.vote(NOW) == ""
+    assert target.metadata.voted_for == ""
+
+
+def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
+    target = beta()
+    assert welcome(target, "alpha", NOW)
+    target.actions.clear()
+    late = NOW + DESCRIPTION.peer_timeout * 0.6  # no longer heard, and not yet given up
+    asked(target, "gamma", late)
+    commit(target, late)
+    assert target.vote(late) == "gamma"
+    assert target.source is None
+    target.on_message("alpha", Alive(5, 7, "InSync"), late)
+    assert target.source is None
