@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from conftest import Clusters
 from harness.applications import Writer, pattern
 from harness.cluster import MIB, Cluster
 from harness.node import Node
+from harness.waiting import LONG, wait_for
 
 from dkrepl.core.errors import NotFound, Refused, UsageError
 
@@ -83,6 +85,36 @@ def test_with_two_copies_of_each_write_the_loss_of_a_node_is_safe_and_the_dry_ru
     beta.wait_until(lambda status: status and status["state"] == "Serving", "it serves")
     writer.assert_all_in(beta.device)
     assert gamma.cli("promote", "r0", "--dry-run")[0] == 0
+
+
+def test_of_all_nodes_that_are_promoted_at_once_at_most_one_is_source(clusters: Clusters) -> None:
+    """Four nodes with two copies of each write: two pairs of them could serve side by side."""
+    cluster = clusters.make(targets=(("beta", "sync"), ("gamma", "sync"), ("delta", "sync")), min_copies=2)
+    alpha, *others = cluster.nodes.values()
+    _write(cluster.device, 4)
+    alpha.kill()
+    _misses_source(*others)
+
+    def promoted(node: Node) -> bool:
+        try:
+            node.ask("promote")
+        except Refused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(others)) as pool:
+        chosen = [node for node, done in zip(others, pool.map(promoted, others), strict=True) if done]
+    assert len(chosen) <= 1
+    if not chosen:  # they were in each other's way, which ends when those that were refused have withdrawn
+        wait_for(lambda: promoted(others[0]), bool, "one can be promoted", LONG)
+        chosen = [others[0]]
+    [source] = chosen
+    source.wait_until(
+        lambda status: status and sum(one["state"] == "InSync" for one in status["targets"]) == 2, "two follow it"
+    )
+    alpha.start(ready=False)
+    source.wait_until(lambda status: status and all(one["state"] == "InSync" for one in status["targets"]), "all do")
+    cluster.assert_equal()
 
 
 def test_with_two_copies_neither_survivor_is_promoted_without_the_word_of_the_other(clusters: Clusters) -> None:
