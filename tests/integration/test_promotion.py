@@ -109,6 +109,7 @@ def test_of_all_nodes_that_are_promoted_at_once_at_most_one_is_source(clusters: 
         wait_for(lambda: promoted(others[0]), bool, "one can be promoted", LONG)
         chosen = [others[0]]
     [source] = chosen
+    source.wait_until(lambda status: status and status.get("targets"), "it is source")
     source.wait_until(
         lambda status: status and sum(one["state"] == "InSync" for one in status["targets"]) == 2, "two follow it"
     )

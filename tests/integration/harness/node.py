@@ -28,6 +28,7 @@ from harness.waiting import LONG, wait_for
 
 MIRROR = "r0"
 ROOT = Path(__file__).resolve().parents[3]
+_DIES = 5.0  # seconds that a killed process needs at most, if it can die at all
 
 
 class Node:
@@ -126,7 +127,12 @@ class Node:
             with contextlib.suppress(ProcessLookupError):
                 self.thaw()
             self.process.kill()
-            self.process.wait(LONG)
+            try:
+                self.process.wait(_DIES)
+            except subprocess.TimeoutExpired:
+                # Killed while the kernel set up its loop device, and waited for an answer of this very process.
+                mount.unmount_all(self.paths.mountpoint(MIRROR))
+                self.process.wait(LONG)
         self.take_device_away()
         self.store.unlink(missing_ok=True)
         shutil.rmtree(self._bits, ignore_errors=True)
