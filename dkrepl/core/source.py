@@ -148,6 +148,11 @@ class Source(Links):
         """Whether a failed flush is being recorded; until it is, its requests are not answered (R15)."""
         return self._verdict_commit != 0
 
+    def record_again(self) -> None:
+        """It ends: a failed flush that could not be recorded when it happened is recorded now, if that is possible."""
+        if self.metadata.store_failed and self.commit_error:
+            self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
+
     def clear_store_failed(self) -> None:
         """The administrator says that the store is sound: what it holds now is copied to the targets."""
         self.metadata = msgspec.structs.replace(self.metadata, store_failed="")

@@ -10,6 +10,7 @@ import msgspec
 
 from dkrepl.core import peer_records
 from dkrepl.core.actions import Commit
+from dkrepl.core.errors import StoreError
 from dkrepl.core.intent_log import IntentLog
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.io import bits_memory, durable_file, metadata_file
@@ -35,12 +36,13 @@ class IntentStore:
         store: BackingStore,
         tell: Tell,
     ) -> None:
-        """Open the log. Raises ``MetadataError``, and ``StoreError`` if what a source left cannot be made durable.
+        """Open the log. Raises ``MetadataError``.
 
         ``memory`` is the directory of the memory that outlives a process. A bitmap that was kept there, or closed
         cleanly, within this boot of the kernel is exact. For any other, power may have been lost: every block of every
         active extent may differ (R1), and a bitmap that a target had not made durable is worth nothing. Damage: every
-        block of the target may differ, and it is said (R9).
+        block of the target may differ, and it is said (R9). If what a source left as active cannot be flushed by the
+        target that it is now, all of it is marked, and the copy is Inconsistent (R15).
         """
         self._state_dir = state_dir
         self._bitmaps_owed = False
@@ -96,7 +98,14 @@ class IntentStore:
         lost += [name for name in metadata.peers if name not in self.files]
         opened = peer_records.fastened(peer_records.untracked(metadata, lost))
         if metadata.role == "target" and active:
-            store.sync()  # else a power loss could take what it wrote as source, and nothing would name it
+            try:
+                store.sync()  # else a power loss could take what it wrote as source, and nothing would name it
+            except StoreError as error:
+                # R15: it may be lost already, so all of it is named, and this copy is no state of the mirror's.
+                for file in self.files.values():
+                    file.bitmap.mark_extents(e for e in active if e < extents)
+                opened = msgspec.structs.replace(opened, store_state="Inconsistent")
+                tell("store_failed", "error", {"reason": str(error)})
             self._seal_all()
             self._active.write(self._active.record.serial + 1, ())
             active = frozenset()

@@ -394,6 +394,10 @@ class SourceRuntime:
         def synced(_: object, error: DkreplError | None) -> None:
             if error is None:
                 self.source.store_synced(seq)
+            else:
+                self.events.tell("store_failed", "error", {"reason": str(error)})
+                self.source.local_sync_failed(str(error), time.monotonic())
+                self._perform()
             wait()
 
         def wait() -> None:
@@ -419,6 +423,7 @@ class SourceRuntime:
         self.source.tell_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
+        self.source.record_again()
         # Commits are carried out one after the other: when this one is done, all are.
         self.when_recorded(self._end)
 

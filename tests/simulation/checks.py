@@ -339,7 +339,10 @@ class Checks:
         taken_over = cluster.settings.kept and self._world.now - machine.ended_at <= PEER_TIMEOUT
         if taken_over or (enquiry.missing and process.description.start_alone is not None):
             return
-        if elsewhere := self._of_others(machine, cluster.answers.missing(machine.disk.store.cache)):
+        elsewhere = self._of_others(machine, cluster.answers.missing(machine.disk.store.cache))
+        if enquiry.missing:  # of a peer that was promoted by force meanwhile, and is silent, nothing need be known
+            elsewhere = [promise for promise in elsewhere if not promise.session.forced]
+        if elsewhere:
             why = f"{enquiry.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
             raise RuleBroken("R11", f"{machine.name} serves again: {why}")
 

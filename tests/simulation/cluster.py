@@ -101,6 +101,7 @@ class Cluster:
 
     def started(self, process: Process) -> None:
         """A runtime has been made; its session begins."""
+        process.machine.disk.spoiled = False  # its intent log has been opened
         if not process.is_source:
             return
         runtime, machine = process.runtime, process.machine
@@ -108,7 +109,9 @@ class Cluster:
         content = machine.disk.store.cache
         session = Session(runtime.session, process.name, bytes(content), machine.holds())
         session.live = bytearray(content)
-        session.forced, machine.forced = machine.forced or machine.alone, False
+        before = self.sessions.get(session.parent[0]) if session.parent else None
+        goes_on = before is not None and before.node == process.name and before.forced  # it was only restarted
+        session.forced, machine.forced = machine.forced or machine.alone or goes_on, False
         session.began = self.world.now
         self.sessions[session.number] = session
         self.answers.began(session, self.past(session), machine.power_lost)

@@ -22,6 +22,8 @@ def unnamed(content: bytearray, bitmap: IntentBitmap, source: NodeMetadata, targ
 
     Only if the target would be trusted to need no more than the bitmaps name, were it to join now.
     """
+    if target.spoiled:
+        return ""  # it will find the damage when it is started, and name everything (R9)
     image = target.bitmaps.get(source.node)
     for record, copy, state, durably in (
         (target.metadata(), target.store.cache, "as it is", False),

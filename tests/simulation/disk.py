@@ -109,6 +109,7 @@ class Disk:
         self.active: Image | None = None
         self.bitmaps: dict[str, BitmapImage] = {}
         self.memory: dict[str, tuple[bytes, bytearray]] = {}  # of the bitmaps: its label, and bits and seals
+        self.spoiled = False  # its intent log was damaged, and nobody has opened it since
         self.boot = "boot-0"
         self._boots = 0
         self._parsed: tuple[bytes, NodeMetadata] | None = None

@@ -177,7 +177,7 @@ class Faults:
         images = disk.images()[1:]
         if not images or machine.process is not None:
             return
-        machine.excused = True  # a full resync is the right thing now
+        machine.excused = disk.spoiled = True  # a full resync is the right thing now
         image = self._rng.choice(images)
         self._world.note(machine.name, "its intent log is damaged")
         if self._rng.random() < 0.3:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from dkrepl.core.actions import Commit
-from dkrepl.core.errors import MetadataError
+from dkrepl.core.errors import MetadataError, StoreError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon.intent import IntentStore
 from dkrepl.io import metadata_file
@@ -47,3 +47,29 @@ def test_after_a_failed_flush_of_a_bitmap_no_record_is_written_before_it_succeed
     opened.commit(Commit(4, metadata=RECORD), store)  # nothing is owed any more
     monkeypatch.undo()
     opened.close()
+
+
+def test_a_demoted_source_whose_store_fails_its_first_flush_starts_and_calls_its_copy_inconsistent(
+    tmp_path: Path,
+) -> None:
+    """What it wrote as source may be lost, so all of that is copied back; it does not stay down (R15)."""
+    sound = cast(Any, SimpleNamespace(sync=lambda: None))
+    opened = IntentStore(tmp_path, tmp_path / "bits", RECORD, ["beta"], sound, lambda *_: None)
+    active = msgspec.structs.replace(RECORD, generation="a" * 16, store_state="Consistent", minted_at=1.0)
+    opened.commit(Commit(1, active=(1, frozenset({2})), metadata=active), sound)
+    opened.files["beta"].close()  # as it was killed
+
+    def fails() -> None:
+        raise StoreError("the store cannot be flushed (Input/output error)")
+
+    told: list[str] = []
+    demoted = msgspec.structs.replace(active, role="target")
+    broken = cast(Any, SimpleNamespace(sync=fails))
+    again = IntentStore(tmp_path, tmp_path / "bits", demoted, ["beta"], broken, lambda name, *_: told.append(name))
+    assert "store_failed" in told
+    assert again.metadata.store_state == "Inconsistent"
+    assert metadata_file.read(tmp_path).store_state == "Inconsistent"
+    per_extent = RECORD.extent // RECORD.block
+    assert list(again.files["beta"].bitmap.runs()) == [(2 * per_extent, 3 * per_extent)]
+    assert not again.log.active
+    again.close()
