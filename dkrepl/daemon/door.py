@@ -62,7 +62,7 @@ def _name_of(identity: bytes) -> str:
 
 
 class Door:
-    """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment.
+    """Answers questions at the node's control port; ``metadata`` and ``copy`` return their present values.
 
     ``stalled`` is called with what a peer says of its store; ``vote`` with a question, and gives the node that this one
     votes for.
