@@ -4,7 +4,7 @@ A write is answered when ``min_copies`` (W) copies have it: the source's own, an
 sync. So with N nodes that may hold it (the sync nodes, and the source), at most W - 1 of them may be silent: any W of
 the N then include one that answers, and that one knows.
 
-When a description changes, the nodes that still go by the old one could promote a node by the old rules. Until W of
+When a description changes, the nodes that still have the old one could promote a node by the old rules. Until W of
 the old nodes have recorded the new description, no write is answered that does not satisfy the old rules as well; any
 N - W + 1 of the old nodes then include one that knows of the change. This is the joint step of a change of membership,
 as in Ongaro, "Consensus: Bridging Theory and Practice", section 4.3.

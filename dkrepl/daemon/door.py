@@ -28,7 +28,7 @@ def who_am_i(
     """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
 
     ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: None of a source. ``description``: the
-    one that this node goes by. ``vote``: the node that it votes for.
+    one that this node uses. ``vote``: the node that it votes for.
     """
     return messages.Answer(
         metadata.node,

@@ -395,7 +395,7 @@ class TargetRuntime:
         return self.target.copy(time.monotonic())
 
     def facts(self) -> messages.Answer:
-        """What this node itself goes by: a source that it hears counts as alive until it is known not to be."""
+        """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
         vote = self.target.vote(time.monotonic())
         return who_am_i(self._offer(), "target", self.node.name, 0, copy, self.description, vote)
