@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Lift a verdict that stands against the copy of this node; run it on the source.
 
-    What makes a copy worth less is remembered across restarts, until an administrator says otherwise. `dkrepl status`
-    shows it as a warning.
+    A verdict records that this copy is not to be trusted as others are. It outlives restarts, until it is cleared;
+    `dkrepl status` shows it as a warning.
 
     store-failed: a flush of this node's store failed, so writes may be missing here that a target has. Nothing is
     copied to the targets, and every flush fails, until this is cleared; then what this store holds NOW replaces what
@@ -43,7 +43,7 @@ def command(
       dkrepl clear r0 forced-promotion
 
     Exit codes: 0 cleared and recorded, 2 no such verdict, 4 the daemon is not running, 5 this node is not the source,
-    6 no such mirror, 10 it could not be recorded.
+    6 no such mirror, 7 it was not recorded in time, 10 it could not be recorded.
     """
     paths = paths_of(context)
     name = resolve_mirror(paths, mirror)

@@ -1,4 +1,4 @@
-"""``dkrepl config diff`` and ``adopt``: whether the nodes go by the same description, and to go by a changed one."""
+"""``dkrepl config diff`` and ``adopt``: whether all nodes use the same description, and adopting a changed one."""
 
 from __future__ import annotations
 
@@ -46,28 +46,29 @@ def adopt(
     mirror: MirrorArgument = None,
     fenced: Annotated[
         list[str] | None,
-        typer.Option("--fenced", metavar="NODE", help="NODE is off for good, or cut off for good.", show_default=False),
+        typer.Option("--fenced", metavar="NODE", help="NODE is off, or cut off, for good.", show_default=False),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go by a changed description although too few nodes of the old one know it; run it on the source.
+    """Adopt a changed description although too few nodes of the old one know it; run it on the source.
 
     After nodes, modes or min_copies change, writes must satisfy the old description too, until enough of its nodes
-    follow under the new one: else they could promote one of themselves by the old rules, without the newest writes.
-    If they are gone for good, say so with --fenced, once for each. NODE must never come back with its old
-    description: begin it anew.
+    follow under the new one. Otherwise they could promote one of themselves by the old rules, without the newest
+    writes. If they are gone for good, declare that with --fenced, once for each. NODE must never come back with its
+    old description: initialise it anew.
 
     \b
     Example:
       dkrepl config adopt r0 --fenced beta --fenced gamma
 
     Exit codes: 0 done and recorded, or nothing was to be done; 4 the daemon is not running; 5 this node is not the
-    source, or more nodes have to be named; 6 no such mirror or node.
+    source, or more nodes have to be named; 6 no such mirror or node; 7 not recorded in time; 10 it could not be
+    recorded.
     """
     paths = paths_of(context)
     name = resolve_mirror(paths, mirror)
     answer = ask(paths, name, "adopt", {"fenced": fenced or []})
-    print_done(answer, as_json, f"{name}: goes by the present description alone")
+    print_done(answer, as_json, f"{name}: only the present description applies now")
 
 
 def _agrees(row: dict[str, Any]) -> bool:

@@ -66,15 +66,15 @@ def command(
     Needed when the old source is dead (failover), or after `dkrepl demote` on it. Without --force it is done only
     if nothing that was acknowledged can be lost: of the N nodes that may hold an answered write, N - min_copies + 1
     answer, this one among them, and none of them has more than this one. Refused, with --force as well, while a
-    source is reachable from here. A node that was source and waits for its peers' answers serves at once then.
+    source is reachable from here. A node that was source, and waits for its peers' answers, then serves at once.
 
-    --fenced NODE stands for the answer of a node that is silent. Give it only for a node that you, or a fencing
-    device, have turned off in time: the dry run says since when it may have answered writes without this node.
+    --fenced NODE replaces the answer of a silent node. Give it only for a node that you, or a fencing device, turned
+    off in time: the dry run says since when it may have answered writes without this node.
 
-    --dry-run asks the peers, waits for them for a second, and shows for each node: in sync as of when, the seconds
-    and bytes that would be lost if it were promoted, what would be overwritten there later, and which nodes are
-    missed. These mean "at least": what a source that cannot be reached answered by itself is not known here. So make
-    sure that it is really down: two sources are a split-brain. The token is good while the situation is the same.
+    --dry-run asks the peers, waits a second for their answers, and shows for each node as of when it is in sync, the
+    seconds and bytes that would be lost if it were promoted, and what would be overwritten there later; and which
+    nodes did not answer. Amounts mean "at least": nobody here knows what an unreachable source answered on its own.
+    So make sure that it is really down: two sources are a split-brain. The token is valid until the situation changes.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def command(
       dkrepl promote r0 --force 1a2b3c4d
 
     Exit codes: 0 this node is the source, or the dry run was shown; 2 --force without a token; 4 the daemon is not
-    running; 5 refused; 6 no such mirror; 7 told so, but not the source after 30 s.
+    running; 5 refused; 6 no such mirror; 7 the promotion was ordered, but this node is not the source after 30 s.
     """
     paths = paths_of(context)
     if dry_run and force is not None:

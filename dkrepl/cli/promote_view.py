@@ -69,7 +69,7 @@ def _verdict(found: Assessment) -> str:
         return f"{found.node} cannot be promoted now, not even by force."
     if found.safe:
         given = "".join(f" --fenced {one.node}" for one in found.not_answered if one.fenced)
-        trusting = ", if what you say of fenced nodes is true" if given else ""
+        trusting = ", if the nodes declared fenced were off in time" if given else ""
         return f"Nothing that was acknowledged is lost{trusting}: `dkrepl promote {found.mirror}{given}`"
     least = f" {found.recommended} loses least." if found.recommended not in (None, found.node) else ""
     return f"Data may be lost.{least} If that is what you want: `dkrepl promote {found.mirror} --force {found.token}`"

@@ -4,7 +4,7 @@ A description is flattened to short texts by key. *Required* keys decide what a 
 answered write, how many must, and when a silent source counts as gone. Nodes that differ in one of them refuse each
 other. *Advisory* keys may differ without danger; the difference is a warning.
 
-Nodes are named, never counted, so the order in which a description lists them means nothing.
+Nodes are identified by name, never by position, so their order in a description means nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def required(description: Description) -> Terms:
 
 
 def advisory(description: Description) -> Terms:
-    """Return the keys in which the nodes had better agree, but need not. Public keys are not among them."""
+    """Return the keys in which the nodes should agree, but need not. Public keys are not among them."""
     given = msgspec.to_builtins(description)
     apart = {"name", "source", "nodes", "security", *required(description)}
     terms = {key: str(value) for key, value in given.items() if key not in apart}

@@ -20,11 +20,11 @@ Buffer = bytearray | memoryview
 
 PIECE_SHIFT = 15  # a piece of the bits is 1 << 15 blocks: 4096 bytes; no extent is larger
 SEALS_SHIFT = 10  # a piece of the seals is 1 << 10 of them: 4096 bytes
-FILL_PIECES = 128  # that one step fills
+FILL_PIECES = 128  # filled in one step
 # A byte of ``touched``. Only the loop sets CHANGED, after it has changed the bits; only the thread that writes the
-# memory out sets SAVED, before it copies. So neither can lose what the other has to do.
+# memory out sets SAVED, before it copies. So neither can erase work that the other still has to do.
 CHANGED, COUNTED, SAVED = 1, 2, 3  # to be saved and counted; counted, to be saved; saved, to be counted
-# What is known of a piece: it has no dirty block, some, or nothing else.
+# What is known of a piece: none of its blocks is dirty, some are, or all are.
 _CLEAN, _MIXED, _FULL = 0, 1, 2
 
 
@@ -196,7 +196,7 @@ class IntentBitmap:
             first = extent * self.extent_blocks
             self.mark(first, min(first + self.extent_blocks, self.blocks))
             if first + self.extent_blocks > self.blocks:
-                # No block is behind these; damage to them must not look like one.
+                # There are no blocks behind these bits; damage to them must not look like dirty blocks.
                 self.bits[self.blocks :] = 0
 
     def merge(self, first: int, bits: bytes) -> int:

@@ -19,7 +19,7 @@ class Copies:
     """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
 
     ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
-    that, by the records of a start, have every write answered so far, but for what their bitmaps mark.
+    that, as recorded when this source started, have every write answered so far, except what their bitmaps mark.
     """
 
     __slots__ = ("_former", "_node", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
@@ -46,7 +46,7 @@ class Copies:
         )
 
     def must_satisfy(self, former: Iterable[Mapping[str, str]]) -> None:
-        """From now on these former terms count, besides the present ones."""
+        """From now on writes must satisfy these former terms as well as the present ones."""
         self._former = list(former)
 
     def _enough(self, names: Iterable[str]) -> bool:
@@ -82,8 +82,8 @@ class Copies:
         if self.confirmable >= self.least:
             return (
                 f"the description has changed, and too few nodes of the old one know it yet, so writes {what} until "
-                "more sync targets of the old description are InSync under the new one; or, if the others are off for "
-                "good: dkrepl config adopt --fenced NODE"
+                "more sync targets of the old description are InSync under the new one; if the others are gone for "
+                "good, run dkrepl config adopt --fenced NODE"
             )
         return (
             f"{self.confirmable} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "

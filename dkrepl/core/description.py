@@ -69,9 +69,9 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     peer_timeout: float
     """Seconds without a sign of life after which a peer counts as gone."""
     store_timeout: float
-    """Seconds for which the store of a node may stand still before the node counts as gone, or out of the stream."""
+    """Seconds for which a store may stand still before a target is detached, or the source counts as gone."""
     start_alone: float | None
-    """Seconds that a node which was source waits for its peers' answers after a reboot; None: for ever."""
+    """Seconds that a node which was source waits for its peers' answers before it serves; None: for ever."""
     on_diverged: Literal["keep", "ask"]
     min_copies: int
     """Copies, the source's own among them, that must be able to confirm a write."""

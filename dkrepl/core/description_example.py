@@ -22,8 +22,8 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 # resync_rate = "0"     # for example "100MiB/s"; 0 is no limit
 # peer_timeout = "5s"   # silence after which a peer counts as gone: 1s to 60s
 # store_timeout = "30s" # how long the disk of a node that lives may stand still: 5s to 600s, more than peer_timeout
-# start_alone = "never" # after a reboot a former source asks first whether another was promoted; "60s": it serves
-#                       # although some do not answer for so long
+# start_alone = "never" # a former source asks first whether another node was promoted; "60s": it serves after that
+#                       # time although some have not answered
 # on_diverged = "keep"  # an old source with writes that the new one lacks keeps them in a file, then follows it;
 #                       # "ask": it does so only after `dkrepl resolve`
 # min_copies = 1        # copies that must be able to confirm a write, the source's own and those of sync targets that

@@ -1,22 +1,26 @@
 """Whether a node that was source may serve again: it asks its peers first (rule R7).
 
-While it was away one of them may have been promoted. It may serve when every peer has answered and none of them is
-source or holds data that descends from its own. A peer that is, or does, is followed instead, as a target. With
-``min_copies`` of 2 or more it may also serve when the peers that are silent are too few to have answered a write
-without any of the others (R11, core/quorum.py).
+While it was away one of them may have been promoted. It may serve when every peer has answered, and none of them is
+source or holds data that descends from its own. If one is source, or does hold such data, this node becomes a target
+and follows it. With ``min_copies`` of 2 or more it may also serve while peers are silent, if these are too few to have
+answered a write without any of the others (R11, core/quorum.py).
 
 A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
 
-A peer that was source too, and asks as well, counts as one that does not answer, unless its data is known to be older:
-which of the two was source last cannot be told. So does a target that holds what was written without this node, while
-this node holds what was written without it: an administrator says which of the two is right, by promoting one or by
-having the target give way. Nor does an answer of long ago count, as promotions go on meanwhile.
+Some answers count as silence:
 
-Before it serves, it has the votes of the targets whose answers it counts, so none of them helps another (core/vote.py).
+- A peer that was source too, and is asking as well, unless its data is known to be older: nothing tells which of the
+  two was source last.
+- A target that holds writes which this node lacks, while this node holds writes which the target lacks. The
+  administrator decides which of the two is right, by promoting one or by having the target give way.
+- An old answer, because the peer may have been promoted since.
 
-A peer that does not answer may be such a one too. Only where the service manager handed over the device, and its
-predecessor showed signs of life less than ``peer_timeout`` ago, can no other have been promoted: then ``QUICK`` seconds
-are enough to wait. Otherwise it waits for ``start_alone`` seconds, or for ever.
+Before it serves it needs the vote of every target whose answer it counts, so that none of them supports another node
+(core/vote.py).
+
+Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
+``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
+it waits ``start_alone`` seconds, or for ever.
 """
 
 from __future__ import annotations
@@ -42,21 +46,21 @@ Verdict = Literal["serve", "follow"]
 
 
 class _Rival(NamedTuple):
-    """A peer that may hold answered writes which are not here, in the round of questions ``seen``."""
+    """A peer that may hold answered writes which this node lacks; ``seen``: the round of its last answer."""
 
     seen: int
-    asks: bool  # it was source too; else it is a target that diverged
+    asks: bool  # whether it was source too; if not, it is a target that diverged
 
 
 class Enquiry:
-    """``age``: seconds since the predecessor that handed over the device last lived; None if there was none."""
+    """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
 
     def __init__(self, description: Description, node: str, metadata: NodeMetadata, age: float | None = None) -> None:
         self.verdict: Verdict | None = None
         self.reason = ""
         self.actions: list[Action] = []
         self.answers: dict[str, Answer] = {}  # of this round of questions or the last
-        self._rivals: dict[str, _Rival] = {}  # peers of which it cannot be told whether they hold more
+        self._rivals: dict[str, _Rival] = {}  # peers that may hold more than this node; which, nothing tells
         self._heard: dict[str, int] = {}  # the round in which a peer answered last
         self._round = 0
         self._metadata = metadata
@@ -136,7 +140,7 @@ class Enquiry:
             self._ask_at, self._wait = 0.0, _ASK_FIRST
 
     def insist(self) -> None:
-        """The administrator says that this node is to serve, whoever has not answered."""
+        """Serve now, although peers have not answered: the administrator has promoted this node."""
         if self.verdict is None:
             self._decide("serve", "promoted by the administrator")
 
@@ -146,9 +150,9 @@ class Enquiry:
         return self._node if self._ask.vote else ""
 
     def _elected(self) -> bool:
-        """Whether the targets that answered vote for this node; they are asked to if they were not."""
+        """Whether every target that answered votes for this node. Begins to ask for votes if it has not yet."""
         if (self._lead is not None and self._waited < self._lead) or is_blank(self._metadata):
-            return True  # no other can be promoted yet; or there is nothing to lose
+            return True  # no other node can have been promoted yet; or this one holds nothing
         self.stand()
         return all(answer.vote == self._node for answer in self.answers.values() if answer.role == "target")
 
@@ -157,16 +161,16 @@ class Enquiry:
         return ", ".join(self.missing)
 
     def _enough(self) -> bool:
-        """Whether those who answered would know of every write that was answered meanwhile (R11)."""
+        """Whether the peers that answered must know of every write answered while this node was away (R11)."""
         for answer in self.answers.values():
             hears = answer.copy.hears if answer.copy else ""
             if hears or not answer.mirror_id or answer.terms != self._terms:
-                return False  # another source lives; or it knows nothing, or goes by other terms
+                return False  # it hears another source, knows nothing, or has other terms
             if answer.agreed and answer.agreed != self._terms:
-                return False  # what it followed under other terms may have been answered by fewer copies
+                return False  # under its old terms fewer copies may have been enough to answer a write
         agreed = self._metadata.agreed
         if self._rivals or self._metadata.former or (agreed and agreed != self._terms):
-            return False  # no one has served under these terms alone yet (R14)
+            return False  # older terms may still be in force somewhere (R14)
         return not decisive_to_serve(self.missing, self._terms)
 
     def _descends(self, answer: Answer) -> bool:
@@ -177,7 +181,7 @@ class Enquiry:
         return answer.generation not in self._known(answer) and past
 
     def _is_rival(self, answer: Answer) -> bool:
-        """Whether a peer may hold answered writes that are not here, and this node some that are not there."""
+        """Whether a peer may hold answered writes that this node lacks, while this node holds some that it lacks."""
         if answer.role == "source" or self._descends(answer):
             return False
         if answer.role == "asking":
@@ -200,7 +204,7 @@ class Enquiry:
         self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
 
     def _describe(self) -> None:
-        patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at the most"
+        patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at most"
         self.reason = (
             f"it was source, and asks first whether another was promoted: waiting for {self._names}, {patience}"
         )

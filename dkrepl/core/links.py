@@ -77,8 +77,8 @@ class Links:
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
         refuse = description.on_too_few == "error"
-        # R4: a target whose resync was cut short calls its copy Inconsistent, even if nothing is left to copy; and what
-        # a former source has answered need not be on its stable storage.
+        # R4: an unproven target does not count. If its resync was cut short it calls its copy Inconsistent, even if
+        # nothing is left to copy; a former source may hold answered writes that are not on its stable storage.
         records = {name: peer_records.record_of(metadata, name) for name in self.views}
         complete = {
             name
@@ -144,7 +144,7 @@ class Links:
             self._leave(view, "Disconnected", "resumed; waiting for it", now)
 
     def resync(self, name: str, full: bool, now: float) -> None:
-        """Make a target join anew now; with ``full`` every block is copied, also if it comes back much later (R15)."""
+        """Make a target join anew now; with ``full`` every block is copied, even if it comes back much later (R15)."""
         view = self.views[name]
         if full:
             view.bitmap.begin_fill(1)
@@ -157,7 +157,7 @@ class Links:
             self._send(name, Detach(view.join, "Resync", "a resync was asked for", 0.0))  # it need not wait any longer
 
     def knows(self, *names: str) -> None:
-        """The nodes ``names`` have recorded the present description, or are declared fenced (R14)."""
+        """Note that the nodes ``names`` have recorded the present description, or are declared fenced (R14)."""
         self._knowing.update(names)
         former = still_former(self.metadata, self._knowing)
         if former != self.metadata.former:

@@ -1,7 +1,7 @@
 """What a target has written and the other nodes may lack: the bitmaps that it keeps, one for each of them (rule R8).
 
 Should the source die, what two survivors differ in is what both have marked for the other. A bit is set before its
-block is written. It is cleared when the source has told that the other node is in sync and durable beyond the write;
+block is written. It is cleared when the source has reported the other node as in sync and durable beyond the write;
 until then the writes are held in *epochs*: what was written between two such messages, by piece of the bitmap.
 
 Rule R13: a bitmap is brought up to date piece by piece, some at each message. What is not yet cleared names too much,
@@ -66,7 +66,7 @@ class Marks:
             _mark(self._epochs[-1][1], first, end)
 
     def told(self, durable: Mapping[str, int], applied: int) -> list[str]:
-        """Take what the source says: the seq up to which each node that is in sync is durable.
+        """Take a report of the source: the seq up to which each node that is in sync is durable.
 
         ``applied``: the newest seq applied here. Returns the nodes whose bitmap names all that they may lack.
         """

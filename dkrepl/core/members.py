@@ -1,7 +1,7 @@
 """Which targets were in sync when a generation began, as a GENERATION record of the stream carries it.
 
-By name, for a name is what a node's record fixes: a position in a list of nodes means another node where the list
-differs.
+They are listed by name, not by their position in the description: where descriptions differ, the same position would
+mean another node.
 """
 
 from __future__ import annotations

@@ -138,12 +138,12 @@ class Alive(Message, frozen=True):
     written: Count = 0  # bytes of data up to it, in this session
     lag_bytes: Count = 0  # that the target lacks, as far as it has confirmed
     lag_seconds: float | None = None
-    stalled: Seconds = 0.0  # for which the sender's store has stood still, while its loop goes on
+    stalled: Seconds = 0.0  # the sender's store has stood still for so long, while its loop goes on
     former: bool = False  # of the source: whether terms of an older description must still be satisfied
 
 
 class Stalled(Message, frozen=True):
-    """To any peer, while the loop waits for the store and can say nothing: this node lives, its store stands still."""
+    """To any peer, sent while the loop waits for the store: this node is alive, but its store stands still."""
 
     node: Name
     seconds: Seconds
@@ -177,7 +177,7 @@ class Digest(Message, frozen=True):
 class Ask(Message, frozen=True):
     """To any node, by one that was source or may be: who are you, and what do you hold?
 
-    ``vote``: "wanted" by a node that is to be source now; "withdrawn" if it is not; "" of one that only looks.
+    ``vote``: "wanted" by a candidate; "withdrawn" by one that gave up; "" if no vote is asked for.
     """
 
     node: Name
@@ -219,13 +219,13 @@ class Answer(Message, frozen=True):
     since: float = 0.0  # Unix time at which it minted its generation; 0: it did not
     own_bytes: Count = 0  # that it has written and the one who asked may lack
     copy: Copy | None = None  # not of a source
-    terms: Terms = {}  # of the description that it goes by now
-    agreed: Terms = {}  # of the one under which it last served or followed
+    terms: Terms = {}  # of its present description
+    agreed: Terms = {}  # those under which it last served or followed
     store_failed: Text = ""  # why its store cannot be trusted, if so
     split_brain: Annotated[list[Name], msgspec.Meta(max_length=64)] = []  # peers with which it is in one, unresolved
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
     heir: Name = ""  # the node to which it hands the mirror over, as a former source
-    vote: Name = ""  # the node that it helps to be source, for a few seconds (core/vote.py)
+    vote: Name = ""  # the node that it votes for, for a few seconds (core/vote.py)
     yields_to: Name = ""  # the node whose data may replace what it alone has, as an administrator said
 
 

@@ -25,8 +25,8 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of the newest one offered to it here (0: never); ``generations`` are those that it may have recorded since.
     ``base``: the generations under which nothing was answered here without it.
 
-    ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: its own
-    bitmap for this node, of the time before it followed this node, is part of ours. ``loose``: bits were set without
+    ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: our
+    bitmap includes the one that it kept for this node before it followed this node. ``loose``: bits were set without
     being made durable, so a power loss ends the tracking. ``kept``: the blocks that it names were copied aside.
     ``base_async``: those of ``base`` under which it was asynchronous, so that it may lack the last writes all the same.
     ``split_brain``: each of the two was found to have written without the other, and that is not resolved (R15).
@@ -44,7 +44,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_async: tuple[str, ...] = ()
     split_brain: bool = False
     full: bool = False  # an administrator asked for a full resync, which has not begun (R15)
-    unproven: bool = False  # it may hold what was answered, and not on stable storage: not InSync since it joined (R4)
+    unproven: bool = False  # not InSync since it joined: answered writes may not be on its stable storage (R4)
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     follows: str = ""  # as a target: the source of that joining
     boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
     minted_at: float = 0.0  # Unix time at which this node, as source, minted the generation; 0: it did not
-    voted_for: str = ""  # as a target: the node that it helps to be source, for a few seconds (core/vote.py)
+    voted_for: str = ""  # as a target: the node that it votes for, for a few seconds (core/vote.py)
     heir: str = ""  # as a former source: the node that is to be source now (switchover)
     heir_join: int = 0  # and its joining, in which it has everything
     yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and kept aside before
@@ -80,8 +80,8 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     joined_as: Literal["", "sync", "async"] = ""  # as a target: its mode in the last joining
     unsettled: bool = False  # as a target: something applied may not be on stable storage
     store_failed: str = ""  # why what was written here since the last flush may be lost: a flush of the store failed
-    power_lost: bool = False  # as a target: the power went since it was last in sync, and unflushed writes with it
-    forced: tuple[str, ...] = ()  # codes of the reasons against its promotion, which an administrator overruled
+    power_lost: bool = False  # as a target: power was lost since it was last in sync, and unflushed writes with it
+    forced: tuple[str, ...] = ()  # codes of the reasons against its promotion that an administrator overruled
     forced_at: float = 0.0  # Unix time of that
 
     def minted(self, generation: str, at: float = 0.0) -> NodeMetadata:

@@ -1,6 +1,6 @@
-"""Why a promotion may lose something that was answered: each reason with a stable code (R4, R6, R7, R11, R14, R15).
+"""Why a promotion may lose answered writes: each reason with a stable code (R4, R6, R7, R11, R14, R15).
 
-The table of codes is in core/promotion.py, which puts together what a promotion means.
+The table of codes is in core/promotion.py, which assesses a promotion as a whole.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Copy
 
 Lineage = Literal["same", "older", "newer", "diverged"]
-_LIVED_ON = 0.5  # of a peer timeout, that a peer heard the source for longer: more than two heartbeats
+_LIVED_ON = 0.5  # of a peer timeout: a peer that heard the source for so much longer got more than two heartbeats more
 _NOTHING = Copy()
 
 
 class Reason(NamedTuple):
-    """Why something that was answered may be missing; ``code`` is stable."""
+    """Why an answered write may be missing; ``code`` is stable."""
 
     code: str
     text: str
 
 
 class Silent(msgspec.Struct, frozen=True):
-    """A node that did not answer. ``decides``: whether its word, or its fencing, is needed for a safe promotion.
+    """A node that did not answer. ``decides``: whether a safe promotion needs its answer, or its fencing.
 
     ``alone_since``: it may have answered writes without this node since then (Unix seconds by the source's clock);
     null: at any time.
@@ -72,14 +72,14 @@ def living_source(own: Answer, there: list[Answer]) -> Reason | None:
 def silent_nodes(
     description: Description, own: Answer, answers: Mapping[str, Answer | None], fenced: Collection[str]
 ) -> tuple[Silent, ...]:
-    """Return the nodes that did not answer, or know nothing (R11)."""
+    """Return the nodes that did not answer, or that know nothing, which counts as silence (R11)."""
     copy = own.copy or _NOTHING
-    # A node that never had a source knows of no generation, whatever the node before it under that name knew.
+    # A newly initialised node knows of no generation, even if its predecessor of the same name did.
     silent = [name for name, answer in answers.items() if answer is None or (own.mirror_id and not answer.mirror_id)]
     there = [answer for answer in answers.values() if answer is not None]
     sources = {answer.copy.follows for answer in there if answer.copy}
     decisive: set[str] = set()
-    # By the terms of an older description too, as long as writes may have been answered by those alone (R14).
+    # Also by older terms, as long as writes may have been answered under those alone (R14).
     for terms in (required(description), *own.former):
         gone = [name for name in sorted(sync_nodes(terms)) if name not in answers]
         silent += [name for name in gone if name not in silent]
@@ -106,16 +106,16 @@ def reasons_against(
     silent: tuple[Silent, ...],
     candidate: bool = False,
 ) -> list[Reason]:
-    """Return why something that was answered may be missing, a sentence each.
+    """Return the reasons why an answered write may be missing, a sentence each.
 
-    ``candidate``: the answers are to a node that asked for votes, and not to one that only looks.
+    ``candidate``: whether this node asked for votes; a dry run does not.
     """
     me = own.node
     reasons = _of_silence(description, own, answers, silent)
     if own.heir:
         reasons.append(Reason("HandingOver", f"{me} is handing the mirror over to {own.heir}, which may be source now"))
     if own.store_failed:
-        text = f"the store of {me} failed a flush, so what was written before may be missing ({own.store_failed})"
+        text = f"a flush of the store of {me} failed, so writes before it may be missing ({own.store_failed})"
         reasons.append(Reason("StoreFailed", text))
     if own.role != "asking":
         reasons += _of_copy(description, own, silent)
@@ -135,12 +135,12 @@ def reasons_against(
 
 
 def _of_votes(own: Answer, answers: Mapping[str, Answer | None], candidate: bool) -> list[Reason]:
-    """R11: whether those who answered may help another node to be source at the same time."""
+    """R11: whether the nodes that answered may vote for another node meanwhile."""
     there = [answer for answer in answers.values() if answer is not None]
     reasons = []
     for rival in sorted({answer.vote for answer in there} - {"", own.node}):
         voters = ", ".join(answer.node for answer in there if answer.vote == rival)
-        text = f"{rival} may be about to be source too: it has asked for votes, and has that of {voters}"
+        text = f"{rival} may become source at the same time: it has asked for votes, and {voters} voted for it"
         reasons.append(Reason("RivalPromotion", text))
     if candidate and (names := ", ".join(answer.node for answer in there if withholds_vote(answer))):
         text = f"{names} answered but did not vote, so it may vote for another node; try again"
@@ -151,7 +151,7 @@ def _of_votes(own: Answer, answers: Mapping[str, Answer | None], candidate: bool
 def _of_silence(
     description: Description, own: Answer, answers: Mapping[str, Answer | None], silent: tuple[Silent, ...]
 ) -> list[Reason]:
-    """R11: whether those who are silent may hold an answered write that no one else has."""
+    """R11: whether silent nodes may hold an answered write that no other node has."""
     decisive = [one for one in silent if one.decides]
     if not decisive:
         return []
@@ -163,9 +163,7 @@ def _of_silence(
     if own.role == "asking":
         text = f"{what}, and may have been promoted while this node was away"
     else:
-        text = (
-            f"{what}, and with min_copies = {description.min_copies} may hold answered writes that no node has that did"
-        )
+        text = f"{what}, and with min_copies = {description.min_copies} may hold answered writes that no other node has"
     return [Reason("NoQuorum", text)]
 
 
@@ -174,13 +172,13 @@ def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) 
     if not own.mirror_id:
         return [Reason("NotInSync", f"{me} has never followed a source, so it holds nothing of the mirror's data")]
     if copy.store_state == "Inconsistent":
-        text = f"the copy on {me} is in the middle of a resync, or its store failed, and holds parts of two states"
+        text = f"the copy on {me} is a mixture of two states: it is in the middle of a resync, or its store failed"
         return [Reason("Inconsistent", text)]
     if copy.mode == "async" or copy.joined_as == "async":
         text = f"{me} is asynchronous, so the last writes that the source has answered may be missing"
         return [Reason("Asynchronous", text)]
     if copy.power_lost:
-        text = f"{me} lost its power since it was InSync, and with it what it had not yet flushed"
+        text = f"{me} lost power after it was last InSync, and with it the writes that it had not flushed"
         return [Reason("PowerLost", text)]
     if _by_word(description, own, silent) and not copy.in_sync_when_lost:
         text = (
@@ -191,7 +189,7 @@ def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) 
 
 
 def _by_word(description: Description, own: Answer, silent: tuple[Silent, ...]) -> bool:
-    """Whether the promotion would rest on a declaration of fencing, and so on this node's own word too."""
+    """Whether the promotion depends on nodes declared fenced; then what this node knows must be complete as well."""
     copy = own.copy or _NOTHING
     unheard = [one.node for one in silent]
     return bool(quorum.decisive(unheard, {copy.follows}, required(description)))
@@ -207,7 +205,7 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
     for theirs_now in (peer.terms, peer.agreed):
         if theirs_now and theirs_now != terms:
             changed = ", ".join(map(str, differences(terms, theirs_now)))
-            text = f"{peer.node} goes, or went, by another description: {changed}"
+            text = f"{peer.node} has another description, or had one when it last followed: {changed}"
             reasons.append(Reason("DescriptionsDiffer", text))
             break
     if peer.heir and peer.heir != me:
@@ -229,7 +227,7 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
 
 
 def remedy(own: Answer, reasons: list[Reason], silent: tuple[Silent, ...]) -> str | None:
-    """Return what would make the promotion safe, if it is only the silence of others that stands against it."""
+    """Return what would make the promotion safe; None unless silent nodes are the only reason against it."""
     decisive = [one for one in silent if one.decides]
     if not decisive or {reason.code for reason in reasons} != {"NoQuorum"}:
         return None
@@ -239,7 +237,8 @@ def remedy(own: Answer, reasons: list[Reason], silent: tuple[Silent, ...]) -> st
         if one.alone_since is not None:
             since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.alone_since))
             when = f"by {since}; it may have answered writes without {own.node} since then"
-        parts.append(f"{one.node}: let it answer, or declare it fenced (--fenced {one.node}) if it was off {when}")
+        fence = f"declare it fenced (--fenced {one.node}) if it was off {when}"
+        parts.append(f"{one.node}: start or reconnect it, or {fence}")
     return "; ".join(parts)
 
 

@@ -3,9 +3,9 @@
 A target that comes back shows a generation; the source must know whether it gave it to that target. So every
 generation that a target may have recorded is kept until the target has confirmed a newer one.
 
-The *base* of a peer are the generations under which nothing was answered here without it: it begins with that under
-which the peer was in sync, and each one that is minted while the peer is in sync is added. Once the peer has left, the
-next generation is not. Each entry also says whether the peer was synchronous *then*: an asynchronous one may lack the
+The *base* of a peer is the set of generations under which nothing was answered here without it. It begins with the one
+under which the peer was in sync, and each one that is minted while the peer is in sync is added. After the peer has
+left, none is added. Each entry also says whether the peer was synchronous *then*: an asynchronous one may lack the
 last writes of the generation, whatever its mode has become since.
 """
 

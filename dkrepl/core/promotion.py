@@ -1,4 +1,4 @@
-"""What is lost if a node is promoted: a pure function of what it and the peers that answered say of their copies.
+"""What is lost if a node is promoted: computed only from what it and the peers that answered say of their copies.
 
     a source answers, or this node hears one                         -> SourceAlive: not possible, even by force
     a peer hears a source                                            -> PeerHearsSource
@@ -9,7 +9,7 @@
     a flush of this node's store failed                        (R15) -> StoreFailed
     this copy is Inconsistent                                   (R6) -> Inconsistent
     this node is, or was in its last joining, asynchronous      (R4) -> Asynchronous
-    the power of this node went since it was in sync            (R4) -> PowerLost
+    this node lost power after it was last in sync              (R4) -> PowerLost
     a peer holds a newer generation                             (R7) -> PeerNewer
     a peer holds one that this node lacks, or was found to      (R7) -> SplitBrain
     another node asks for votes, and has some                  (R11) -> RivalPromotion
@@ -18,14 +18,14 @@
 
 Any but the first can be overruled by force, with the token of a dry run.
 
-Safe means that a write which was answered is here (R11). Every answered write is on ``min_copies`` nodes under a
-generation that each of these knows, so it is enough that so many nodes speak that one of them must know, and that none
-of them knows more than this one. Silent nodes that are declared *fenced* need not speak: the administrator, or a
-cluster manager, vouches that each was off, or cut off from its applications, before it could answer anything without
-this node. Then the word of this node counts as well: it must have been InSync until it lost the source (NotInSync), and
-no peer may have heard the source for longer (PeerHeardLonger).
+Safe means that every answered write is here (R11). An answered write is on ``min_copies`` nodes, each of which knows
+its generation. So it is enough that any ``min_copies`` nodes include one that answers here, and that no node which
+answers knows a newer generation than this one. A silent node that is declared *fenced* need not answer: the
+administrator, or a cluster manager, vouches that it was off, or cut off from its applications, before it could answer
+a write without this node. Then this node must also have been InSync until it lost the source (NotInSync), and no peer
+may have heard the source for longer (PeerHeardLonger).
 
-Bytes and seconds mean "at least": what a silent source answered on its own is known to no one here.
+Bytes and seconds mean "at least": no node that answers knows what a silent source answered on its own.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def assess(
 ) -> Assessment:
     """Return what a promotion of the node that gives ``own`` means.
 
-    ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have answered anything without it.
-    ``candidate``: it is to be source now, and asked for votes.
+    ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have answered a write without it.
+    ``candidate``: whether it asked for votes; a dry run does not.
     """
     answers: dict[str, Answer | None] = {
         node.name: own if node.name == own.node else peers.get(node.name) for node in description.nodes
@@ -189,7 +189,7 @@ def _overwritten(own: Answer, other: Answer) -> int | None:
 
 
 def _recommended(description: Description, there: list[Answer], outlooks: tuple[Outlook, ...]) -> str:
-    """Return the reachable node that loses least; of several the first in the description: then all name the same."""
+    """Return the reachable node that loses least; of equal ones the first in the description, on every node."""
     order = [node.name for node in description.nodes]
 
     def loses(answer: Answer) -> tuple[bool, bool, int, bool, int, bool, bool, bool, float, int]:

@@ -2,9 +2,9 @@
 
 A write is answered when ``min_copies`` (W) copies have it: the source's own, and those of sync targets that are in
 sync. So with N nodes that may hold it (the sync nodes, and the source), at most W - 1 of them may be silent: any W of
-the N then include one that speaks, and that one knows.
+the N then include one that answers, and that one knows.
 
-When a description changes, the nodes that still go by the old one could promote a node by the old rules. Until W of
+When a description changes, the nodes that still have the old one could promote a node by the old rules. Until W of
 the old nodes have recorded the new description, no write is answered that does not satisfy the old rules as well; any
 N - W + 1 of the old nodes then include one that knows of the change. This is the joint step of a change of membership,
 as in Ongaro, "Consensus: Bridging Theory and Practice", section 4.3.
@@ -31,7 +31,7 @@ def decisive(silent: Collection[str], sources: Collection[str], terms: Mapping[s
 
 
 def decisive_to_serve(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
-    """Return the ``silent`` nodes without whose word a former source may not serve; none if it may.
+    """Return the ``silent`` nodes without whose answers a former source may not serve; none if it may.
 
     Any of them may have been promoted meanwhile, by force, an asynchronous one as well: with itself and the silent sync
     nodes it could have answered writes.

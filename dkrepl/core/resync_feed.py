@@ -25,7 +25,7 @@ class ResyncFeed:
         self._stream = stream
         self._intent = intent
         self._per = description.extent // description.block  # blocks in an extent
-        # A message says at the most so much, and so does a record.
+        # The limits of a message and of a record.
         self._most = max(1, min(ZERO_EXTENTS * self._per, frames.MAX_LENGTH // description.block))
 
     def next(self, now: float, skip: Container[str] = ()) -> tuple[TargetView, int, int] | None:

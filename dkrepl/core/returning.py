@@ -1,8 +1,8 @@
 """Sync targets that a source waits for after a restart, before it answers anything without them.
 
-They had every write when its predecessor ended. Until they are back a loss of power here would take with it what was
-answered meanwhile, and a target could still believe that it has everything. So nothing is answered for ``PATIENCE``
-seconds; a target that is not in sync by then is taken as lost, and the next answer begins with a new generation.
+They had every write when the previous daemon ended. If writes were answered before they are back, a loss of power here
+would destroy those writes, while a target could still believe that it has everything. So no write is answered for up to
+``PATIENCE`` seconds; a target that is not in sync by then counts as lost, and the next answer needs a new generation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import has_all, record_of
 from dkrepl.core.target_view import TargetView
 
-PATIENCE = 2.0  # seconds: targets that are there are back in less
+PATIENCE = 2.0  # seconds: a target that runs is back sooner
 
 
 class Returning:

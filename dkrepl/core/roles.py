@@ -15,8 +15,8 @@ def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = 
     Its first write mints a generation, not the promotion alone. ``forced``: codes of the reasons against it that an
     administrator overruled, at Unix time ``at``; they stay known (R15).
     """
-    # What it writes from now on has not been kept aside, whatever was before. And nobody has told of the former source
-    # what it has on stable storage (R4).
+    # Blocks kept aside earlier do not include what it writes from now on. And it is not known what the former source
+    # has on stable storage (R4).
     peers = {
         name: msgspec.structs.replace(record, kept=False, unproven=record.unproven or name == metadata.follows)
         for name, record in metadata.peers.items()
@@ -61,7 +61,7 @@ def as_target(
     ``heir`` is to be source in its place, if ``heir_join`` was that node's last joining. ``yields``: what this node
     alone has may be replaced by what the node ``yields_to`` has, and is kept aside before, or not.
     """
-    # R15: what a source's failed flush may have lost is in its bitmaps; until that is copied back its copy is no state.
+    # R15: after a failed flush its bitmaps name what may be lost; until that is copied back the copy is Inconsistent.
     state = "Inconsistent" if metadata.store_failed else metadata.store_state
     return msgspec.structs.replace(
         metadata, role="target", store_state=state, heir=heir, heir_join=heir_join, yields=yields, yields_to=yields_to

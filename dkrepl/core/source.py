@@ -130,8 +130,8 @@ class Source(Links):
     def local_sync_failed(self, why: str, now: float) -> None:
         """The local store could not be flushed: what was written since the last flush may be lost here (fsync(2)).
 
-        The targets may have it, so their copies differ, and may be the better ones: all that may be concerned is marked
-        (R2), and nothing is copied until an administrator says so (``clear_store_failed``), restarts or not (R15).
+        The targets may have it, so their copies may differ, and be the better ones: every block that may be affected is
+        marked (R2), and nothing is copied, even after a restart, until an administrator clears it (R15).
         """
         extents = self.intent.unsynced
         for view in self.views.values():
@@ -140,12 +140,12 @@ class Source(Links):
         self.metadata = msgspec.structs.replace(self.metadata, store_failed=why[:500])
         self._verdict_commit = self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
         for view in self.views.values():
-            if view.in_stream or view.state == "Connecting":  # also who was welcomed before, and would be copied to
+            if view.in_stream or view.state == "Connecting":  # also one that is still joining
                 self._detach(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
 
     @property
     def judging(self) -> bool:
-        """Whether a failed flush is being recorded; until it is, its requests are not answered (R15)."""
+        """Whether the record of a failed flush is on its way; its requests are not answered before that (R15)."""
         return self._verdict_commit != 0
 
     def record_again(self) -> None:
@@ -209,7 +209,7 @@ class Source(Links):
             self._detach(view, "Behind", message.code, message.text, now)
 
     def _on_stalled(self, view: TargetView, message: Stalled, now: float) -> None:
-        """Its loop waits for its store: it lives, but for that it has only so long (R13)."""
+        """The target's loop waits for its store: that counts as a heartbeat, until ``store_timeout`` (R13)."""
         if view.state != "Disconnected":
             self._note_stall(view, message.seconds, now)
             if not view.stall.too_long(now):
@@ -218,7 +218,7 @@ class Source(Links):
     def _note_stall(self, view: TargetView, seconds: float, now: float) -> None:
         if view.state != "Disconnected" and (event := view.stall.note(seconds, now)) is not None:
             level = "warning" if event == "store_stalled" else "info"
-            view.applied_at = view.durable_at = now  # what it could not confirm meanwhile does not count against it
+            view.applied_at = view.durable_at = now  # the stall itself is not held against it
             self._event(event, level, node=view.name, seconds=round(seconds, 1) or None)
 
     def on_ack(self, peer: str, ack: frames.Ack, now: float) -> None:
@@ -266,7 +266,7 @@ class Source(Links):
             return
         view.heard = now
         if self.ending or view.stall.too_long(now):
-            return  # it asks again, and says when its store moves
+            return  # it repeats its Hello, and reports when its store moves again
         if view.state == "Paused":
             self._send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", self.node))
             return
@@ -315,7 +315,7 @@ class Source(Links):
         self._event("target_joins", target=peer, decision=decision.action, code=decision.code, reason=decision.text)
 
     def _note_split_brain(self, peer: str) -> None:
-        """R15: what was found once stays so until it is resolved, also if the peer is not there after a restart."""
+        """R15: record a split-brain: it stays known until it is resolved, even after a restart without the peer."""
         if not peer_records.record_of(self.metadata, peer).split_brain:
             self.metadata = peer_records.remembered(self.metadata, peer, split_brain=True)
             self._commit(Commit(0, metadata=self.metadata))
@@ -332,7 +332,7 @@ class Source(Links):
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
     def _on_marks(self, view: TargetView, message: Marks, now: float) -> None:
-        """Its blocks that we may lack are to be copied to it, besides ours that it may lack (R7, R8)."""
+        """Note blocks that it wrote and we may lack: they are copied to it, like ours that it may lack (R7, R8)."""
         try:
             view.marked += view.bitmap.merge(message.first, message.bits)
         except ValueError as error:
@@ -348,7 +348,7 @@ class Source(Links):
                 self._detach(view, "Behind", "MarksLost", text, now)
                 return
             self._event("marks_lost", "warning", target=view.name, outcome="full resync")
-            view.bitmap.begin_fill(1)  # so many that they never all arrive: everything is copied
+            view.bitmap.begin_fill(1)  # parts were lost each time: copy everything
             view.marked = view.bitmap.blocks
         view.marks_lost = 0
         view.probe_wait = 0.0
@@ -364,7 +364,7 @@ class Source(Links):
     def _go_on_after(self, view: TargetView, record: Callable[[], Commit]) -> None:
         """Welcome ``view``, or let it into the stream, once what ``record`` changes is durable.
 
-        Before that its bitmap is filled: until then no commit, whatever it is for, may say that the bitmap counts (R2).
+        If its bitmap is being filled, that is finished first: no commit may record a bitmap as valid before (R2).
         """
         self._joining = {n: step for n, step in self._joining.items() if step[0] != view.name}
         self._filling.pop(view.name, None)
@@ -538,7 +538,7 @@ class Source(Links):
         self._commit_retry_at = now + 1.0
         self._event("commit_failed", "error", reason=why)
         if number == self._verdict_commit:
-            # Said to the application all the same; and recorded by whatever is committed next.
+            # The application is told all the same; the next commit, whatever it is for, records it.
             self._verdict_commit = 0
         elif number == self._intent_commit:
             self._intent_commit = 0

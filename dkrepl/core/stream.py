@@ -62,9 +62,9 @@ class Stream:
         return bool(self._writes or self._flushes)
 
     def begin_slow(self, offset: int, length: int) -> None:
-        """A change begins that takes long, one at a time: sets its bits (R1), which stay until it has a seq (R2).
+        """Begin a slow change, one at a time: sets its bits (R1), which stay until it has a seq (R2).
 
-        Until ``end_slow`` nothing else may change the range, and what is read of it is no state of the stream (R3).
+        Until ``end_slow`` nothing else may change the range, and its content belongs to no place of the stream (R3).
         """
         first, end = self._blocks(offset, length)
         for resync in self._resyncs:

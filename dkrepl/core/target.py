@@ -110,7 +110,7 @@ class Target:
         self._beat_at = 0.0
         self._hello_at = 0.0
         self._left_at = -_SOON  # when it left a stream
-        self._owed_at: float | None = None  # when a record that stands against this copy is tried again
+        self._owed_at: float | None = None  # when to try again to record that this copy is Inconsistent
         self._hello_wait = _HELLO_FIRST
         self._commits = 0
         self._waiting: dict[int, tuple[str, NodeMetadata]] = {}  # commits on their way, and what follows them
@@ -183,15 +183,15 @@ class Target:
         return self._vote.at(now)
 
     def stand(self, now: float, force: bool = False) -> None:
-        """This node is to be source: from now on it votes for itself, and follows nobody.
+        """This node is being promoted: from now on it votes for itself, and follows nobody.
 
-        Not so while it has a source, or if it votes for another node and ``force`` is not given.
+        Does nothing while it has a source; nor while it votes for another node, unless ``force`` is given.
         """
         if self.source is None and (force or self._vote.at(now) in ("", self.node)):
             self._vote.give(self.node, now)
 
     def stand_down(self) -> None:
-        """This node is not to be source after all."""
+        """The promotion was refused: withdraw the vote for itself."""
         self._vote.withdraw(self.node)
 
     # --- the stream ----------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class Target:
             kept = members.parse(message.data[len(message.data) - length :])
             kept.pop(self.node, None)
             if self.source:
-                kept[self.source] = True  # what is answered under it is there: it is who answers
+                kept[self.source] = True  # the source holds every write that it answers
             minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
@@ -343,7 +343,7 @@ class Target:
                 self._commit_then("synced", self._has_all(generation))
 
     def _stop_going_on(self) -> None:
-        # Bits that were cleared by then are of blocks that are equal here and at the source, or named there.
+        # Bits cleared so far belong to blocks that are equal at the source, or that its own bitmap names.
         self._synced = self._parts = None
         for bitmap in self.marks.bitmaps.values():
             bitmap.end_fill()
@@ -412,7 +412,7 @@ class Target:
         if message.join <= self.metadata.join or self._waiting or self._keeping or self._ended:
             return
         if self._vote.at(now) not in ("", peer):
-            return  # R11: whoever has this node's vote may count on it
+            return  # R11: this node has voted for another
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
             self._state(
                 "Refused", f"{peer} chose protocol {message.protocol}, which this node does not speak; upgrade it"
@@ -471,9 +471,9 @@ class Target:
         self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
 
     def _must_keep(self, peer: str) -> bool:
-        """Whether ``peer`` would replace what somebody was told is safe: what this node wrote and ``peer`` may lack.
+        """Whether ``peer`` would replace answered writes that are here and that it may lack.
 
-        Not so if ``peer`` was synchronous then and in the stream to the end: all that was answered is there too.
+        Not so if ``peer`` was synchronous then and in the stream to the end: it has every answered write too.
         """
         marked, record = self.marks.bitmaps.get(peer), peer_records.record_of(self.metadata, peer)
         if marked is None or record.kept or not marked.any():
@@ -580,12 +580,12 @@ class Target:
             self._state("InSync", None)
 
     def commit_failed(self, number: int, why: str, now: float) -> None:
-        """A record could not be made durable: nothing may be applied that rests on it."""
+        """A record could not be made durable: nothing that depends on it may be applied."""
         self._waiting.pop(number)
         unsound = self.metadata.store_state == "Inconsistent" != self._recorded.store_state
-        self.metadata = self._recorded  # R6: what is not durable is not so, and is recorded again when it is needed
+        self.metadata = self._recorded  # R6: go back to the durable record; what is needed is recorded again
         if unsound:
-            # R15: but what stands against this copy stays known, and is recorded as soon as that is possible.
+            # R15: but a copy that is Inconsistent stays so, and is recorded as such as soon as possible.
             self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
             self._owed_at = now + _ASK_AGAIN
         self.commit_error = why

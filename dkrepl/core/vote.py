@@ -1,13 +1,14 @@
-"""The vote of a target: for whom of two that want to be source at once it counts (rule R11).
+"""The vote of a target: of two nodes that want to be source at the same time, it supports one (rule R11).
 
-That enough nodes answer tells a candidate what was written before. It doesn't keep another candidate from asking the
-same nodes a moment later, and both would serve. So a node that wants to be source, because it is promoted or because it
-was source before its daemon started, asks for votes. A target votes for one node at a time. Until its vote ends it
-follows no other source, so an old source that comes back cannot win it over either. Two candidates that each need
-N - W + 1 of N nodes share a voter, as long as W, ``min_copies``, is at most half of N; with a larger W only one of them
-can ever have W copies, so the other answers no write.
+The answers of enough nodes tell a candidate what was written before. They do not keep another candidate from asking the
+same nodes a moment later, and then both would serve. So a node that wants to be source, because it is promoted or
+because it was source before its daemon started, asks for votes. A target votes for one node at a time. Until its vote
+ends it follows no other source, so an old source that comes back cannot win it over either.
 
-A vote is recorded before it is told, because the voter may be restarted; it then counts anew from the start. It ends
+Two candidates that each need N - W + 1 of N nodes share a voter, as long as W, ``min_copies``, is at most half of N;
+with a larger W only one of them can ever have W copies, so the other answers no write.
+
+A vote is recorded before it is sent, because the voter may be restarted; it then counts anew from the start. It ends
 after ``SECONDS``, or when the candidate withdraws. A candidate has recorded its role ``MARGIN`` seconds before that, or
 gives up. This is how a candidate is elected in Raft (Ongaro, "Consensus: Bridging Theory and Practice", section 3.4),
 with a time in place of a term: here an administrator decides who is a candidate.

@@ -191,9 +191,7 @@ class Commands:
 
         def become(metadata: NodeMetadata) -> NodeMetadata:
             if time.monotonic() > elected.until:
-                reason = (
-                    "it took so long to stop as a target that its peers may vote for another node; promote it again"
-                )
+                reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
                 self._events.tell("promotion_failed", "error", {"reason": reason})
                 return metadata
             return as_source(metadata, uuid.uuid4().hex, elected.codes, time.time())
@@ -265,7 +263,7 @@ class Commands:
         runtime, verdict = self._source("clear a verdict"), arguments.get("verdict")
         clear = {"store-failed": runtime.source.clear_store_failed, "forced-promotion": runtime.source.clear_forced}
         if verdict not in clear:
-            raise UsageError(f"there is no verdict {verdict!r} to clear; there are {', '.join(clear)}")
+            raise UsageError(f"there is no verdict {verdict!r}; those that can be cleared are {', '.join(clear)}")
         recorded = threading.Event()
 
         def work() -> None:
@@ -280,7 +278,7 @@ class Commands:
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "cleared": verdict}
 
     def _adopt(self, arguments: dict[str, Any]) -> Answer:
-        """Go by the changed description alone: the nodes ``fenced`` will not go by the old one (R14)."""
+        """Stop applying the old description: the nodes ``fenced`` are declared never to use it again (R14)."""
         runtime = self._source("adopt a description")
         fenced = self._nodes(arguments.get("fenced"))
         recorded = threading.Event()
@@ -294,11 +292,11 @@ class Commands:
         self._when(recorded, runtime)
         if left:
             why = runtime.source.copies.warning
-            raise Refused(f"too few nodes of the old description are InSync under the new one, or fenced: {why}")
+            raise Refused(f"too few old nodes are InSync under the new description, or declared fenced: {why}")
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "fenced": fenced}
 
     def _descriptions(self, _: dict[str, Any]) -> Answer:
-        """Ask the peers what their descriptions say, and name the keys that differ (R14)."""
+        """Ask the peers for their descriptions, and name the keys that differ (R14)."""
         yield "ok", agreement.compare(self._runtime, self.in_loop)
 
     def _nodes(self, named: object) -> list[str]:
@@ -321,7 +319,7 @@ class Commands:
     def _when(recorded: threading.Event, runtime: SourceRuntime) -> None:
         if not recorded.wait(_LOOP_SECONDS):
             raise TimedOut(
-                f"it is done, but not recorded on stable storage within {_LOOP_SECONDS:g} s, so a restart may undo it; "
+                f"it is done, but was not recorded durably within {_LOOP_SECONDS:g} s, so a restart may undo it; "
                 "look at the file system of the state directory"
             )
         if runtime.source.commit_error:

@@ -28,7 +28,7 @@ def who_am_i(
     """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
 
     ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: None of a source. ``description``: the
-    one that this node goes by. ``vote``: the node that it votes for.
+    one that this node uses. ``vote``: the node that it votes for.
     """
     return messages.Answer(
         metadata.node,
@@ -62,7 +62,7 @@ def _name_of(identity: bytes) -> str:
 
 
 class Door:
-    """Answers questions at the node's control port; ``metadata`` and ``copy`` give both as they are at that moment.
+    """Answers questions at the node's control port; ``metadata`` and ``copy`` return their present values.
 
     ``stalled`` is called with what a peer says of its store; ``vote`` with a question, and gives the node that this one
     votes for.

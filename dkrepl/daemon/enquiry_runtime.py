@@ -41,7 +41,7 @@ class EnquiryRuntime:
         access: Access,
         age: float | None = None,
     ) -> None:
-        """``age``: seconds since the predecessor that handed over the device last lived; None if there was none."""
+        """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
         self.description = description
         self.node = node
         self.metadata = metadata
@@ -50,7 +50,7 @@ class EnquiryRuntime:
         self.access = access
         self.error: DkreplError | None = None
         self.becomes: Becomes | None = None
-        self.overruled: Overruled | None = None  # what stood against its promotion, if it serves all the same
+        self.overruled: Overruled | None = None  # the reasons that a forced promotion overruled
         self.enquiry = Enquiry(description, node.name, metadata, age)
         self._ready = threading.Event()
         self._began = 0.0
@@ -99,11 +99,11 @@ class EnquiryRuntime:
         return self.enquiry.vote
 
     def stand(self, force: bool) -> None:
-        """This node is to serve: it asks for the votes of its peers (R11)."""
+        """An administrator promotes this node: ask the peers for their votes (R11)."""
         self.enquiry.stand()
 
     def stand_down(self) -> None:
-        """It is not to serve yet. It goes on to ask, on its own account."""
+        """The promotion was refused. Nothing to undo: a former source keeps asking for votes by itself."""
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
@@ -118,7 +118,7 @@ class EnquiryRuntime:
         self._perform()
 
     def promote(self, overruled: Overruled) -> None:
-        """The administrator says that this node is to serve, whoever has not answered."""
+        """Serve now, although peers have not answered: the administrator has promoted this node."""
         if self.enquiry.verdict is None:
             self.overruled = overruled
             self.enquiry.insist()

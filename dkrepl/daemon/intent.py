@@ -115,10 +115,10 @@ class IntentStore:
         if self.metadata != metadata:
             metadata_file.write(state_dir, self.metadata)
         for name in set(lost).intersection(self.files) if borrowed else ():
-            self.files[name].bitmap.fill(0)  # only now that it is recorded that nothing rests on them
+            self.files[name].bitmap.fill(0)  # only after it is recorded that these bitmaps do not count
             self.files[name].sync()
         for name, file in self.files.items():
-            file.adopt()  # only now: until then a death means that all this is done again
+            file.adopt()  # last: a process that dies before this does all of it again
             if file.not_kept:
                 tell("bitmap_memory_not_kept", "warning", {"target": name, "reason": file.not_kept})
         self.log = IntentLog(extents, (e for e in active if e < extents), self._active.record.serial)

@@ -60,7 +60,7 @@ def after_enquiry(
         return Step(serves=True, record=as_follower(record), abandons=True)
     if overruled is None or not overruled.codes:
         return Step(serves=True)
-    # R15: known for good before it serves; what was overruled earlier, and not cleared, stays known as well.
+    # R15: recorded durably before it serves, together with what was overruled earlier and not cleared.
     codes = tuple(dict.fromkeys((*record.forced, *overruled.codes)))
     return Step(serves=True, record=msgspec.structs.replace(record, forced=codes, forced_at=overruled.at))
 
@@ -73,6 +73,6 @@ def after_serving(record: NodeMetadata, becomes: Becomes | None) -> Step:
 def served_with(record: NodeMetadata, first: bool) -> NodeMetadata:
     """Return the record that a source or a target begins with; ``first``: it is the first one of this daemon.
 
-    A handover is of the moment: after a restart another node may have been promoted instead of the heir (R7).
+    A handover ends with the daemon: after a restart another node may have been promoted instead of the heir (R7).
     """
     return msgspec.structs.replace(record, heir="", heir_join=0) if first else record

@@ -49,7 +49,7 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
             _description_read(paths, mirror)
             life = SignOfLife()
             age = life.age if device.handed_over() else None
-            # Open until the end: between two roles it would be anyone's, and closing a disk makes udevd look at it.
+            # Open and locked until the end: between two roles another process could take it, and udevd would probe it.
             store = _store(paths, description, node)
             try:
                 _ask_peers(paths, description, node, events, stop, access, age)

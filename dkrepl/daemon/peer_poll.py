@@ -1,6 +1,6 @@
-"""Asks every peer what it holds, and waits a moment for the answers: what a promotion is judged by.
+"""Asks every peer what it holds, and waits a moment for the answers, by which a promotion is judged.
 
-A node that is to be source asks for the peers' votes as well (core/vote.py); a dry run only looks.
+A node that is being promoted asks for the peers' votes as well (core/vote.py); a dry run does not.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Asking(Protocol):
         """Send a question to a peer."""
 
     def stand(self, force: bool) -> None:
-        """From now on this node is a candidate; ``force``: whomever it votes for itself."""
+        """From now on this node is a candidate; ``force``: even if it votes for another node."""
 
     def stand_down(self) -> None:
-        """It is none any more."""
+        """This node is no longer a candidate."""
 
 
 class PeerPoll:
@@ -62,7 +62,7 @@ class PeerPoll:
                 self._runtime.ask_peer(peer, self._ask)
 
     def withdraw(self) -> None:
-        """Give the votes back."""
+        """Tell the peers that their votes are no longer needed."""
         for peer in self.answers:
             self._runtime.ask_peer(peer, msgspec.structs.replace(self._ask, vote="withdrawn"))
 
@@ -81,15 +81,15 @@ class PeerPoll:
 def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) -> Assessment:
     """Ask the peers and return what a promotion of this node means. Called from a client's thread.
 
-    ``fenced``: nodes that are declared not to have answered anything without this one.
+    ``fenced``: nodes that are declared not to have answered a write without this one.
     """
     return _asked(runtime, in_loop, lambda: PeerPoll(runtime), fenced, candidate=False)
 
 
 def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool) -> Assessment:
-    """As ``look_around``, of a node that is to be source now: it asks its peers for their votes.
+    """As ``look_around``, for a node that is being promoted: it asks its peers for their votes as well.
 
-    ``force``: also if this node votes for another. If it is not to be source after all: ``stand_down``.
+    ``force``: even if this node votes for another. If the promotion is refused, call ``stand_down``.
     """
 
     def begin() -> PeerPoll:
@@ -100,7 +100,7 @@ def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool
 
 
 def stand_down(runtime: Asking, in_loop: InLoop) -> None:
-    """Give the votes back: this node is not to be source after all."""
+    """Withdraw the candidacy: the promotion was refused."""
 
     def end() -> None:
         runtime.stand_down()

@@ -66,5 +66,5 @@ def _check(found: Assessment, token: object) -> None:
         remedy = f" (to make it safe: {found.remedy})" if found.remedy else ""
         raise Refused(
             f"{'; '.join(found.reasons)}{other}{remedy}: `dkrepl promote {mirror} --dry-run` shows what would be lost, "
-            "and prints the token with which --force goes on all the same"
+            "and prints the token that --force needs"
         )

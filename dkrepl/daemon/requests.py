@@ -70,7 +70,7 @@ class Requests:
         self.counters = Counters()
         self.store_error: str | None = None
         self.closed = False  # take no more requests, ever
-        self._doomed: list[tuple[int, int]] = []  # flushes that failed, with the error: answered once that is recorded
+        self._doomed: list[tuple[int, int]] = []  # failed flushes with errno: answered once recorded
         self.last = False  # begin no further piece of a discard: what is left of it fails
         self.attached = False  # until then the kernel's loop driver asks, and holds locks that others wait for
 
@@ -164,7 +164,7 @@ class Requests:
         for request in waiting:
             self._unanswered -= request.length
             self._session.reply_error(request.unique, _EIO)
-        under_way = 1 if self.emptying else 0  # that one is answered when its piece is done
+        under_way = 1 if self.emptying else 0  # that request is answered when its piece is done
         while len(self._empties) > under_way:
             self._session.reply_error(self._empties.pop().unique, _EIO)
         for unique, length in self._stream.fail_held():
@@ -217,7 +217,7 @@ class Requests:
         self.counters.read_bytes += request.length
         unique, offset, length = request.unique, request.offset, request.length
         calls = self._calls
-        began = calls.loop = monotonic()  # where the file system cannot tell whether it is in memory, it waits
+        began = calls.loop = monotonic()  # waits for the disk where the file system has no RWF_NOWAIT
         try:
             data = self._store.read_nowait(offset, length)
         except StoreFailed as error:
@@ -242,7 +242,7 @@ class Requests:
         self._workers.run("read", lambda: self._store.read(offset, length), done)
 
     def _empty(self, request: Request) -> None:
-        """A discard or write-zeroes: one after the other, for each is many pieces."""
+        """Queue a discard or write-zeroes: they are done one after the other, because each takes many pieces."""
         if self._source.copies.refusing:
             self._session.reply_error(request.unique, _EIO)
             return
@@ -274,7 +274,7 @@ class Requests:
     def _sync(self, request: Request) -> None:
         copies = self._source.copies
         if self._source.metadata.store_failed:
-            self._doomed.append((request.unique, _EIO))  # R15: a flush that succeeds now tells of nothing before it
+            self._doomed.append((request.unique, _EIO))  # R15: one flush failed, so a later success proves nothing
             self.answer()
             return
         holding = copies.too_few or bool(self._source.returning.names)
@@ -294,7 +294,7 @@ class Requests:
             self._flush_store()
 
     def _flush_here(self, unique: int) -> None:
-        """With too few copies, a flush of what is durable on enough targets is one of the store alone.
+        """With too few copies, a flush of what enough targets already hold durably flushes the local store alone.
 
         If it waited, the kernel's loop device would let nothing follow it, not even a read.
         """
@@ -327,7 +327,7 @@ class Requests:
         self._workers.run("flush", self._store.sync, done)
 
     def _flush_failed(self, error: DkreplError, uniques: list[int]) -> None:
-        """What was written since the last flush may be lost: recorded before the application is told (R15)."""
+        """A flush failed, so recent writes may be lost: record that first, then tell the application (R15)."""
         self._store_trouble(error)
         self._doomed += [(unique, getattr(error, "errno", _EIO)) for unique in uniques]
         self._source.local_sync_failed(str(error), time.monotonic())

@@ -61,8 +61,10 @@ class ResyncPump:
         return True
 
     def _settled(self, first: int, end: int) -> int:
-        """Return the end of the blocks from ``first`` on of which no discard is under way: what is read of one that is
-        being emptied is no state of the stream (R3)."""
+        """Return the end of the blocks from ``first`` on that no discard under way touches.
+
+        What is read of a block that is being emptied belongs to no place of the stream (R3).
+        """
         changing = self._source.stream.under_way
         if changing is None or changing[1] <= first * self._block or changing[0] >= end * self._block:
             return end

@@ -18,8 +18,8 @@ from dkrepl.io.access import Access
 from dkrepl.io.store_calls import StoreCalls
 from dkrepl.io.transport import TargetSockets
 
-_OFTEN = 5  # words to the peers in one peer timeout
-_LOOKS = 4  # at the loop, in the time between two words
+_OFTEN = 5  # messages to each peer in one peer timeout
+_LOOKS = 4  # looks at the loop between two messages
 
 
 class StallWatch:
@@ -41,8 +41,8 @@ class StallWatch:
         self._calls = calls
         self._tell = tell
         self._pause = description.peer_timeout / _OFTEN
-        self._stands_since = 0.0  # the loop in the store; 0: it goes on
-        self._told = False  # that the store stands still
+        self._stands_since = 0.0  # since when the loop waits for the store; 0: it does not
+        self._told = False  # whether the event has been reported
         self._new_keys = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stall", daemon=True)

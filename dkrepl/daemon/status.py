@@ -70,7 +70,7 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
 
 
 def _verdicts(metadata: NodeMetadata) -> list[str]:
-    """What stands against this copy, restarts or not (R15)."""
+    """The verdicts on this copy, which outlive restarts (R15)."""
     found = []
     if metadata.store_failed:
         found.append(
@@ -83,10 +83,10 @@ def _verdicts(metadata: NodeMetadata) -> list[str]:
             "forced-promotion ends this warning"
         )
     if metadata.power_lost:
-        found.append("this node lost its power since it was last InSync, and with it what it had not flushed")
+        found.append("this node lost power after it was last InSync, and with it the writes that it had not flushed")
     split = [name for name, record in metadata.peers.items() if record.split_brain]
     if split:
-        found.append(f"split-brain with {', '.join(split)}, not resolved: dkrepl resolve")
+        found.append(f"split-brain with {', '.join(split)}, not resolved yet: see dkrepl resolve")
     return found
 
 
@@ -104,7 +104,7 @@ def _standing_still(views: Iterable[TargetView]) -> list[str]:
     now = time.monotonic()
     found = ((view.name, view.stall.seconds(now)) for view in views)
     return [
-        f"the store of {name} has stood still for {seconds:.0f} s; what waits for it waits"
+        f"the store of {name} has stood still for {seconds:.0f} s: check its disk"
         for name, seconds in found
         if seconds is not None
     ]

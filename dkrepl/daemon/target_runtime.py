@@ -243,7 +243,7 @@ class TargetRuntime:
         self._did_apply(message)
 
     def _applied_later(self, message: frames.StreamMessage, error: DkreplError | None) -> None:
-        """A message with records that take long is applied, if this node is still at that place of the stream."""
+        """A message with slow records is done; it counts if this node is still at that place of the stream."""
         target = self.target
         here = target.joined and target.session == message.session and target.join == self._joined
         if here and error is not None:
@@ -337,7 +337,7 @@ class TargetRuntime:
             self._flushed_at = time.monotonic()
             same = target.joined and target.join == join
             if error is not None:
-                # Also if it has left that stream meanwhile: what it confirmed as applied there may be lost (R15).
+                # Even if it has left that stream: writes that it confirmed as applied there may be lost (R15).
                 target.store_failed(str(error), time.monotonic())
                 self._perform()
                 return
@@ -369,7 +369,7 @@ class TargetRuntime:
                 poll.on_answer(peer, message)
         elif not isinstance(message, frames.Ack):
             if self._applying.under_way and isinstance(message, messages.Positions):
-                return  # it would unmark what is being changed; it is said again (R8)
+                return  # it would unmark blocks that are being changed; the source repeats it (R8)
             self.target.on_message(peer, message, time.monotonic())
             self._perform()
 
@@ -383,19 +383,19 @@ class TargetRuntime:
         return vote
 
     def stand(self, force: bool) -> None:
-        """This node is to be source: it follows nobody meanwhile, and votes for itself (R11)."""
+        """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
         self.target.stand(time.monotonic(), force)
         self._perform()
 
     def stand_down(self) -> None:
-        """This node is not to be source after all."""
+        """The promotion was refused: withdraw the vote for itself."""
         self.target.stand_down()
 
     def _copy(self) -> messages.Copy:
         return self.target.copy(time.monotonic())
 
     def facts(self) -> messages.Answer:
-        """What this node itself goes by: a source that it hears counts as alive until it is known not to be."""
+        """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
         vote = self.target.vote(time.monotonic())
         return who_am_i(self._offer(), "target", self.node.name, 0, copy, self.description, vote)

@@ -10,10 +10,10 @@ from dkrepl.io.notify import notify, watchdog_seconds
 
 
 class Watchdog:
-    """A thread that looks at the reactor's count of rounds; a loop that stands still is not vouched for.
+    """A thread that tells systemd that the daemon is alive, as long as the reactor's count of rounds grows.
 
-    But if ``excused()`` says that it waits for the store, and has not done so for too long (R13): to kill the daemon
-    would not make the disk any faster.
+    It also does so while ``excused()`` says that the loop waits for the store, and not yet for too long (R13): killing
+    the daemon would not make the disk any faster.
     """
 
     def __init__(self, reactor: Reactor, excused: Callable[[], bool]) -> None:

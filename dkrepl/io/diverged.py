@@ -5,7 +5,7 @@ which ranges are in it, of which generation, and for which node they gave way:
 
     /var/lib/dkrepl/<mirror>/diverged/<time>-<generation>.img    and .json
 
-The JSON file is written last: without it the other is a piece of a copy that never ended, and the next one removes it.
+The JSON file is written last: without it the other file is part of an unfinished copy, and the next copy removes it.
 
 The records of all mirrors are on this file system too, unless the directory is a mount point or a link to another
 one. So a part of it always stays free, and what would not fit is refused before anything is written.

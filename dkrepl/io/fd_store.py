@@ -13,7 +13,7 @@ import socket
 from dkrepl.io.notify import manager_address, notify
 
 _FIRST = 3  # SD_LISTEN_FDS_START
-_held: dict[str, int] = {}  # what the manager gave to this process and nobody has taken yet
+_held: dict[str, int] = {}  # what the manager gave to this process and has not been taken yet
 
 
 def keep(name: str, fd: int) -> bool:

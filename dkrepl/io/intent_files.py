@@ -7,7 +7,7 @@ A bitmap file is a page that says what it is, then the bits, then the seals, eac
              because all of them were written to the file; or zeroes, if there is none that outlives its process
 
 The memory has the same layout, and its first page names it. Only a changed piece is written, with pwrite(2), so that
-each error is seen: a store to a mapped file can end the process, and a failed msync(2) may not be told twice.
+each error is seen: a store to a mapped file can end the process, and a failed msync(2) may be reported only once.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class BitmapFile:
         self.bitmap = IntentBitmap(view[self.HEAD : self._seals_at], view[self._seals_at :], blocks, per)
         if self.created or self.damage:
             self.bitmap.fill(1 if self.damage else 0)
-        elif kept:  # what of it the file holds already is not known
+        elif kept:  # it is not known how much of it the file holds already
             self.bitmap.touch(0, len(self.bitmap.bits))
             self.bitmap.touched_seals[:] = bytes([CHANGED]) * len(self.bitmap.touched_seals)
 

@@ -1,7 +1,7 @@
-"""When a source last showed that it lives, in memory that the service manager hands to its successor.
+"""When a source's daemon last gave a sign of life, in memory that the service manager hands to its successor.
 
-Other nodes take a source as gone after ``peer_timeout`` without a word, and not before. A successor that knows that its
-predecessor lived a moment ago therefore knows that no other node can have been promoted meanwhile.
+Other nodes count a source as gone only after ``peer_timeout`` without a message. So if the previous daemon gave a sign
+of life more recently than that, its successor knows that no other node can have been promoted meanwhile.
 
 The memory is a memfd(2) kept in the manager's descriptor store: it goes with the unit, so after a stop nothing is
 known. Time is CLOCK_BOOTTIME, which also counts while the host is suspended (clock_gettime(2)).
@@ -37,7 +37,7 @@ class SignOfLife:
         self.age: float | None = max(_now() - moment, 0.0) if moment else None
 
     def show(self) -> None:
-        """The source lives, and has said so to its targets or will within one round."""
+        """Give a sign of life: the loop of this source runs, so its heartbeats are sent."""
         _MOMENT.pack_into(self._memory, 0, _now())
 
 

@@ -184,7 +184,7 @@ class BackingStore:
         lost (fsync(2)).
         """
         if self._flush_failed is not None:
-            raise StoreFailed(f"{self._flush_failed}; what it holds is not known since, so check it", errno.EIO)
+            raise StoreFailed(f"{self._flush_failed}; earlier writes may be lost, so check the store", errno.EIO)
         try:
             with self.calls.of_worker():
                 os.fdatasync(self.fd)

@@ -158,7 +158,7 @@ def test_with_one_copy_a_target_needs_the_word_of_the_source_or_that_it_was_off_
     assert beta.cli("promote", "r0", "--fenced", "beta")[0] == NotFound.exit_code
     code, out, _ = beta.cli("promote", "r0", "--fenced", "alpha", "--dry-run")
     assert code == 0
-    assert "if what you say of fenced nodes is true: `dkrepl promote r0 --fenced alpha`" in out
+    assert "if the nodes declared fenced were off in time: `dkrepl promote r0 --fenced alpha`" in out
     assert beta.cli("promote", "r0", "--fenced", "alpha")[0] == 0
     assert not beta.metadata().forced
 

@@ -76,8 +76,8 @@ WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
     "a peer was source": ({"alpha": answer("alpha", "asking")}, True, "alpha was source"),
     "the copy is a mixture": ({"own": answer("beta", store_state="Inconsistent")}, True, "in the middle of a resync"),
     "not in sync": ({"own": answer("beta", in_sync_when_lost=False)}, True, "was not InSync"),
-    "a peer votes for another": ({"gamma": voting(answer("gamma"), "alpha")}, True, "alpha may be about to be source"),
-    "this node votes for another": ({"own": voting(answer("beta"), "gamma")}, True, "gamma may be about to be source"),
+    "a peer votes for another": ({"gamma": voting(answer("gamma"), "alpha")}, True, "alpha may become source"),
+    "this node votes for another": ({"own": voting(answer("beta"), "gamma")}, True, "gamma may become source"),
     "asynchronous": ({"own": answer("beta", mode="async")}, True, "beta is asynchronous"),
     "a newer generation": (
         {"gamma": answer("gamma", generation=G2, history=(G1, G0))},

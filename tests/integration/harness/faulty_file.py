@@ -55,7 +55,7 @@ class FaultyFile:
         self._set([*self._rules.read_text().splitlines(), f"{op} {first} {end}"])
 
     def stall(self, op: str) -> None:
-        """Leave requests of kind ``op`` without an answer from now on, until ``mend``."""
+        """Stop answering requests of kind ``op``: they hang until ``mend`` is called."""
         self._set([*self._rules.read_text().splitlines(), f"stall {op} 0 {_END}"])
 
     def mend(self) -> None:

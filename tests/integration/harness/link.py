@@ -52,7 +52,7 @@ class Link:
         self._thread.start()
 
     def cut(self) -> None:
-        """Reset every connection and refuse new ones until ``mend``."""
+        """Reset every connection, and refuse new ones until ``mend`` is called."""
         self._cut = True
         self._nudge()
 
