@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dkrepl.io.fuse import DISCARD, WRITE, ZERO
 from tests.simulation.disk import SECTOR
 from tests.simulation.truth import GARBAGE, Session, values
 
 if TYPE_CHECKING:
+    from tests.simulation.device import Asked
     from tests.simulation.machine import Machine
 
 
@@ -95,6 +97,16 @@ class Answered:
         for promise in made:
             promise.flushed = True
         return made
+
+    def died_in(self, requests: Iterable[Asked]) -> None:
+        """A source has died, and has not answered these: its copy, and others, may hold what they wrote, or not."""
+        for asked in requests:
+            if asked.op not in (WRITE, DISCARD, ZERO):
+                continue
+            data = asked.original.data or bytes(asked.original.length)
+            for index, sector in enumerate(asked.sectors):
+                for promise in self._promises.get(sector, ()):
+                    promise.fits.add(bytes(data[index * SECTOR : (index + 1) * SECTOR]))
 
     # --- what ends a promise -------------------------------------------------------------------------
 

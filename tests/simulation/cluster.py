@@ -136,6 +136,7 @@ class Cluster:
         self.checks.verdicts.role_taken(machine, record.role, record.store_failed)
         machine.alone = False
         if record.role == "target" or runtime.role == "source":
+            self._died_in(process)
             self.application.source_is_no_more(process.name)
         if runtime.role == "target" and record.role == "source":
             self.checks.promoted(machine)
@@ -176,12 +177,16 @@ class Cluster:
         machine = process.machine
         machine.process = None
         machine.ended_at = self.world.now
+        self._died_in(process)
         self.checks.verdicts.ended(machine)
         for command in process.commands:
             self.world.after(0.0, command.go_on)
         self.switch.process_ended(process, quietly)
         kept = not quietly and self.settings.kept and machine.disk.metadata().role == "source"
         self.application.source_ended(process, kept)
+
+    def _died_in(self, process: Process) -> None:
+        self.answers.died_in(asked for asked in self.application.asked.values() if asked.process is process)
 
     def store_went_back(self, process: Process) -> None:
         """A flush of a store has failed."""

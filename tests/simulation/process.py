@@ -200,6 +200,11 @@ class Process:
 
     # --- dying ---------------------------------------------------------------------------------------
 
+    def _tear(self, what: str) -> None:
+        if what == "bitmap write" and self.machine.power_lost:
+            # Blocks that a target had marked were just added outside the active extents: this looks like damage.
+            self.machine.excused = True
+
     def io(self, what: str) -> None:
         """An operation on a file begins or has ended: the process may die here, or be slow."""
         if not self.alive:
@@ -209,12 +214,14 @@ class Process:
             if self._operations_left <= 0:
                 self.world.note(self.name, f"dies at: {what}")
                 self.machine.crash(self._kind)
+                self._tear(what)
                 raise Died(self, self.name)
         if self.working:
             self.working = False
             self.world.interrupt()
             self.working = True
             if not self.alive:
+                self._tear(what)
                 raise Died(self, self.name)
 
     def fails(self, what: str) -> bool:
