@@ -36,10 +36,11 @@ from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Ask
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of
-from dkrepl.core.quorum import decisive_to_serve
+from dkrepl.core.quorum import decisive_to_serve, satisfied
 from dkrepl.core.roles import is_blank
 
 QUICK = 0.5  # seconds
+_FRESH = 6.0  # seconds after its question for which an answer counts; votes last far longer
 _ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that has not answered
 
 Verdict = Literal["serve", "follow"]
@@ -63,6 +64,7 @@ class Enquiry:
         self._rivals: dict[str, _Rival] = {}  # peers that may hold more than this node; which, nothing tells
         self._heard: dict[str, int] = {}  # the round in which a peer answered last
         self._round = 0
+        self._asked: dict[int, float] = {}  # the rounds whose answers count, and when they were asked
         self._metadata = metadata
         self._node = node
         self._peers = [peer.name for peer in description.peers(node)]
@@ -91,13 +93,15 @@ class Enquiry:
             return
         if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
             return
+        if answer.number not in self._asked:
+            return  # to a question of too long ago: its vote may have gone to another node since
         if self._is_rival(answer):
             self.answers.pop(answer.node, None)
-            self._rivals[answer.node] = _Rival(self._round, answer.role == "asking")
+            self._rivals[answer.node] = _Rival(answer.number, answer.role == "asking")
             self._describe()
             return
         self._rivals.pop(answer.node, None)
-        self.answers[answer.node], self._heard[answer.node] = answer, self._round
+        self.answers[answer.node], self._heard[answer.node] = answer, answer.number
         if answer.role == "source":
             self._decide("follow", f"{answer.node} is source")
         elif self._descends(answer):
@@ -107,15 +111,22 @@ class Enquiry:
         else:
             self._describe()
 
+    def advance(self, now: float) -> None:
+        """Take note of the time: answers to old questions no longer count, should the loop have stood still."""
+        if self._began is None:
+            self._began = now
+        self._waited = now - self._began
+        self._asked = {number: at for number, at in self._asked.items() if now - at < _FRESH}
+        self.answers = {name: one for name, one in self.answers.items() if self._heard[name] in self._asked}
+
     def tick(self, now: float) -> None:
         """Let time pass: questions, and the end of the patience."""
         if self.verdict is not None:
             return
-        if self._began is None:
-            self._began = now
-        waited = self._waited = now - self._began
+        self.advance(now)
+        waited = self._waited
         patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
-        if self._lead is not None and QUICK <= waited < self._lead:
+        if self._lead is not None and QUICK <= waited < self._lead and not self._others:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
         elif waited >= QUICK and self._enough() and self._elected():
             self._decide(
@@ -127,11 +138,13 @@ class Enquiry:
             self._ask_at = now + self._wait
             self._wait = min(_ASK_LAST, self._wait * 2)
             self._round += 1
-            recent = self._round - 1
-            self.answers = {name: answer for name, answer in self.answers.items() if self._heard[name] >= recent}
-            self._rivals = {name: rival for name, rival in self._rivals.items() if rival.seen >= recent}
+            self._asked[self._round] = now
+            self._rivals = {name: rival for name, rival in self._rivals.items() if rival.seen >= self._round - 1}
             self._describe()
-            self.actions += [Send(name, self._ask) for name in self._peers]
+            # Votes are asked for only while they would be enough to serve: a voter follows nobody else.
+            wanted = self._ask.vote if not self.missing or self._enough() else ""
+            ask = msgspec.structs.replace(self._ask, vote=wanted, number=self._round)
+            self.actions += [Send(name, ask) for name in self._peers]
 
     def stand(self) -> None:
         """From now on this node asks for the votes of its peers, and votes for itself."""
@@ -150,11 +163,31 @@ class Enquiry:
         return self._node if self._ask.vote else ""
 
     def _elected(self) -> bool:
-        """Whether every target that answered votes for this node. Begins to ask for votes if it has not yet."""
-        if (self._lead is not None and self._waited < self._lead) or is_blank(self._metadata):
-            return True  # no other node can have been promoted yet; or this one holds nothing
+        """Whether so many nodes vote for this one that no other can be promoted. Begins to ask for votes if needed.
+
+        A promotion takes N - W + 1 votes, so W votes for this node, its own among them, are enough: a target that
+        cannot record its vote keeps nobody from serving.
+        """
+        if is_blank(self._metadata):
+            return True  # it holds nothing
+        if self._lead is not None and self._waited < self._lead:
+            return not self._others  # no other node can have been promoted yet, unless an answer shows a vote for one
         self.stand()
-        return all(answer.vote == self._node for answer in self.answers.values() if answer.role == "target")
+        return not self._unelected
+
+    @property
+    def _unelected(self) -> list[str]:
+        """The targets that answered but did not vote for this node, if it needs more votes than it has."""
+        targets = {name: answer.vote for name, answer in self.answers.items() if answer.role == "target"}
+        voters = {self._node, *(name for name, vote in targets.items() if vote == self._node)}
+        if all(satisfied(terms, voters) for terms in (self._terms, *self._metadata.former)):
+            return []
+        return sorted(targets.keys() - voters)
+
+    @property
+    def _others(self) -> list[str]:
+        """The other nodes that have votes."""
+        return sorted({answer.vote for answer in self.answers.values()} - {"", self._node})
 
     @property
     def _names(self) -> str:
@@ -205,9 +238,10 @@ class Enquiry:
 
     def _describe(self) -> None:
         patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at most"
-        self.reason = (
-            f"it was source, and asks first whether another was promoted: waiting for {self._names}, {patience}"
-        )
+        waiting = f"waiting for {self._names}, {patience}" if self.missing else "all have answered"
+        self.reason = f"it was source, and asks first whether another was promoted: {waiting}"
+        if self._ask.vote and not self.missing and (names := ", ".join(self._unelected)):
+            self.reason += f"; {names} did not vote for it (can it write its state directory?)"
         if names := ", ".join(name for name, rival in self._rivals.items() if rival.asks):
             self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
         if names := ", ".join(name for name, rival in self._rivals.items() if not rival.asks):
@@ -215,6 +249,5 @@ class Enquiry:
                 f"; {names} holds writes that this node lacks, and this node some that {names} lacks (split-brain): "
                 f"promote the one that is to serve, or let the other give way (dkrepl resolve --keep {self._node})"
             )
-        others = sorted({answer.vote for answer in self.answers.values()} - {"", self._node})
-        if others:
-            self.reason += f"; {', '.join(others)} wants to be source too, and has votes for a few seconds"
+        if self._others:
+            self.reason += f"; {', '.join(self._others)} wants to be source too, and has votes for a few seconds"

@@ -184,6 +184,7 @@ class Ask(Message, frozen=True):
     mirror: Name
     mirror_id: Identity
     vote: Literal["", "wanted", "withdrawn"] = ""
+    number: Number = 0  # of the question, or the round of questions; the answer repeats it
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -227,6 +228,7 @@ class Answer(Message, frozen=True):
     heir: Name = ""  # the node to which it hands the mirror over, as a former source
     vote: Name = ""  # the node that it votes for, for a few seconds (core/vote.py)
     yields_to: Name = ""  # the node whose data may replace what it alone has, as an administrator said
+    number: Number = 0  # of the question
 
 
 class Describe(Message, frozen=True):

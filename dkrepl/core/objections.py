@@ -131,19 +131,32 @@ def reasons_against(
     for peer in answers.values():
         if peer is not None and peer is not own:
             reasons += _of_peer(description, own, peer, silent)
-    return reasons + _of_votes(own, answers, candidate)
+    return reasons + _of_votes(description, own, answers, silent, candidate)
 
 
-def _of_votes(own: Answer, answers: Mapping[str, Answer | None], candidate: bool) -> list[Reason]:
-    """R11: whether the nodes that answered may vote for another node meanwhile."""
+def _of_votes(
+    description: Description,
+    own: Answer,
+    answers: Mapping[str, Answer | None],
+    silent: tuple[Silent, ...],
+    candidate: bool,
+) -> list[Reason]:
+    """R11: whether those who answered may help another node to be source at the same time."""
     there = [answer for answer in answers.values() if answer is not None]
     reasons = []
     for rival in sorted({answer.vote for answer in there} - {"", own.node}):
         voters = ", ".join(answer.node for answer in there if answer.vote == rival)
         text = f"{rival} may become source at the same time: it has asked for votes, and {voters} voted for it"
         reasons.append(Reason("RivalPromotion", text))
-    if candidate and (names := ", ".join(answer.node for answer in there if withholds_vote(answer))):
-        text = f"{names} answered but did not vote, so it may vote for another node; try again"
+    without = [answer.node for answer in there if withholds_vote(answer)]
+    absent = [*without, *(one.node for one in silent if not one.fenced)]  # all of these may vote for another node
+    sources = {answer.copy.follows for answer in there if answer.copy}
+    every = (required(description), *own.former)
+    if candidate and without and any(quorum.decisive(absent, sources, terms) for terms in every):
+        text = (
+            f"{', '.join(without)} answered but did not vote, so it may vote for another node; try again (if that goes "
+            "on: it cannot write its state directory)"
+        )
         reasons.append(Reason("NoVote", text))
     return reasons
 

@@ -24,6 +24,7 @@ def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = 
     return msgspec.structs.replace(
         metadata,
         role="source",
+        voted_for="",
         store_state="Consistent",
         mirror_id=metadata.mirror_id or mirror_id,
         forced=forced,

@@ -32,6 +32,7 @@ from dkrepl.core.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Alive,
+    Answer,
     AnyMessage,
     Ask,
     Bye,
@@ -99,6 +100,8 @@ class Target:
         self.commit_error: str | None = None
         self._software = software
         self._vote = Vote(metadata.voted_for, began)
+        self._voting_for = ""  # the candidate for which a vote is being recorded
+        self._asked, self._ask_at = 0, 0.0  # questions to the node that it voted for, and when the next is due
         self.terms = required(description)
         self.advisory = digest(advisory(description))
         self.advisory_differs = False
@@ -163,6 +166,8 @@ class Target:
         candidate = ask.node
         if ask.vote == "withdrawn":
             self._vote.withdraw(candidate)
+            if self._voting_for == candidate:
+                self._voting_for = ""
             if self.metadata.voted_for == candidate and not self._waiting and not self._ended:
                 self._commit_then("vote withdrawn", msgspec.structs.replace(self.metadata, voted_for=""))
         elif ask.vote == "wanted" and self._may_vote_for(candidate, now):
@@ -171,12 +176,26 @@ class Target:
             if self.metadata.voted_for == candidate:
                 self._vote.give(candidate, now)
             else:
+                self._voting_for = candidate
                 self._commit_then("voted", msgspec.structs.replace(self.metadata, voted_for=candidate))
         return self._vote.at(now)
 
     def _may_vote_for(self, candidate: str, now: float) -> bool:
         free = self._vote.at(now) in ("", candidate) and self.inherits is None
         return free and candidate in self._peers and not (self._hears(now) or self._waiting or self._ended)
+
+    def on_answer(self, answer: Answer, now: float) -> None:
+        """Take an answer of the node that this one voted for: if that is a target, the vote no longer binds."""
+        asked = answer.number == self._asked and answer.node == self.metadata.voted_for
+        if asked and answer.role == "target" and answer.vote != answer.node and not (self._waiting or self._started):
+            self._commit_then("vote withdrawn", msgspec.structs.replace(self.metadata, voted_for=""))
+
+    def _ask_elected(self, now: float) -> None:
+        heir = self.metadata.voted_for
+        if not heir or self._vote.at(now) or self._started or self._waiting or self._ended or now < self._ask_at:
+            return
+        self._asked, self._ask_at = self._asked + 1, now + _ASK_AGAIN
+        self._send(heir, Ask(self.node, self.description.name, self.metadata.mirror_id, number=self._asked))
 
     def vote(self, now: float) -> str:
         """Return the node that this one votes for."""
@@ -189,6 +208,7 @@ class Target:
         """
         if self.source is None and (force or self._vote.at(now) in ("", self.node)):
             self._vote.give(self.node, now)
+            self._voting_for = ""
 
     def stand_down(self) -> None:
         """The promotion was refused: withdraw the vote for itself."""
@@ -244,6 +264,7 @@ class Target:
             if self.source:
                 kept[self.source] = True  # the source holds every write that it answers
             minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
+            minted = msgspec.structs.replace(minted, voted_for="")  # R7 keeps it from an older source now
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
             self._commit_then("generation", minted)
@@ -309,7 +330,7 @@ class Target:
         source, metadata = self.source, self.metadata
         assert source is not None
         if generation and generation != metadata.generation:
-            metadata = metadata.minted(generation)
+            metadata = msgspec.structs.replace(metadata.minted(generation), voted_for="")
         if generation or metadata.store_state == "Inconsistent":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self.marks.in_sync(self.applied)
@@ -413,6 +434,17 @@ class Target:
             return
         if self._vote.at(now) not in ("", peer):
             return  # R11: this node has voted for another
+        if (heir := self.metadata.voted_for) not in ("", peer) and self.metadata.yields_to != peer:
+            # R11: after the vote has ended as well. The node that was elected relies on its voters for as long as it
+            # may be source: if they went back to the old source, both could answer writes.
+            self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
+            self.refusal = "Elected"
+            why = (
+                f"{self.node} has voted for {heir} since it last followed {peer}, and {heir} may be source; if {heir} "
+                f"is off for good, run dkrepl resolve --keep {peer} on {self.node}"
+            )
+            self._state("Refused", why)
+            return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
             self._state(
                 "Refused", f"{peer} chose protocol {message.protocol}, which this node does not speak; upgrade it"
@@ -464,7 +496,7 @@ class Target:
             former=tuple(message.former),
             joined_as=self.description.node(self.node).mode,
             unsettled=True,
-            voted_for="",
+            voted_for=peer if self.metadata.voted_for == peer else "",  # until it knows a generation of this source
         )
         self._vote.withdraw(peer)  # it is source now
         self.advisory_differs = message.advisory != self.advisory
@@ -537,6 +569,7 @@ class Target:
         if self._owed_at is not None and now >= self._owed_at and not self._waiting:
             self._owed_at = None
             self._commit_then("inconsistent", self.metadata)
+        self._ask_elected(now)
         if self.state in ("Disconnected", "Behind", "Paused", "Refused") and now >= self._hello_at:
             self._hello(now)
         if now >= self._beat_at:
@@ -573,7 +606,9 @@ class Target:
             self.actions.append(Connect(self.source, group, slot))
             self._subscribed = True
         elif what == "voted" and not self._ended:
-            self._vote.give(self._recorded.voted_for, now)
+            if self._voting_for:
+                self._vote.give(self._voting_for, now)
+            self._voting_for = ""
         elif what == "synced" and self._started:
             self._hello_wait = _HELLO_FIRST
             self.progress = None
@@ -581,7 +616,7 @@ class Target:
 
     def commit_failed(self, number: int, why: str, now: float) -> None:
         """A record could not be made durable: nothing that depends on it may be applied."""
-        self._waiting.pop(number)
+        what, _ = self._waiting.pop(number)
         unsound = self.metadata.store_state == "Inconsistent" != self._recorded.store_state
         self.metadata = self._recorded  # R6: go back to the durable record; what is needed is recorded again
         if unsound:
@@ -589,6 +624,9 @@ class Target:
             self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
             self._owed_at = now + _ASK_AGAIN
         self.commit_error = why
+        if what in ("voted", "vote withdrawn"):
+            self._voting_for = ""  # it does not vote; its copy is as good as before
+            return
         self._trouble("MetadataError", why, now)
 
     def _commit_then(self, what: str, metadata: NodeMetadata) -> None:

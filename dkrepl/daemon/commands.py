@@ -22,6 +22,7 @@ from dkrepl.daemon.lifecycle import Overruled
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.daemon.target_runtime import TargetRuntime
+from dkrepl.io.boot_clock import boot_seconds
 
 Answer = Iterator[tuple[str, dict[str, Any]]]
 Result = TypeVar("Result")
@@ -190,7 +191,7 @@ class Commands:
             return
 
         def become(metadata: NodeMetadata) -> NodeMetadata:
-            if time.monotonic() > elected.until:
+            if boot_seconds() > elected.until:
                 reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
                 self._events.tell("promotion_failed", "error", {"reason": reason})
                 return metadata

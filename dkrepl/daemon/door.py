@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from dkrepl.core import messages
 from dkrepl.core.agreement import advisory, required
 from dkrepl.core.description import Description, Node
@@ -114,6 +116,7 @@ class Door:
             metadata = self._metadata()
             if isinstance(message, messages.Ask):
                 answer = who_am_i(metadata, self._role, message.node, 0, self._copy(), self._description, vote)
+                answer = msgspec.structs.replace(answer, number=message.number)
                 self._socket.send(identity, messages.encode(answer))
             elif isinstance(message, messages.Describe):
                 self._socket.send(identity, messages.encode(described(self._description, metadata.node)))

@@ -21,6 +21,7 @@ from dkrepl.daemon.lifecycle import Becomes, Overruled
 from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.io.access import Access
+from dkrepl.io.boot_clock import boot_seconds
 from dkrepl.io.transport import TargetSockets
 
 _STARTED = 30.0  # seconds after which the service counts as started although the peers have not answered
@@ -71,6 +72,7 @@ class EnquiryRuntime:
 
     def step(self) -> None:
         """Take what the peers say."""
+        self.enquiry.advance(boot_seconds())
         self.door.answer()
         for peer in self.sockets.control:
             while (frame := self.sockets.receive(peer)) is not None:
@@ -102,8 +104,9 @@ class EnquiryRuntime:
         """An administrator promotes this node: ask the peers for their votes (R11)."""
         self.enquiry.stand()
 
-    def stand_down(self) -> None:
-        """The promotion was refused. Nothing to undo: a former source keeps asking for votes by itself."""
+    def stand_down(self) -> bool:
+        """The promotion was refused. A former source keeps asking for votes by itself, so none is given back."""
+        return False
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
@@ -114,7 +117,7 @@ class EnquiryRuntime:
         now = time.monotonic()
         if now - self._began > _STARTED:
             self._ready.set()
-        self.enquiry.tick(now)
+        self.enquiry.tick(boot_seconds())
         self._perform()
 
     def promote(self, overruled: Overruled) -> None:

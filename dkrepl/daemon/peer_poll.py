@@ -5,6 +5,7 @@ A node that is being promoted asks for the peers' votes as well (core/vote.py); 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
@@ -39,8 +40,11 @@ class Asking(Protocol):
     def stand(self, force: bool) -> None:
         """From now on this node is a candidate; ``force``: even if it votes for another node."""
 
-    def stand_down(self) -> None:
-        """This node is no longer a candidate."""
+    def stand_down(self) -> bool:
+        """One promotion of this node was refused; return whether the votes are to be given back."""
+
+
+_NUMBERS = itertools.count(1 << 32)  # of polls; an enquiry numbers its rounds from 1
 
 
 class PeerPoll:
@@ -52,7 +56,7 @@ class PeerPoll:
             peer.name for peer in runtime.description.peers(runtime.node.name)
         )
         self.complete = threading.Event()
-        self._ask = Ask(own.node, own.mirror, own.mirror_id, "wanted" if candidate else "")
+        self._ask = Ask(own.node, own.mirror, own.mirror_id, "wanted" if candidate else "", next(_NUMBERS))
         self._runtime = runtime
 
     def ask(self) -> None:
@@ -67,7 +71,9 @@ class PeerPoll:
             self._runtime.ask_peer(peer, msgspec.structs.replace(self._ask, vote="withdrawn"))
 
     def on_answer(self, peer: str, answer: Answer) -> None:
-        """Take an answer; one of another mirror counts as none."""
+        """Take an answer; one of another mirror, or to an earlier question, counts as none."""
+        if answer.number != self._ask.number:
+            return  # it may be so late that its vote has been given back since, and gone to another node (R11)
         ids = {answer.mirror_id, self._ask.mirror_id, ""}
         if peer in self.answers and answer.node == peer and answer.mirror == self._ask.mirror and len(ids) <= 2:
             self.answers[peer] = answer
@@ -103,8 +109,8 @@ def stand_down(runtime: Asking, in_loop: InLoop) -> None:
     """Withdraw the candidacy: the promotion was refused."""
 
     def end() -> None:
-        runtime.stand_down()
-        PeerPoll(runtime, candidate=True).withdraw()
+        if runtime.stand_down():
+            PeerPoll(runtime, candidate=True).withdraw()
 
     in_loop(end)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from dkrepl.core.promotion import Assessment
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.peer_poll import InLoop, look_around, stand, stand_down
 from dkrepl.daemon.target_runtime import TargetRuntime
+from dkrepl.io.boot_clock import boot_seconds
 
 _TOKEN = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
@@ -26,7 +26,7 @@ def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop, fenced: Co
 
 
 class Elected(NamedTuple):
-    """This node may be source. ``codes``: what is overruled; ``until``: when the votes end (monotonic seconds)."""
+    """This node may be source. ``codes``: what is overruled; ``until``: when the votes end, by ``boot_seconds``."""
 
     codes: tuple[str, ...]
     until: float
@@ -42,7 +42,7 @@ def elect(
     mirror, name = runtime.description.name, runtime.node.name
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise UsageError(f"--force takes the token that `dkrepl promote {mirror} --dry-run` prints on {name}")
-    until = time.monotonic() + vote.SECONDS - vote.MARGIN
+    until = boot_seconds() + vote.SECONDS - vote.MARGIN
     found = stand(runtime, in_loop, fenced, bool(token))
     try:
         _check(found, token)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
+
 from dkrepl.core import actions as act
 from dkrepl.core import frames, members, messages
 from dkrepl.core.description import Description, Node
@@ -223,6 +225,7 @@ class SourceRuntime:
             own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
             own_bytes = own * self.description.block
             answer = who_am_i(self.source.metadata, "source", message.node, own_bytes, None, self.description)
+            answer = msgspec.structs.replace(answer, number=message.number)
             self.sockets.send(identity, messages.encode(answer))
             return
         if isinstance(message, messages.Stalled):  # by a connection of its own

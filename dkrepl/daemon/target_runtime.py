@@ -84,6 +84,7 @@ class TargetRuntime:
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__, time.monotonic())
         self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
+        self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
             description, node, self._offer, "target", self._copy, access, self._source_stalled, self._asked
@@ -367,6 +368,9 @@ class TargetRuntime:
         elif isinstance(message, messages.Answer):
             for poll in self.polls:
                 poll.on_answer(peer, message)
+            if message.node == peer:
+                self.target.on_answer(message, time.monotonic())
+                self._perform()
         elif not isinstance(message, frames.Ack):
             if self._applying.under_way and isinstance(message, messages.Positions):
                 return  # it would unmark blocks that are being changed; the source repeats it (R8)
@@ -384,12 +388,16 @@ class TargetRuntime:
 
     def stand(self, force: bool) -> None:
         """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
+        self._candidacies += 1
         self.target.stand(time.monotonic(), force)
         self._perform()
 
-    def stand_down(self) -> None:
-        """The promotion was refused: withdraw the vote for itself."""
-        self.target.stand_down()
+    def stand_down(self) -> bool:
+        """A promotion was refused: withdraw the vote for itself, unless another promotion is under way."""
+        self._candidacies -= 1
+        if not self._candidacies:
+            self.target.stand_down()
+        return not self._candidacies
 
     def _copy(self) -> messages.Copy:
         return self.target.copy(time.monotonic())

@@ -96,16 +96,18 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         enquiry_runtime,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         time=clock,
+        boot_seconds=clock.monotonic,
     )
     put(lookout, TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of))
     put(
         commands,
         time=clock,
+        boot_seconds=clock.monotonic,
         threading=threads,
         uuid=SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{world.rng.getrandbits(128):032x}")),
     )
     put(peer_poll, threading=threads)
-    put(promote, time=clock)
+    put(promote, boot_seconds=clock.monotonic)
     put(status, time=clock, of_host=lambda store: {})
     put(verify, time=clock)
     put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))

@@ -157,6 +157,8 @@ class Process:
         if self.machine.stuck or self.runtime is None or self.reactor.ended:
             return
         self.runtime.tick()
+        if self.reactor.stopping:
+            self.wake()  # the loop looks at that after each of its turns, whatever began it
         if self.is_source:
             self.machine.showed_life = self.machine.clock().monotonic
         self.cluster.after_round(self)

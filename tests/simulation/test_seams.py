@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from dkrepl.core import vote
 from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import SYNC, WRITE
-from tests.simulation.commands import give
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import PEER_TIMEOUT
 from tests.simulation.story import SEEDS, Story, telling
@@ -106,42 +104,6 @@ def test_no_other_node_is_promoted_while_a_source_hands_over(seed: int) -> None:
 
 
 # --- R14: descriptions that differ for a while -------------------------------------------------------
-
-
-@each
-@pytest.mark.parametrize("apart", [0.0, 0.05, 0.5, 2.0])
-def test_of_two_nodes_that_are_promoted_at_once_at_most_one_is_source(seed: int, apart: float) -> None:
-    """Four nodes, two copies of each write: two pairs of them could serve side by side (R11)."""
-    with telling(seed, nodes=4, min_copies=2) as story:
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
-        give(story.process("beta"), "promote", {})
-        story.run(apart)
-        give(story.process("gamma"), "promote", {})
-        story.run(2.0)
-        assert not (story.is_source("beta") and story.is_source("gamma")), f"seed {seed}: both are source"
-        story.run(vote.SECONDS)
-        heir = "beta" if story.is_source("beta") else "gamma"
-        if not story.is_source(heir):
-            story.promote(heir)  # neither was; nothing keeps one of them from it now
-        story.start("alpha")
-        story.until(story.in_sync, "all follow the one that is source")
-        story.equal()
-
-
-@each
-def test_an_old_source_that_returns_while_another_is_promoted_does_not_serve_as_well(seed: int) -> None:
-    """Each has the word of two others, and they of each other none (R11)."""
-    with telling(seed, nodes=4, min_copies=2) as story:
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
-        story.cut("alpha", "beta")
-        story.start("alpha")
-        story.run(0.02 * seed)  # it asks gamma and delta
-        give(story.process("beta"), "promote", {})
-        story.run(10.0)
-        serving = [name for name in ("alpha", "beta") if story.is_source(name)]
-        assert len(serving) == 1, f"seed {seed}: {serving} are source"
 
 
 @each

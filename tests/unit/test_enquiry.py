@@ -48,7 +48,7 @@ def asking(alone: float | None = None, age: float | None = None, min_copies: int
 
 def verdict(enquiry: Enquiry, *answers: Answer) -> str | None:
     for one in answers:
-        enquiry.on_answer(one)
+        enquiry.on_answer(msgspec.structs.replace(one, number=enquiry._round))
     return enquiry.verdict
 
 
@@ -79,18 +79,37 @@ def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected:
     assert verdict(asking(), GAMMA, beta) == expected
 
 
-def test_it_serves_only_with_the_votes_of_the_targets_that_answered() -> None:
-    """Else one of them could help another node to be source at the same time (R11)."""
-    enquiry = asking()
+def test_with_fewer_votes_than_copies_of_a_write_it_does_not_serve() -> None:
+    """Else the others could elect another node at the same time (R11)."""
+    enquiry = asking(min_copies=3)
+    terms = enquiry._terms
     enquiry.actions.clear()
     for votes in ("", "beta"):
-        assert verdict(enquiry, answer("gamma", vote="alpha"), answer("beta", vote=votes)) is None
+        answers = answer("gamma", vote="alpha", terms=terms), answer("beta", vote=votes, terms=terms)
+        assert verdict(enquiry, *answers) is None
     enquiry.tick(0.1)
     asked = [action.message for action in enquiry.actions if isinstance(action, Send)]
     assert [ask.vote for ask in asked if isinstance(ask, Ask)] == ["wanted", "wanted"]
     assert enquiry.vote == "alpha"
     assert "beta wants to be source too" in enquiry.reason
-    assert verdict(enquiry, answer("beta", vote="alpha")) == "serve"
+    assert verdict(enquiry, answer("beta", vote="alpha", terms=terms)) == "serve"
+
+
+def test_a_target_that_cannot_vote_keeps_nobody_from_serving_who_has_votes_enough() -> None:
+    enquiry = asking(min_copies=2)
+    assert verdict(enquiry, answer("gamma", vote=""), answer("beta", vote="alpha")) == "serve"
+
+
+def test_an_answer_to_a_question_of_long_ago_does_not_count() -> None:
+    """Its vote may have gone to another node since, while this one's loop stood still."""
+    enquiry = asking(min_copies=3)
+    verdict(enquiry, answer("gamma"))
+    number = enquiry._round
+    enquiry.advance(30.0)
+    assert enquiry.missing == ["beta", "gamma"]
+    enquiry.on_answer(answer("beta", number=number))
+    enquiry.on_answer(answer("gamma", number=number))
+    assert enquiry.verdict is None
 
 
 def test_it_needs_no_votes_while_no_other_can_have_been_promoted() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
+
 from dkrepl.core.actions import Commit, Connect, Send
 from dkrepl.core.agreement import required
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
-from dkrepl.core.messages import PROTOCOL_MAX, Alive, Ask, Handover, Hello, Welcome
+from dkrepl.core.messages import PROTOCOL_MAX, Alive, Answer, Ask, Handover, Hello, Welcome
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.target import Target
 from dkrepl.core.vote import SECONDS
@@ -102,14 +105,49 @@ def test_a_vote_is_remembered_over_a_restart() -> None:
     assert target.vote(NOW + SECONDS) == ""
 
 
-def test_until_its_vote_ends_it_follows_no_other_source() -> None:
+def test_it_follows_nobody_but_the_one_that_it_voted_for() -> None:
     target = voting("gamma")
     target.tick(NOW + 1.0)
     assert hellos(target) == ["gamma"]
     assert not welcome(target, "alpha", NOW + 1.0)
     assert welcome(target, "gamma", NOW + 1.0)
-    assert target.metadata.voted_for == ""
     assert target.vote(NOW + 1.0) == ""
+
+
+def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None:
+    """The one that was elected counts on its voters: else two sources could have two copies each."""
+    target = voting("gamma")
+    later = NOW + 2 * SECONDS
+    assert not welcome(target, "alpha", later)
+    assert (target.state, target.refusal) == ("Refused", "Elected")
+    assert "dkrepl resolve --keep alpha on beta" in str(target.reason)
+
+
+@pytest.mark.parametrize("release", ["is a target", "votes anew", "resolved"])
+def test_what_ends_that(release: str) -> None:
+    target = voting("gamma")
+    later = NOW + 2 * SECONDS
+    target.tick(later)
+    [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
+    if release == "is a target":
+        answer = Answer("gamma", "r0", "m1", "target", "g1", [], number=question.number)
+        target.on_answer(msgspec.structs.replace(answer, number=question.number - 1), later)
+        assert not welcome(target, "alpha", later), "it was an answer to an older question"
+        target.on_answer(answer, later)
+    elif release == "votes anew":
+        asked(target, "alpha", later)
+    else:
+        target.yield_to("alpha", "keep")
+    commit(target, later)
+    assert welcome(target, "alpha", later)
+
+
+def test_a_vote_that_is_withdrawn_while_it_is_recorded_does_not_count() -> None:
+    target = beta()
+    asked(target, "gamma", NOW)
+    asked(target, "gamma", NOW, "withdrawn")
+    commit(target, NOW)
+    assert target.vote(NOW) == ""
 
 
 def test_while_it_hears_a_source_it_votes_for_nobody() -> None:
@@ -155,6 +193,7 @@ def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
     target.commit_failed(action.number, "No space left on device", NOW)
     assert target.vote(NOW) == ""
     assert target.metadata.voted_for == ""
+    assert target.state == "Disconnected", "its copy is as good as before"
 
 
 def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
