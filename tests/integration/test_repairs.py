@@ -22,6 +22,7 @@ pytestmark = pytest.mark.root
 PAIR = Layout((("alpha", "sync"), ("beta", "sync")), min_copies=2)
 ASYNC = Layout((("alpha", "sync"), ("beta", "async")))
 SIZE = 16 << 20
+SLOW_START = "10s"  # a daemon that is restarted within it needs no word of nodes that are lost, on a busy machine too
 
 
 # --- roles -----------------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ def test_the_source_is_lost_and_with_one_copy_must_be_declared_fenced(tmp_path: 
 
 
 def test_what_the_old_source_alone_has_is_in_a_file_once_it_gives_way(tmp_path: Path) -> None:
-    with mirror_in_use(tmp_path, ASYNC) as (mirror, writer):
+    with mirror_in_use(tmp_path, ASYNC, peer_timeout="3s") as (mirror, writer):
         alpha, beta = mirror.nodes["alpha"], mirror.nodes["beta"]
         beta.freeze()
         mirror.wait_state("beta", "Disconnected", "Behind")
@@ -93,7 +94,7 @@ def test_what_the_old_source_alone_has_is_in_a_file_once_it_gives_way(tmp_path: 
 
 
 def test_two_nodes_with_two_copies_go_on_with_one_after_a_failover(tmp_path: Path) -> None:
-    with mirror_in_use(tmp_path, PAIR) as (mirror, writer):
+    with mirror_in_use(tmp_path, PAIR, peer_timeout=SLOW_START) as (mirror, writer):
         mirror.lose_node("alpha")
         mirror.fail_over("beta", writer)
         until(mirror.source, "it waits for a copy", lambda status: status["copies"]["confirmable"] == 1)
@@ -112,7 +113,7 @@ def test_two_nodes_with_two_copies_go_on_with_one_after_a_failover(tmp_path: Pat
 
 
 def test_a_mirror_goes_on_with_a_new_node_after_all_targets_are_lost_for_good(tmp_path: Path) -> None:
-    with mirror_in_use(tmp_path, spare=("delta",), peer_timeout="3s") as (mirror, writer):
+    with mirror_in_use(tmp_path, spare=("delta",), peer_timeout=SLOW_START) as (mirror, writer):
         mirror.lose_node("beta")
         mirror.lose_node("gamma")
         mirror.wait_state("gamma", "Disconnected")
