@@ -9,6 +9,7 @@ from harness.fixtures import (
     manager,
     module_clusters,
     pytest_runtest_makereport,
+    pytest_runtest_setup,
     say,
     shared,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "manager",
     "module_clusters",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "say",
     "shared",
 ]

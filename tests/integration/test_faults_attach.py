@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +15,7 @@ from dkrepl.io import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.store import create_sparse
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="needs root and /dev/fuse"),
-]
+pytestmark = pytest.mark.root
 
 # Serves its file until LOOP_CONFIGURE, which asks it something too; from then on nobody answers.
 _DAEMON = """

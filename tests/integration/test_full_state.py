@@ -39,7 +39,7 @@ STORE = cast(Any, SimpleNamespace(sync=lambda: None))
 @contextlib.contextmanager
 def _mounted(directory: Path, kind: str) -> Iterator[Path]:
     if kind != "tmpfs" and shutil.which(f"mkfs.{kind}") is None:
-        pytest.skip(f"there is no mkfs.{kind}")
+        pytest.skip(f"mkfs.{kind} is not installed, so that no {kind} can be filled")
     state = directory / "state"
     state.mkdir()
     if kind == "tmpfs":

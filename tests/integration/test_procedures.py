@@ -3,71 +3,23 @@ missing in the end, and all copies are equal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness.cluster import MIB
 from harness.layout import Layout
-from harness.node import MIRROR, Node
-from harness.reconfigurable import Reconfigurable
-from harness.steady_writer import SteadyWriter
+from harness.node import MIRROR
+from harness.procedures import ALONE, THREE, UNUSED, begin_anew, done, mirror_in_use, take_up, until
 
 pytestmark = pytest.mark.root
-
-THREE = Layout((("alpha", "sync"), ("beta", "sync"), ("gamma", "sync")), min_copies=2)
-ALONE = THREE.with_min_copies(1)
-FIRST, END = MIB, 8 * MIB
-
-
-@contextmanager
-def _mirror(
-    directory: Path, layout: Layout = THREE, spare: tuple[str, ...] = (), **keys: Any
-) -> Iterator[tuple[Reconfigurable, SteadyWriter]]:
-    """A mirror in sync that is written to; at the end the account is made, if nothing failed before."""
-    mirror = Reconfigurable(directory / "mirror", layout, spare, **keys)
-    writer: SteadyWriter | None = None
-    try:
-        mirror.start()
-        writer = SteadyWriter(mirror.source, FIRST, END)
-        writer.wait_for_more()
-        yield mirror, writer
-        mirror.account(writer, resume=False)
-    except BaseException:
-        for title, text in mirror.logs():
-            print(f"--- {title}\n{text}")
-        raise
-    finally:
-        mirror.close()
-        if writer:
-            writer.end()
-
-
-def _take_up(mirror: Reconfigurable, layout: Layout, *order: str) -> None:
-    """Write a layout on all nodes and restart the daemons, by default that of the source first."""
-    mirror.change(layout)
-    source = mirror.source.name
-    for name in order or (source, *(one for one in layout.names if one != source)):
-        mirror.restart_node(name)
-    mirror.wait_source()
-    mirror.wait_in_sync()
-    code, said, error = mirror.source.cli("config", "diff", MIRROR)
-    assert code == 0, said + error
-
-
-def _until(node: Node, what: str, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    return node.wait_until(lambda status: status and wanted(status), what)
 
 
 @pytest.mark.parametrize("layout", [THREE, ALONE], ids=["min_copies=2", "min_copies=1"])
 def test_add_a_target(tmp_path: Path, layout: Layout) -> None:
-    with _mirror(tmp_path, layout, ("delta",)) as (mirror, writer):
+    with mirror_in_use(tmp_path, layout, ("delta",)) as (mirror, writer):
         mirror.change(layout.adding("delta"))
         mirror.nodes["delta"].initialise()
         mirror.start_node("delta")
-        _take_up(mirror, mirror.layout, "alpha", "beta", "gamma")
+        take_up(mirror, mirror.layout, "alpha", "beta", "gamma")
         assert mirror.seen("delta")["state"] == "InSync"
         assert writer.errors == 0, "the application must see a pause, and no error"
 
@@ -77,14 +29,14 @@ def test_add_a_target(tmp_path: Path, layout: Layout) -> None:
 def test_remove_a_target_which_is_refused_when_it_comes_back(
     tmp_path: Path, layout: Layout, order: tuple[str, ...]
 ) -> None:
-    with _mirror(tmp_path, layout) as (mirror, writer):
+    with mirror_in_use(tmp_path, layout) as (mirror, writer):
         mirror.stop_node("beta")
-        _take_up(mirror, layout.removing("beta"), *order)
+        take_up(mirror, layout.removing("beta"), *order)
         writer.wait_for_more()
         mirror.start_node("beta")  # with the description that it had
-        beta = _until(mirror.nodes["beta"], "it is turned away", lambda status: status.get("reason"))
+        beta = until(mirror.nodes["beta"], "it is turned away", lambda status: status.get("reason"))
         writer.wait_for_more()
-        beta = _until(mirror.nodes["beta"], "it stays out", lambda status: status["state"] != "Connecting")
+        beta = until(mirror.nodes["beta"], "it stays out", lambda status: status["state"] != "Connecting")
         assert beta["state"] in ("Refused", "Disconnected"), beta
         code, _, said = mirror.nodes["beta"].cli("promote", MIRROR)
         assert code == 5, f"a node that was removed was promoted: {said}"
@@ -94,19 +46,29 @@ def test_remove_a_target_which_is_refused_when_it_comes_back(
 
 
 def test_remove_a_target_and_add_it_again_with_its_old_copy(tmp_path: Path) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         mirror.stop_node("beta")
-        _take_up(mirror, THREE.removing("beta"))
+        take_up(mirror, THREE.removing("beta"))
         writer.wait_for_more(200)
         mirror.change(THREE)
         mirror.start_node("beta")
-        _take_up(mirror, THREE, "alpha", "gamma")
+        take_up(mirror, THREE, "alpha", "gamma")
+        assert mirror.seen("beta")["last_resync"]["kind"] == "full", "nobody kept a bitmap for it"
+        assert writer.errors == 0
+
+
+def test_remove_a_target_that_is_lost_for_good(tmp_path: Path) -> None:
+    with mirror_in_use(tmp_path) as (mirror, writer):
+        mirror.lose_node("beta")
+        writer.wait_for_more()
+        take_up(mirror, THREE.removing("beta"))
+        assert [one["name"] for one in mirror.source.status()["targets"]] == ["gamma"]  # type: ignore[index]
         assert writer.errors == 0
 
 
 @pytest.mark.parametrize("layout", [THREE, ALONE], ids=["min_copies=2", "min_copies=1"])
-def test_nodes_that_list_each_other_in_another_order_are_the_same_mirror(tmp_path: Path, layout: Layout) -> None:
-    with _mirror(tmp_path, layout) as (mirror, writer):
+def test_nodes_that_list_each_other_in_another_order_are_the_samemirror_in_use(tmp_path: Path, layout: Layout) -> None:
+    with mirror_in_use(tmp_path, layout) as (mirror, writer):
         # Only gamma reads the new order; then the source dies, and gamma, which was away for a moment, is asked.
         mirror.describe_as("gamma", layout.in_order(("gamma", "beta", "alpha")))
         mirror.restart_node("gamma")
@@ -124,11 +86,11 @@ def test_nodes_that_list_each_other_in_another_order_are_the_same_mirror(tmp_pat
 
 
 def test_a_mode_is_changed_and_changed_back(tmp_path: Path) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
-        _take_up(mirror, THREE.with_mode("gamma", "async"))
+    with mirror_in_use(tmp_path) as (mirror, writer):
+        take_up(mirror, THREE.with_mode("gamma", "async"))
         assert mirror.seen("gamma")["mode"] == "async"
         writer.wait_for_more()
-        _take_up(mirror, THREE)
+        take_up(mirror, THREE)
         assert mirror.seen("gamma")["mode"] == "sync"
         assert writer.errors == 0
 
@@ -136,24 +98,26 @@ def test_a_mode_is_changed_and_changed_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["targets", "source"])
 def test_min_copies_is_lowered_and_raised(tmp_path: Path, first: str) -> None:
     order = ("beta", "gamma", "alpha") if first == "targets" else ("alpha", "beta", "gamma")
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         for count in (1, 2):
-            _take_up(mirror, mirror.layout.with_min_copies(count), *order)
+            take_up(mirror, mirror.layout.with_min_copies(count), *order)
             writer.wait_for_more()
             assert mirror.source.status()["copies"]["min"] == count  # type: ignore[index]
         assert writer.errors == 0
 
 
-@pytest.mark.parametrize("who", ["beta", "alpha"], ids=["a-target", "the-first-source"])
-def test_begin_a_node_anew(tmp_path: Path, who: str) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+@pytest.mark.parametrize(
+    ("who", "keep_store"),
+    [("beta", False), ("beta", True), ("alpha", False)],
+    ids=["a-target", "a-target-whose-store-holds-something", "the-first-source"],
+)
+def test_begin_a_node_anew(tmp_path: Path, who: str, keep_store: bool) -> None:
+    with mirror_in_use(tmp_path) as (mirror, writer):
         if who == "alpha":
             mirror.switch_over("beta", writer)
         node = mirror.nodes[who]
         mirror.stop_node(who)
-        node.state_dir.rename(node.state_dir.with_name("r0.old"))
-        node.store.unlink()
-        node.initialise()
+        begin_anew(node, keep_store)
         writer.wait_for_more()
         mirror.start_node(who)
         joined = mirror.wait_state(who, "InSync")
@@ -161,13 +125,13 @@ def test_begin_a_node_anew(tmp_path: Path, who: str) -> None:
 
 
 def test_a_full_resync_of_a_target_that_is_away_outlives_a_restart_of_the_source(tmp_path: Path) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         mirror.stop_node("beta")
         mirror.wait_state("beta", "Disconnected")
         beta = mirror.nodes["beta"]
         # Behind dkrepl's back, where nobody writes: only a full resync can find it.
         with beta.store.open("r+b") as store:
-            store.seek(12 * MIB)
+            store.seek(UNUSED)
             store.write(b"\xff" * 4096)
         code, _, said = mirror.source.cli("resync", MIRROR, "--full", "beta")
         assert code == 0, said
@@ -180,7 +144,7 @@ def test_a_full_resync_of_a_target_that_is_away_outlives_a_restart_of_the_source
 
 
 def test_pause_and_resume(tmp_path: Path) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         for command, state in (("pause", "Paused"), ("resume", "InSync")):
             code, _, said = mirror.source.cli(command, MIRROR, "gamma")
             assert code == 0, said
@@ -193,8 +157,44 @@ def test_pause_and_resume(tmp_path: Path) -> None:
         assert writer.errors == 0
 
 
+def test_restart_and_stop_every_node(tmp_path: Path) -> None:
+    with mirror_in_use(tmp_path) as (mirror, writer):
+        for name in ("gamma", "beta", "alpha"):
+            mirror.restart_node(name)
+            writer.wait_for_more()
+            mirror.wait_in_sync()
+        mirror.stop_node("beta")
+        writer.wait_for_more()
+        mirror.start_node("beta")
+        mirror.wait_in_sync()
+        assert writer.errors == 0
+        writer.pause()  # as an application is stopped before its device is taken away
+        mirror.stop_node("alpha")
+        assert not mirror.source.device.exists()
+        mirror.start_node("alpha")
+        mirror.wait_source()
+        writer.resume()
+        writer.wait_for_more()
+        assert writer.errors == 0
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "partial"])
+def test_resync_a_target(tmp_path: Path, full: bool) -> None:
+    with mirror_in_use(tmp_path) as (mirror, writer):
+        before = mirror.seen("gamma")["last_resync"]
+        done(mirror.source, "resync", MIRROR, *(["--full"] if full else []), "gamma")
+        joined = mirror.wait_target(
+            "gamma",
+            lambda one: one["last_resync"] != before and one["state"] == "InSync",
+            "is copied, and in sync again",
+        )
+        assert joined["last_resync"]["kind"] == ("full" if full else "partial")
+        writer.wait_for_more()
+        assert writer.errors == 0
+
+
 def test_switch_over_and_back(tmp_path: Path) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         for name in ("beta", "alpha"):
             mirror.switch_over(name, writer)
             writer.wait_for_more()
@@ -204,25 +204,25 @@ def test_switch_over_and_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("promoted", ["beta", "gamma"])
 def test_the_source_is_lost_and_comes_back(tmp_path: Path, promoted: str) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         mirror.lose_node("alpha")
         mirror.fail_over(promoted, writer)
         writer.wait_for_more()
         mirror.start_node("alpha")
-        _until(mirror.nodes["alpha"], "it follows", lambda status: status["role"] == "target")
+        until(mirror.nodes["alpha"], "it follows", lambda status: status["role"] == "target")
         mirror.wait_in_sync()
         mirror.switch_over("alpha", writer)
 
 
 def test_the_source_is_lost_and_one_answer_is_not_enough(tmp_path: Path) -> None:
-    with _mirror(tmp_path) as (mirror, writer):
+    with mirror_in_use(tmp_path) as (mirror, writer):
         mirror.stop_node("gamma")
         writer.wait_for_more()
         mirror.lose_node("alpha")
         mirror.lose_node("beta")
         mirror.start_node("gamma")
         gamma = mirror.nodes["gamma"]
-        _until(gamma, "it hears of no source", lambda status: status["state"] == "Disconnected")
+        until(gamma, "it hears of no source", lambda status: status["state"] == "Disconnected")
         code, _, said = gamma.cli("promote", MIRROR)
         assert code == 5, f"gamma lacks what alpha and beta answered, and was promoted: {said}"
         mirror.start_node("beta")
@@ -232,7 +232,7 @@ def test_the_source_is_lost_and_one_answer_is_not_enough(tmp_path: Path) -> None
 
 
 def test_the_source_is_lost_in_the_middle_of_a_change_of_the_nodes(tmp_path: Path) -> None:
-    with _mirror(tmp_path, spare=("delta",)) as (mirror, writer):
+    with mirror_in_use(tmp_path, spare=("delta",)) as (mirror, writer):
         mirror.change(THREE.adding("delta").with_min_copies(3))
         mirror.nodes["delta"].initialise()
         mirror.start_node("delta")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import threading
 from pathlib import Path
 
 import pytest
@@ -84,6 +87,32 @@ def test_source_and_target_change_places_and_back(cluster: Cluster) -> None:
         _settled(new, old.name, "gamma")
         cluster.assert_equal_to(new, old, gamma)
         writer.assert_all_in(old.store)
+
+
+def test_nobody_else_can_lock_the_store_while_a_node_changes_its_role(cluster: Cluster) -> None:
+    """As udevd does with a disk that was closed: the node would find it in use, and end."""
+    alpha = cluster.source
+    locked: list[bool] = []
+    ended = threading.Event()
+
+    def lock() -> None:
+        with alpha.store.open("rb") as store:
+            while not ended.is_set():
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(store, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    locked.append(True)
+                    fcntl.flock(store, fcntl.LOCK_UN)
+
+    other = threading.Thread(target=lock)
+    other.start()
+    try:
+        for command, role in (("demote", "target"), ("promote", "source")):
+            alpha.ask(command)
+            alpha.wait_until(lambda status, r=role: status and status.get("role") == r, f"it is {role}")
+    finally:
+        ended.set()
+        other.join()
+    assert not locked
 
 
 def test_a_demotion_is_refused_while_the_device_is_used(cluster: Cluster, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from harness.fixtures import (
     manager,
     module_clusters,
     pytest_runtest_makereport,
+    pytest_runtest_setup,
     say,
     shared,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "manager",
     "module_clusters",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "say",
     "shared",
 ]

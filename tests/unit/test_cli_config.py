@@ -71,7 +71,6 @@ def test_a_node_that_does_not_exist_is_refused_with_those_that_do(cli: Cli) -> N
 
 @pytest.mark.parametrize("command", ["init", "run"])
 def test_a_host_that_is_no_node_can_neither_init_nor_run(cli: Cli, elsewhere: None, command: str) -> None:
-    pytest.importorskip("dkrepl.daemon.main")
     cli.describe()
     code, _, err = cli.run(command, "r0")
     assert code == 6
@@ -82,7 +81,6 @@ def test_a_host_that_is_no_node_can_neither_init_nor_run(cli: Cli, elsewhere: No
 
 @pytest.mark.parametrize("command", ["init", "run", "status", "pause"])
 def test_which_mirror_is_asked_where_there_are_several(cli: Cli, on_alpha: None, command: str) -> None:
-    pytest.importorskip("dkrepl.daemon.main")
     cli.describe("r0")
     cli.describe("r1")
     code, _, err = cli.run(command)

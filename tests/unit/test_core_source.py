@@ -13,7 +13,7 @@ from dkrepl.core.description import Description, parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.frames import Ack
 from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Welcome
+from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Refuse, Welcome
 from dkrepl.core.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.roles import as_source
 from dkrepl.core.source import Source
@@ -51,6 +51,11 @@ def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
         *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", size, block, "b1", [], "Consistent", 5, "x", "alpha"),
         terms=required(description),
     )
+
+
+def too_new() -> Hello:
+    """Return the Hello of a beta that speaks a protocol of the future."""
+    return msgspec.structs.replace(hello_of_beta(), protocol_min=PROTOCOL_MAX + 1, protocol_max=PROTOCOL_MAX + 1)
 
 
 def commit(source: Source) -> None:
@@ -117,3 +122,22 @@ def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_s
     source.on_message("beta", Ready(6, 0), 1.1)
     commit(source)
     assert not source.stream.members
+
+
+def test_a_target_that_is_paused_stays_so_whatever_protocol_it_speaks() -> None:
+    source = started(new_record())
+    source.pause("beta", 1.0)
+    source.actions.clear()
+    source.on_message("beta", too_new(), 1.0)
+    assert source.views["beta"].state == "Paused"
+    answers = [one.message for one in source.actions if isinstance(one, Send)]
+    assert [answer.code for answer in answers if isinstance(answer, Refuse)] == ["Paused"]
+
+
+def test_a_resync_that_is_asked_for_lets_nobody_in_who_was_refused() -> None:
+    """It comes back by its next Hello, and not by a command (R10)."""
+    source = started(new_record())
+    source.on_message("beta", too_new(), 1.0)
+    assert source.views["beta"].state == "Refused"
+    source.resync("beta", full=False, now=1.0)
+    assert source.views["beta"].state == "Refused"

@@ -137,7 +137,7 @@ def test_memory_that_is_not_that_of_the_last_opening_is_not_taken(tmp_path: Path
 
 def test_memory_outside_a_tmpfs_is_told_and_does_not_count_after_a_death(tmp_path: Path) -> None:
     if bits_memory._is_tmpfs(tmp_path.stat().st_dev):
-        pytest.skip("the temporary directory is a tmpfs")
+        pytest.skip("the temporary directory is a tmpfs, and this is about memory outside of one: give --basetemp")
     file = _opened(tmp_path / "b")
     assert "tmpfs" in file.not_kept
     file.adopt()

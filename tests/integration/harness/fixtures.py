@@ -37,9 +37,19 @@ class Clusters:
             cluster.close()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked ``root`` where it cannot be run, and say what is missing."""
+    if item.get_closest_marker("root") is None:
+        return
+    if os.geteuid() != 0:
+        pytest.skip("mounts file systems and attaches loop devices, so it must be run as root")
+    for device in ("/dev/fuse", "/dev/loop-control"):
+        if not os.path.exists(device):
+            pytest.skip(f"this host has no {device}: load the kernel's modules fuse and loop (modprobe)")
+
+
 def _clusters(directory: Path) -> Iterator[Clusters]:
-    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        pytest.skip("needs root, /dev/fuse and loop devices")
     made = Clusters(directory)
     try:
         yield made

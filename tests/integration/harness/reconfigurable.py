@@ -148,13 +148,19 @@ class Reconfigurable(Cluster):
         if writer:
             writer.resume(self.source)
 
-    def fail_over(self, name: str, writer: SteadyWriter | None = None, seconds: float = LONG) -> int:
-        """Promote ``name`` without force, again as long as it is refused; return how often it was."""
+    def fail_over(
+        self, name: str, writer: SteadyWriter | None = None, seconds: float = LONG, fenced: Iterable[str] = ()
+    ) -> int:
+        """Promote ``name`` without force, again as long as it is refused; return how often it was.
+
+        ``fenced``: nodes that are said to have been off in time.
+        """
         refused = 0
+        said_off = [word for node in fenced for word in ("--fenced", node)]
 
         def attempt() -> tuple[int, str]:
             nonlocal refused
-            code, _, said = self.nodes[name].cli("promote", MIRROR)
+            code, _, said = self.nodes[name].cli("promote", MIRROR, *said_off)
             refused += code == 5
             return code, said
 
