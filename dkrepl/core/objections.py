@@ -5,7 +5,6 @@ The table of codes is in core/promotion.py, which assesses a promotion as a whol
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
@@ -16,6 +15,7 @@ from dkrepl.core.agreement import differences, required, sync_nodes
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Copy
+from dkrepl.core.units import format_time
 
 Lineage = Literal["same", "older", "newer", "diverged"]
 _LIVED_ON = 0.5  # of a peer timeout: a peer that heard the source for so much longer got more than two heartbeats more
@@ -248,7 +248,7 @@ def remedy(own: Answer, reasons: list[Reason], silent: tuple[Silent, ...]) -> st
     for one in decisive:
         when = "before it could answer a write without this node"
         if one.alone_since is not None:
-            since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(one.alone_since))
+            since = format_time(one.alone_since)
             when = f"by {since}; it may have answered writes without {own.node} since then"
         fence = f"declare it fenced (--fenced {one.node}) if it was off {when}"
         parts.append(f"{one.node}: start or reconnect it, or {fence}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 from fractions import Fraction
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -123,6 +124,11 @@ def format_duration(seconds: float) -> str:
             rest = whole % big // little
             return f"{whole // big} {large} {rest} {small}" if rest else f"{whole // big} {large}"
     raise AssertionError("every duration of a minute or more has a unit")
+
+
+def format_time(unix: float) -> str:
+    """Return a moment, given in Unix seconds, to the second: ``2026-11-27 16:21:20 UTC``."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _split(value: object, expected: str) -> tuple[Fraction, str]:

@@ -2,8 +2,8 @@
 
 The answers of enough nodes tell a candidate what was written before. They do not keep another candidate from asking the
 same nodes a moment later, and then both would serve. So a node that wants to be source, because it is promoted or
-because it was source before its daemon started, asks for votes. A target votes for one node at a time. Until its vote
-ends it follows no other source, so an old source that comes back cannot win it over either.
+because it was source before its daemon started, asks for votes. A target votes for one node at a time, and stays with
+that node after its vote has ended, so that an old source that was only cut off cannot win it back (core/target.py).
 
 Two candidates that each need N - W + 1 of N nodes share a voter, as long as W, ``min_copies``, is at most half of N;
 with a larger W only one of them can ever have W copies, so the other answers no write.
