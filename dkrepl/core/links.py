@@ -12,7 +12,7 @@ import msgspec
 
 from dkrepl.core import peer_records
 from dkrepl.core.actions import Action, Commit, CopiesChanged, Event, Send
-from dkrepl.core.agreement import advisory, digest, required
+from dkrepl.core.agreement import advisory, digest, required, sync_nodes
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.copies import Copies
 from dkrepl.core.description import Description
@@ -155,6 +155,14 @@ class Links:
             self._detach(view, "Behind", "Resync", "a resync was asked for", now)
         elif view.state == "Behind":
             self._send(name, Detach(view.join, "Resync", "a resync was asked for", 0.0))  # it need not wait any longer
+
+    def not_knowing(self, *fenced: str) -> list[str]:
+        """Return the nodes of former terms that may not know the present ones; none if those that do are enough (R14).
+
+        ``fenced``: nodes to be counted as knowing them.
+        """
+        known = {self.node, *self._knowing, *fenced}
+        return sorted({n for terms in still_former(self.metadata, known) for n in sync_nodes(terms) if n not in known})
 
     def knows(self, *names: str) -> None:
         """Note that the nodes ``names`` have recorded the present description, or are declared fenced (R14)."""

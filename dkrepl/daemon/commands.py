@@ -284,16 +284,20 @@ class Commands:
         fenced = self._nodes(arguments.get("fenced"))
         recorded = threading.Event()
 
-        def work() -> int:
-            runtime.source.knows(*fenced)
-            runtime.when_recorded(recorded.set)
-            return len(runtime.source.metadata.former)
+        def work() -> list[str]:
+            missing = runtime.source.not_knowing(*fenced)
+            if not missing:
+                runtime.source.knows(*fenced)
+                runtime.when_recorded(recorded.set)
+            return missing
 
-        left = self.in_loop(work)
+        if missing := self.in_loop(work):
+            raise Refused(
+                f"{', '.join(missing)} may still use the old description, and could be promoted by it, so nothing was "
+                "changed: start them with the new one, or, if they are off for good, declare so many of them fenced "
+                "that the rest are too few (--fenced NODE)"
+            )
         self._when(recorded, runtime)
-        if left:
-            why = runtime.source.copies.warning
-            raise Refused(f"too few old nodes are InSync under the new description, or declared fenced: {why}")
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "fenced": fenced}
 
     def _descriptions(self, _: dict[str, Any]) -> Answer:

@@ -141,3 +141,15 @@ def test_a_resync_that_is_asked_for_lets_nobody_in_who_was_refused() -> None:
     assert source.views["beta"].state == "Refused"
     source.resync("beta", full=False, now=1.0)
     assert source.views["beta"].state == "Refused"
+
+
+def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few() -> None:
+    """Else they could promote one of themselves by the old one, without the newest writes (R14)."""
+    old = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "sync", "node delta": "sync"}
+    source = started(new_record(agreed=old))
+    assert source.not_knowing() == ["beta", "delta", "gamma"]
+    assert source.metadata.former == (old,)
+    assert source.not_knowing("delta") == []
+    assert source.metadata.former == (old,), "to ask changes nothing"
+    source.knows("delta")
+    assert source.metadata.former == ()
