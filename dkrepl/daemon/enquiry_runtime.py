@@ -120,11 +120,15 @@ class EnquiryRuntime:
         self.enquiry.tick(boot_seconds())
         self._perform()
 
-    def promote(self, overruled: Overruled) -> None:
-        """Serve now, although peers have not answered: the administrator has promoted this node."""
+    def promote(self, overruled: Overruled) -> bool:
+        """Serve now, although peers have not answered: the administrator has promoted this node.
+
+        Returns False if it has just found another node to follow.
+        """
         if self.enquiry.verdict is None:
             self.overruled = overruled
             self.enquiry.insist()
+        return self.enquiry.verdict == "serve"
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""

@@ -442,7 +442,13 @@ class TargetRuntime:
         """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
         mirror, block = self.description.name, self.description.block
         generation = self.target.metadata.generation
-        runs = [(first * block, (end - first) * block) for first, end in self.target.marks.bitmaps[peer].runs()]
+        bitmap = self.target.marks.bitmaps[peer]
+        bitmap.count()  # up to date, and nothing marks or clears while blocks are kept aside: so a thread may read it
+
+        def keep() -> diverged.Kept:
+            # Not in the loop: there may be as many runs as blocks (R13).
+            runs = ((first * block, (end - first) * block) for first, end in bitmap.runs())
+            return diverged.keep(self._state_dir, self.store, mirror, self.description.size, generation, peer, runs)
 
         def done(kept: diverged.Kept | None, error: DkreplError | None) -> None:
             if kept is not None:
@@ -455,11 +461,7 @@ class TargetRuntime:
             self.target.kept_aside(peer, None if error is None else str(error), time.monotonic())
             self._perform()
 
-        self._workers.run(
-            "read",
-            lambda: diverged.keep(self._state_dir, self.store, mirror, self.description.size, generation, peer, runs),
-            done,
-        )
+        self._workers.run("read", keep, done)
 
     def _settle_kept(self) -> None:
         """In sync again: of what was kept aside, only what has really been replaced by something else stays."""

@@ -176,7 +176,7 @@ class Checks:
         for other in self._cluster.sources:
             rival = self._cluster.sessions[other.runtime.source.session]
             both = min(session.answered, rival.answered) >= max(session.began, rival.began)
-            if rival is not session and both and not (session.forced or rival.forced):
+            if rival is not session and both and not (session.unelected or rival.unelected):
                 raise RuleBroken("R11", f"{session.node} and {rival.node} are both source, and both answer writes")
 
     def _on_enough_copies(self, asked: Asked, session: Session) -> None:
@@ -341,7 +341,7 @@ class Checks:
             return
         elsewhere = self._of_others(machine, cluster.answers.missing(machine.disk.store.cache))
         if enquiry.missing:  # of a peer that was promoted by force meanwhile, and is silent, nothing need be known
-            elsewhere = [promise for promise in elsewhere if not promise.session.forced]
+            elsewhere = [promise for promise in elsewhere if not promise.session.unelected]
         if elsewhere:
             why = f"{enquiry.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
             raise RuleBroken("R11", f"{machine.name} serves again: {why}")

@@ -110,8 +110,9 @@ class Cluster:
         session = Session(runtime.session, process.name, bytes(content), machine.holds())
         session.live = bytearray(content)
         before = self.sessions.get(session.parent[0]) if session.parent else None
-        goes_on = before is not None and before.node == process.name and before.forced  # it was only restarted
-        session.forced, machine.forced = machine.forced or machine.alone or goes_on, False
+        goes_on = before is not None and before.node == process.name and before.unelected  # it was only restarted
+        session.forced, machine.forced = machine.forced, False
+        session.unelected = session.forced or machine.alone or goes_on
         session.began = self.world.now
         self.sessions[session.number] = session
         self.answers.began(session, self.past(session), machine.power_lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
@@ -28,7 +29,7 @@ from dkrepl.core.write_log import WriteLog
 from dkrepl.daemon import intent, promote, publisher
 from dkrepl.daemon.source_runtime import SourceRuntime
 from dkrepl.io.store import StoreFailed
-from tests.simulation import cluster, faults, files, roles, settings
+from tests.simulation import cluster, faults, files, settings
 from tests.simulation.seeds import cores
 from tests.simulation.simulate import simulate
 
@@ -169,8 +170,6 @@ def nobody_mints_a_generation(patch: Patch) -> None:
 
 
 def whoever_comes_is_overwritten(patch: Patch) -> None:
-    patch.setattr(roles, "FORCED", 1.0)  # few nodes are refused as split brain otherwise
-
     def decide(metadata: Any, hello: messages.Hello, dirty: bool) -> Decision:
         found = generation.decide(metadata, hello, dirty)
         return Decision("Full", "NewTarget", found.text) if found.action == "Refuse" else found
@@ -295,6 +294,17 @@ def a_target_votes_for_everybody(patch: Patch) -> None:
     patch.setattr(Target, "on_ask", lambda self, ask, now: ask.node if ask.vote == "wanted" else "")
     patch.setattr(Target, "stand", lambda self, now, force=False: None)
     patch.setattr(faults, "ROLES", faults.ROLES | {"promote two": 20})
+    patch.setattr(cluster, "draw", _two_pairs)
+
+
+def _two_pairs(rng: random.Random) -> settings.Settings:
+    """Four nodes with two copies of each write: two pairs of them could serve side by side."""
+    drawn = settings.draw(rng)
+    while len(drawn.description.nodes) != 4:
+        drawn = settings.draw(rng)
+    nodes = tuple(msgspec.structs.replace(node, mode="sync") for node in drawn.description.nodes)
+    description = msgspec.structs.replace(drawn.description, nodes=nodes, min_copies=2)
+    return replace(drawn, description=description, roles=True, never_waits=False)
 
 
 def a_resync_that_was_cut_short_counts(patch: Patch) -> None:
@@ -390,7 +400,6 @@ ROLES = (
     nothing_is_kept_aside,
     a_handover_does_not_wait,
     a_promotion_does_not_count_who_answered,
-    a_target_votes_for_everybody,
 )
 OFTEN: dict[Callable[[Patch], None], dict[str, float]] = {  # faults that strike more often than otherwise
     descriptions_that_differ_are_not_refused: {"edit the description": 20},

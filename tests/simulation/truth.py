@@ -35,7 +35,8 @@ class Session:
     unseen: dict[str, int] = field(default_factory=dict)  # target -> newest seq answered while it was not in the stream
     under_way: tuple[int, int] | None = None  # (offset, end) of a discard that has no place in the stream yet
     spoiled: bool = False  # the store lost some of it meanwhile
-    forced: bool = False  # its source was promoted by force, or serves although others did not answer
+    forced: bool = False  # its source was promoted by force
+    unelected: bool = False  # it was, in this run or before, or it serves although others did not answer
     began: float = 0.0
     answered: float = -1.0  # when the newest change was asked for that it has answered
     relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.agreement import Terms, min_copies, required, sync_nodes
+from dkrepl.core.generation import decide
+from dkrepl.core.messages import Hello
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Verdicts:
 
     def _watch(self, process: Process, known: Known) -> None:
         source: Any = process.runtime.source
-        resync, clear = source.resync, source.clear_store_failed
+        resync, clear, on_hello = source.resync, source.clear_store_failed, source._on_hello
 
         def noted_resync(name: str, full: bool, now: float) -> None:
             if full:
@@ -56,7 +58,17 @@ class Verdicts:
             known.store_failed = False
             clear()
 
-        source.resync, source.clear_store_failed = noted_resync, noted_clear
+        def noted_hello(peer: str, hello: Hello, now: float) -> None:
+            view = source.views.get(peer)
+            if view is None:
+                on_hello(peer, hello, now)  # which refuses it
+                return
+            found, before = decide(source.metadata, hello, False), view.join
+            on_hello(peer, hello, now)
+            if found.action == "Refuse" and view.state == "Connecting" and view.join > before:
+                raise RuleBroken("R7", f"{peer} is let in, which nobody has decided: {found.text}")
+
+        source.resync, source.clear_store_failed, source._on_hello = noted_resync, noted_clear, noted_hello
 
     def resync_promised(self, machine: Machine) -> None:
         """The administrator was told that what he asked for will be copied."""
