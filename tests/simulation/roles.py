@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _TRY_AGAIN = 0.7  # seconds after which a refused promotion is asked for again
 _ATTEMPTS = 6
 _PATIENCE = 8  # rounds of ``settle`` after which what a node alone has is given up
-
+_SENSIBLE = 0.8  # of the switchovers: to a target that is in sync, if there is one
 FORCED = 0.2  # of the promotions after the source died, once they were refused often enough
 
 
@@ -89,7 +89,12 @@ def promote_two(cluster: Cluster, rng: random.Random) -> None:
 def switch_over(cluster: Cluster, rng: random.Random) -> None:
     """The source hands over to another node."""
     source, heir = cluster.source, rng.choice(list(cluster.machines))
-    if source is not None and heir != source.name:
+    if source is None:
+        return
+    ready = [name for name, view in source.runtime.source.views.items() if view.state == "InSync"]
+    if ready and rng.random() < _SENSIBLE:
+        heir = rng.choice(ready)
+    if heir != source.name:
         give(source, "switchover", {"to": heir})
 
 
