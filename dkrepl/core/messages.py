@@ -73,6 +73,7 @@ class Welcome(Message, frozen=True):
     terms: Terms = {}  # as in Hello
     advisory: Identity = ""
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
+    began: Identity = ""  # the generation with which this run of the source began; any other is its own
 
 
 class Refuse(Message, frozen=True):

@@ -69,7 +69,8 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     follows: str = ""  # as a target: the source of that joining
     boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
     minted_at: float = 0.0  # Unix time at which this node, as source, minted the generation; 0: it did not
-    voted_for: str = ""  # as a target: the node that it votes for, for a few seconds (core/vote.py)
+    voted_for: str = ""  # as a target: the node that it voted for last, and that may be source (core/vote.py)
+    voted_before: tuple[str, ...] = ()  # those that it voted for earlier, newest first, and that may be source as well
     heir: str = ""  # as a former source: the node that is to be source now (switchover)
     heir_join: int = 0  # and its joining, in which it has everything
     yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and kept aside before

@@ -25,6 +25,7 @@ def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = 
         metadata,
         role="source",
         voted_for="",
+        voted_before=(),
         store_state="Consistent",
         mirror_id=metadata.mirror_id or mirror_id,
         forced=forced,

@@ -73,6 +73,7 @@ class Source(Links):
         super().__init__(description, node, metadata, bitmaps, intent)
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
+        self._began_with = metadata.generation
         self.commit_error: str | None = None
         self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
         self.wall = 0.0  # Unix seconds, as the caller keeps it; told, and never reckoned with
@@ -328,7 +329,8 @@ class Source(Links):
         view.advisory_differs = differ
 
     def _welcome(self, view: TargetView, now: float) -> None:
-        self._send(view.name, handshake.welcome(self.metadata, view, self.session, self.terms, self.advisory))
+        welcome = handshake.welcome(self.metadata, view, self.session, self.terms, self.advisory, self._began_with)
+        self._send(view.name, welcome)
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
     def _on_marks(self, view: TargetView, message: Marks, now: float) -> None:

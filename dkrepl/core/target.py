@@ -51,7 +51,7 @@ from dkrepl.core.messages import (
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.stall import Stall
 from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
-from dkrepl.core.vote import Vote
+from dkrepl.core.vote import Vote, released, unbound, voted
 
 Verdict = Literal["apply", "ignore", "barrier"]
 _HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
@@ -101,6 +101,7 @@ class Target:
         self._software = software
         self._vote = Vote(metadata.voted_for, began)
         self._voting_for = ""  # the candidate for which a vote is being recorded
+        self._source_began = ""  # the generation that the source had before it minted one
         self._asked, self._ask_at = 0, 0.0  # questions to the node that it voted for, and when the next is due
         self.terms = required(description)
         self.advisory = digest(advisory(description))
@@ -169,7 +170,7 @@ class Target:
             if self._voting_for == candidate:
                 self._voting_for = ""
             if self.metadata.voted_for == candidate and not self._waiting and not self._ended:
-                self._commit_then("vote withdrawn", msgspec.structs.replace(self.metadata, voted_for=""))
+                self._commit_then("vote withdrawn", released(self.metadata, candidate))
         elif ask.vote == "wanted" and self._may_vote_for(candidate, now):
             if self.source is not None:
                 self._leave("Disconnected", f"{candidate} is to be source", now, 0.0)
@@ -177,7 +178,7 @@ class Target:
                 self._vote.give(candidate, now)
             else:
                 self._voting_for = candidate
-                self._commit_then("voted", msgspec.structs.replace(self.metadata, voted_for=candidate))
+                self._commit_then("voted", voted(self.metadata, candidate))
         return self._vote.at(now)
 
     def _may_vote_for(self, candidate: str, now: float) -> bool:
@@ -188,11 +189,13 @@ class Target:
         """Take an answer of the node that this one voted for: if that is a target, the vote no longer binds."""
         asked = answer.number == self._asked and answer.node == self.metadata.voted_for
         if asked and answer.role == "target" and answer.vote != answer.node and not (self._waiting or self._started):
-            self._commit_then("vote withdrawn", msgspec.structs.replace(self.metadata, voted_for=""))
+            self._commit_then("vote withdrawn", released(self.metadata, answer.node))
 
     def _ask_elected(self, now: float) -> None:
         heir = self.metadata.voted_for
-        if not heir or self._vote.at(now) or self._started or self._waiting or self._ended or now < self._ask_at:
+        if heir not in self._peers or self._vote.at(now) or now < self._ask_at:
+            return
+        if self._started or self._waiting or self._ended:
             return
         self._asked, self._ask_at = self._asked + 1, now + _ASK_AGAIN
         self._send(heir, Ask(self.node, self.description.name, self.metadata.mirror_id, number=self._asked))
@@ -264,7 +267,7 @@ class Target:
             if self.source:
                 kept[self.source] = True  # the source holds every write that it answers
             minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
-            minted = msgspec.structs.replace(minted, voted_for="")  # R7 keeps it from an older source now
+            minted = unbound(minted)  # R7 keeps it from an older source now
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
             self._commit_then("generation", minted)
@@ -330,7 +333,9 @@ class Target:
         source, metadata = self.source, self.metadata
         assert source is not None
         if generation and generation != metadata.generation:
-            metadata = msgspec.structs.replace(metadata.minted(generation), voted_for="")
+            metadata = metadata.minted(generation)
+        if generation and generation != self._source_began:
+            metadata = unbound(metadata)  # minted by this source: R7 keeps this node from an older one now
         if generation or metadata.store_state == "Inconsistent":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self.marks.in_sync(self.applied)
@@ -443,6 +448,7 @@ class Target:
                 f"{self.node} has voted for {heir} since it last followed {peer}, and {heir} may be source; if {heir} "
                 f"is off for good, run dkrepl resolve --keep {peer} on {self.node}"
             )
+            self._send(peer, Trouble(message.join, "Elected", why))  # so that its status says so, too
             self._state("Refused", why)
             return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
@@ -484,6 +490,7 @@ class Target:
         self._after = (message.group, message.slot)
         self._state("Connecting", None)
         self._source_join = message.node_join
+        self._source_began = message.began
         # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
         joined = msgspec.structs.replace(
             self.metadata,
@@ -497,6 +504,7 @@ class Target:
             joined_as=self.description.node(self.node).mode,
             unsettled=True,
             voted_for=peer if self.metadata.voted_for == peer else "",  # until it knows a generation of this source
+            voted_before=(),
         )
         self._vote.withdraw(peer)  # it is source now
         self.advisory_differs = message.advisory != self.advisory
@@ -550,7 +558,12 @@ class Target:
         """The former source asks this node to be source: only as what it was when it left that source."""
         metadata = self.metadata
         unchanged = metadata.join == message.join and metadata.generation == message.generation
-        free = self._vote.at(now) in ("", self.node) and not self._waiting
+        bound = metadata.voted_for not in ("", peer)  # R11: the node that it voted for may be source
+        if bound and self.state == "Disconnected":
+            self.reason = (
+                f"{peer} hands over to {self.node}, which has voted for {metadata.voted_for}: that may be source"
+            )
+        free = self._vote.at(now) in ("", self.node) and not bound and not self._waiting
         if unchanged and self.state == "Disconnected" and free and metadata.store_state != "Inconsistent":
             self.inherits = peer
             self._vote.give(self.node, now)

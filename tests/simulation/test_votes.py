@@ -241,3 +241,104 @@ def test_a_target_whose_vote_is_of_no_use_any_more_follows_the_source_there_is(s
         assert sources(story) == [], f"seed {seed}: the story went another way"
         story.promote("beta", force=True)
         story.until(lambda: story.follows("delta"), "delta follows beta")
+
+
+@each
+def test_a_generation_of_the_old_source_does_not_free_a_voter(seed: int) -> None:
+    """delta was away, so it learns the old source's generation only from beta, which has written nothing yet."""
+    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+        story.crash("kill", "delta")
+        story.run(PEER_TIMEOUT + 1)
+        story.write_a_little(b"A")
+        story.quiet()
+        story.cut("alpha", "beta", "gamma", "delta")
+        story.start("delta")
+        story.run(2 * PEER_TIMEOUT)
+        story.command("beta", "promote")
+        story.until(lambda: story.is_source("beta"), "beta is source")
+        story.cluster.official = "beta"
+        story.cut("gamma", "beta")
+        story.until(lambda: story.follows("delta"), "delta follows beta")
+        story.cut("delta", "beta", "gamma")
+        story.join("gamma", "beta")
+        story.run(vote.SECONDS + 2)
+        story.join("alpha", "delta")
+        story.run(8.0)
+        assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+
+
+@each
+def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) -> None:
+    """delta voted for beta; then gamma, which follows beta, is promoted in vain, and asks delta for its vote."""
+    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+        story.quiet()
+        story.cut("alpha", "beta", "gamma", "delta")
+        story.run(2 * PEER_TIMEOUT)
+        story.command("beta", "promote")
+        story.until(lambda: story.is_source("beta"), "beta is source")
+        story.cut("delta", "beta")
+        story.cluster.official = "beta"
+        story.until(lambda: story.follows("gamma"), "gamma follows beta")
+        story.run(vote.SECONDS + 2)
+        assert isinstance(story.ask_for("gamma", "promote"), DkreplError)
+        story.run(1.0)
+        story.cut("delta", "gamma")
+        story.run(vote.SECONDS + 4)
+        story.join("alpha", "delta")
+        story.run(8.0)
+        assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+
+
+@each
+def test_an_heir_that_has_voted_does_not_take_over_when_its_vote_has_ended(seed: int) -> None:
+    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+        story.quiet()
+        story.command("alpha", "switchover", to="delta")
+        story.until(lambda: not story.cluster.sources, "alpha is no source")
+        story.cut("alpha", "beta", "gamma", "delta")
+        story.run(PEER_TIMEOUT + 3)
+        assert sources(story) == []
+        story.command("beta", "promote")
+        story.until(lambda: story.is_source("beta"), "beta is source")
+        story.cut("delta", "beta", "gamma")
+        story.cluster.official = "beta"
+        story.until(lambda: story.follows("gamma"), "gamma follows beta")
+        story.run(vote.SECONDS + 2)
+        story.join("alpha", "delta")
+        story.run(8.0)
+        assert sources(story) == ["beta"], f"seed {seed}: {who_answers_writes(story, *sources(story))}"
+
+
+@each
+def test_a_voter_outlives_the_removal_of_the_node_that_it_voted_for(seed: int) -> None:
+    with telling(seed, nodes=4, min_copies=2) as story:
+        demoted(story)
+        story.cut("beta", "alpha", "gamma")
+        give(story.process("beta"), "promote", {})
+        story.until(lambda: story.machine("delta").disk.durable_metadata().voted_for == "beta", "delta has voted")
+        story.crash("kill", "beta")
+        without = story.nodes("alpha", "gamma", "delta")
+        story.describe(without, "alpha", "gamma", "delta")
+        story.restart("alpha", "gamma", "delta")
+        story.run(vote.SECONDS + 4)
+        story.promote("gamma", force=True)
+        story.until(lambda: story.in_sync(but="beta"), "all follow gamma")
+
+
+@each
+def test_resolve_of_before_does_not_undo_a_vote(seed: int) -> None:
+    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+        story.quiet()
+        story.cut("alpha", "beta", "gamma", "delta")
+        story.run(2 * PEER_TIMEOUT)
+        story.command("delta", "resolve", keep="alpha")
+        story.run(1.0)
+        story.command("beta", "promote")
+        story.until(lambda: story.is_source("beta"), "beta is source")
+        story.cut("delta", "beta", "gamma")
+        story.cluster.official = "beta"
+        story.until(lambda: story.follows("gamma"), "gamma follows beta")
+        story.run(vote.SECONDS + 2)
+        story.join("alpha", "delta")
+        story.run(8.0)
+        assert who_answers_writes(story, "alpha", "beta") == ["beta"]

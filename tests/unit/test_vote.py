@@ -15,7 +15,7 @@ from dkrepl.core.description_example import render_example
 from dkrepl.core.messages import PROTOCOL_MAX, Alive, Answer, Ask, Handover, Hello, Welcome
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.target import Target
-from dkrepl.core.vote import SECONDS
+from dkrepl.core.vote import SECONDS, released
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -181,6 +181,9 @@ def test_an_heir_that_has_voted_for_another_does_not_take_over() -> None:
     target = voting("gamma")
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + 1.0)
     assert target.inherits is None
+    target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
+    assert target.inherits is None, "gamma may be source"
+    target.metadata = released(target.metadata, "gamma")  # it has answered that it is a target
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
     assert target.inherits == "alpha"
     assert asked(target, "gamma", NOW + SECONDS) == "beta"
