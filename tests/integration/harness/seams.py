@@ -182,9 +182,12 @@ class Seams:
         self._dice.shuffle(names)
         for name in names:
             self._mirror.restart_node(name)
-            wait_for(self._mirror.nodes[name].status, lambda status: status is not None, f"{name} answers", PATIENCE)
+            self._answers(name)
             self._rest(0.5)
         self._all_in_sync()
+
+    def _answers(self, name: str) -> None:
+        wait_for(self._mirror.nodes[name].status, lambda status: status is not None, f"{name} answers", PATIENCE)
 
     def _mode(self) -> None:
         layout = self._mirror.layout
@@ -210,6 +213,7 @@ class Seams:
             self._mirror.stop_node_at_any_time(name)
         self._mirror.describe_as(name, layout)
         self._mirror.start_node(name)
+        self._answers(name)  # a signal just ends a daemon that is not up yet
         self._take_up(layout)
 
     def _min_copies(self) -> None:
