@@ -70,6 +70,8 @@ class Reconfigurable(Cluster):
     def describe_as(self, name: str, layout: Layout, **changes: Any) -> None:
         """Write a layout as a node's description; its daemon takes it up when it starts."""
         self.layouts[name] = layout
+        if self.keys["source"] not in layout.names:
+            changes.setdefault("source", layout.names[0])  # it must be one of the nodes
         text = self.description(name, dict(layout.modes), min_copies=layout.min_copies, **changes)
         (self.nodes[name].paths.etc / f"{MIRROR}.toml").write_text(text)
 
