@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
 from dkrepl.cli.output import print_done, print_json, print_text
-from dkrepl.core.units import format_size
+from dkrepl.core.units import format_size, format_time
 from dkrepl.io import diverged as kept_blocks
 
 app = typer.Typer(
@@ -47,7 +46,7 @@ def show(context: typer.Context, mirror: MirrorArgument = None, as_json: JsonOpt
     if not found:
         print_text(f"{name}: nothing is kept on this node")
     for kept in found:
-        when = datetime.fromtimestamp(kept.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        when = format_time(kept.at)
         state = "" if kept.settled else ", not compared with the new data yet"
         print_text(
             f"{kept.name}: {format_size(kept.length)} in {len(kept.ranges)} ranges, "

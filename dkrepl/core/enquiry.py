@@ -15,8 +15,8 @@ Some answers count as silence:
   administrator decides which of the two is right, by promoting one or by having the target give way.
 - An old answer, because the peer may have been promoted since.
 
-Before it serves it needs the vote of every target whose answer it counts, so that none of them supports another node
-(core/vote.py).
+Before it serves it needs W = ``min_copies`` votes, its own among them, so that no other node can have the N - W + 1
+votes that a promotion takes (core/vote.py).
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
 ``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise

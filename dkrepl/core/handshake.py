@@ -45,9 +45,7 @@ def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision)
     return peer_records.may_know(metadata, name, metadata.generation)
 
 
-def welcome(
-    metadata: NodeMetadata, view: TargetView, session: int, terms: Terms, advisory: str, began: str = ""
-) -> Welcome:
+def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms, advisory: str, began: str) -> Welcome:
     """Return the Welcome to the joining that was offered to ``view``; ``began``: the session's first generation."""
     return Welcome(
         PROTOCOL_MAX,

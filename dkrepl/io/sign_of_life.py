@@ -12,9 +12,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import time
 
 from dkrepl.io import fd_store
+from dkrepl.io.boot_clock import boot_seconds
 
 _NAME = "sign-of-life"
 _MOMENT = struct.Struct("<d")
@@ -34,12 +34,8 @@ class SignOfLife:
         self._memory = mmap.mmap(fd, mmap.PAGESIZE)
         os.close(fd)
         (moment,) = _MOMENT.unpack_from(self._memory)
-        self.age: float | None = max(_now() - moment, 0.0) if moment else None
+        self.age: float | None = max(boot_seconds() - moment, 0.0) if moment else None
 
     def show(self) -> None:
         """Give a sign of life: the loop of this source runs, so its heartbeats are sent."""
-        _MOMENT.pack_into(self._memory, 0, _now())
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+        _MOMENT.pack_into(self._memory, 0, boot_seconds())

@@ -73,8 +73,7 @@ def promote_at_any_time(cluster: Cluster, rng: random.Random) -> None:
 
 
 def promote_two(cluster: Cluster, rng: random.Random) -> None:
-    """Two administrators: each tells another node to be source, at about the same time; whoever was is target by then,
-    or dead."""
+    """The source dies or is demoted, and two administrators promote two different nodes at about the same time."""
     source = cluster.source
     if source is not None and rng.random() < 0.5:
         give(source, "demote", {})

@@ -32,6 +32,22 @@ def demoted(story: Story) -> None:
     assert sources(story) == []
 
 
+def elected(story: Story) -> None:
+    """beta is elected by gamma and delta; gamma follows it, and delta is cut off from both."""
+    story.command("beta", "promote")
+    story.until(lambda: story.is_source("beta"), "beta is source")
+    story.cut("delta", "beta", "gamma")
+    story.cluster.official = "beta"
+    story.until(lambda: story.follows("gamma"), "gamma follows beta")
+
+
+def only_beta_answers(story: Story) -> None:
+    """delta sees alpha again, which was cut off and lives."""
+    story.join("alpha", "delta")
+    story.run(8.0)
+    assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+
+
 def who_answers_writes(story: Story, *names: str) -> list[str]:
     found = []
     for name in names:
@@ -83,11 +99,7 @@ def test_a_voter_does_not_go_back_to_the_source_that_it_left(seed: int) -> None:
         story.quiet()
         story.cut("alpha", "beta", "gamma", "delta")
         story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cut("delta", "beta", "gamma")
-        story.cluster.official = "beta"
-        story.until(lambda: story.follows("gamma"), "gamma follows beta")
+        elected(story)
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
         story.run(5.0)
@@ -262,9 +274,7 @@ def test_a_generation_of_the_old_source_does_not_free_a_voter(seed: int) -> None
         story.cut("delta", "beta", "gamma")
         story.join("gamma", "beta")
         story.run(vote.SECONDS + 2)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+        only_beta_answers(story)
 
 
 @each
@@ -284,9 +294,7 @@ def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) ->
         story.run(1.0)
         story.cut("delta", "gamma")
         story.run(vote.SECONDS + 4)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+        only_beta_answers(story)
 
 
 @each
@@ -298,11 +306,7 @@ def test_an_heir_that_has_voted_does_not_take_over_when_its_vote_has_ended(seed:
         story.cut("alpha", "beta", "gamma", "delta")
         story.run(PEER_TIMEOUT + 3)
         assert sources(story) == []
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cut("delta", "beta", "gamma")
-        story.cluster.official = "beta"
-        story.until(lambda: story.follows("gamma"), "gamma follows beta")
+        elected(story)
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
         story.run(8.0)
@@ -333,12 +337,6 @@ def test_resolve_of_before_does_not_undo_a_vote(seed: int) -> None:
         story.run(2 * PEER_TIMEOUT)
         story.command("delta", "resolve", keep="alpha")
         story.run(1.0)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cut("delta", "beta", "gamma")
-        story.cluster.official = "beta"
-        story.until(lambda: story.follows("gamma"), "gamma follows beta")
+        elected(story)
         story.run(vote.SECONDS + 2)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+        only_beta_answers(story)

@@ -35,7 +35,7 @@ def test_a_predecessor_that_never_served_left_no_sign(kept: dict[str, int]) -> N
 
 def test_the_age_is_the_time_since_the_last_sign(kept: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(sign_of_life, "_now", lambda: now)
+    monkeypatch.setattr(sign_of_life, "boot_seconds", lambda: now)
     SignOfLife().show()
     now = 1003.5
     successor = SignOfLife()

@@ -55,7 +55,7 @@ class FaultyFile:
         self._set([*self._rules.read_text().splitlines(), f"{op} {first} {end}"])
 
     def stall(self, op: str) -> None:
-        """Stop answering requests of kind ``op``: they hang until ``mend`` is called."""
+        """Leave requests of kind ``op`` unanswered; ``mend`` answers them."""
         self._set([*self._rules.read_text().splitlines(), f"stall {op} 0 {_END}"])
 
     def mend(self) -> None:

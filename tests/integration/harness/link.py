@@ -52,7 +52,7 @@ class Link:
         self._thread.start()
 
     def cut(self) -> None:
-        """Reset every connection, and refuse new ones until ``mend`` is called."""
+        """Reset every connection and refuse new ones; ``mend`` accepts them again."""
         self._cut = True
         self._nudge()
 
