@@ -73,11 +73,11 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start_alone: float | None
     """Seconds that a node which was source waits for its peers' answers before it serves; None: for ever."""
     on_diverged: Literal["keep", "ask"]
+    """Whether a node's own blocks are replaced once they are kept aside, or only when an administrator agrees."""
     min_copies: int
     """Copies, the source's own among them, that must be able to confirm a write."""
     on_too_few: Literal["wait", "error"]
     """What happens to writes while fewer can."""
-    """Whether a node's own blocks are replaced once they are kept aside, or only when an administrator agrees."""
     security: Literal["curve", "none"]
     """Whether nodes encrypt what they say and know each other by their keys, or whoever reaches the ports is let in."""
     nodes: tuple[Node, ...]

@@ -10,7 +10,7 @@ from dkrepl.core.agreement import advisory, differences, required
 from dkrepl.core.description import Description, Node
 from dkrepl.core.messages import Ask, Describe, Described
 
-_PATIENCE = 8  # times that those who have not answered are asked
+_PATIENCE = 12  # times that those who have not answered are asked
 _AGAIN = 0.25  # seconds between
 
 

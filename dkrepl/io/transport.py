@@ -39,6 +39,7 @@ _CONTROL_MESSAGES = 1000
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _NOWAIT, _NOWAIT_MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 _RECONNECT, _RECONNECT_SLOWLY = 100, 1000  # ms
+_CONNECT = 2000  # ms; the kernel alone repeats its connection request ever more rarely, up to a minute apart (tcp(7))
 _LINGER = 500  # ms that a socket may take to send its last messages when it is closed
 
 
@@ -65,6 +66,7 @@ def _common(sock: zmq.Socket[bytes], largest: int, timeout: float) -> None:
     sock.setsockopt(zmq.MAXMSGSIZE, largest)
     sock.setsockopt(zmq.IPV6, 1)
     sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    sock.setsockopt(zmq.CONNECT_TIMEOUT, _CONNECT)
     sock.setsockopt(zmq.RECONNECT_IVL, _RECONNECT)
     sock.setsockopt(zmq.RECONNECT_IVL_MAX, 500)  # a source that is restarted waits for its sync targets
     sock.setsockopt(zmq.HANDSHAKE_IVL, 5000)
