@@ -1,5 +1,8 @@
 """How many copies confirm a write before its answer: the source's own, and every sync target that is InSync.
 
+The own copy of an asynchronous source counts only where ``min_copies`` is 1: the others, who may promote another node,
+need not know that it was made source (R11, core/quorum.py).
+
 With fewer than ``min_copies`` nothing that changes data is begun, and nothing that was begun is answered (R4): it
 waits, or fails under ``on_too_few = "error"``. Reads go on. With ``min_copies = 1`` there are always enough.
 
@@ -19,10 +22,11 @@ class Copies:
     """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
 
     ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
-    that, as recorded when this source started, have every write answered so far, except what their bitmaps mark.
+    that, as recorded when this source started, have every write answered so far, except what their bitmaps mark;
+    ``counts``: whether the source is a sync node, so that its own copy counts.
     """
 
-    __slots__ = ("_former", "_node", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
+    __slots__ = ("_former", "_own", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
 
     def __init__(
         self,
@@ -32,12 +36,13 @@ class Copies:
         former: Iterable[Mapping[str, str]] = (),
         node: str = "",
         complete: Collection[str] = (),
+        counts: bool = True,
     ) -> None:
         self.least = least
         self.refuse = refuse
-        self.confirmable = 1
+        self._own = {node} if counts or least == 1 else set()
+        self.confirmable = len(self._own)
         self.too_few = False
-        self._node = node
         self._views = [view for view in views if view.mode == "sync"]
         self.must_satisfy(former)
         # Since there are too few: whether all that was written is durable on enough targets.
@@ -51,7 +56,7 @@ class Copies:
 
     def _enough(self, names: Iterable[str]) -> bool:
         """Whether the source and the sync targets ``names`` are enough copies, now and by the former terms."""
-        there = {self._node, *names}
+        there = {*self._own, *names}
         return len(there) >= self.least and all(satisfied(terms, there) for terms in self._former)
 
     @property
@@ -61,7 +66,7 @@ class Copies:
 
     def changed(self) -> bool:
         """Count anew; returns whether there are too few now and were not before, or the other way round."""
-        self.confirmable = 1 + sum(view.state == "InSync" for view in self._views)
+        self.confirmable = len(self._own) + sum(view.state == "InSync" for view in self._views)
         before, self.too_few = (
             self.too_few,
             not self._enough(view.name for view in self._views if view.state == "InSync"),

@@ -15,8 +15,9 @@ Some answers count as silence:
   administrator decides which of the two is right, by promoting one or by having the target give way.
 - An old answer, because the peer may have been promoted since.
 
-Before it serves it needs W = ``min_copies`` votes, its own among them, so that no other node can have the N - W + 1
-votes that a promotion takes (core/vote.py).
+Before it serves it needs votes, its own among them (core/vote.py): W = ``min_copies``, of nodes that have neither voted
+for another since it was elected nor followed one, so that no other node can have, or get, the N - W + 1 votes that a
+promotion takes; or else N - W + 1, and no fewer than W. A source that was elected before it is not followed.
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
 ``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
@@ -25,32 +26,40 @@ it waits ``start_alone`` seconds, or for ever.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from dkrepl.core.actions import Action, Event, Send
-from dkrepl.core.agreement import required
+from dkrepl.core.actions import Action, Commit, Event, Send
+from dkrepl.core.agreement import required, sync_nodes
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Ask
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.peer_records import record_of
-from dkrepl.core.quorum import decisive_to_serve, satisfied
+from dkrepl.core.quorum import decisive, decisive_to_serve, satisfied
 from dkrepl.core.roles import is_blank
+from dkrepl.core.vote import next_number, of_answer, votes
 
 QUICK = 0.5  # seconds
 _FRESH = 6.0  # seconds after its question for which an answer counts; votes last far longer
+_RECORD_AGAIN = 1.0  # seconds after a failure
 _ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that has not answered
 
 Verdict = Literal["serve", "follow"]
 
 
 class _Rival(NamedTuple):
-    """A peer that may hold answered writes which this node lacks; ``seen``: the round of its last answer."""
+    """A peer beside which this node does not serve by itself; ``seen``: the round of its last answer.
+
+    "asks": it was source too; "diverged": a target that may hold answered writes which this node lacks; "older": it is
+    source, and was elected before this node.
+    """
 
     seen: int
-    asks: bool  # whether it was source too; if not, it is a target that diverged
+    what: Literal["asks", "diverged", "older"]
 
 
 class Enquiry:
@@ -69,7 +78,12 @@ class Enquiry:
         self._node = node
         self._peers = [peer.name for peer in description.peers(node)]
         self._ask = Ask(node, description.name, metadata.mirror_id)
+        self._known_ballots: set[Ballot] = set()  # that the peers' answers named
+        self._asked_votes = False
+        self._stand_at = 0.0  # seconds waited, after which it may be recorded that it asks for votes
+        self._stood = 0  # number of the ballot that is on record
         self._terms = required(description)
+        self._serves_elected = False  # the verdict is to serve under the ballot under which it asked for votes
         self._alone = QUICK if is_blank(metadata) else description.start_alone
         self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
         self._began: float | None = None
@@ -94,10 +108,11 @@ class Enquiry:
         if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
             return
         if answer.number not in self._asked:
-            return  # to a question of too long ago: its vote may have gone to another node since
-        if self._is_rival(answer):
+            return  # to a question of too long ago: the peer may be something else by now
+        self._known_ballots.add(max(of_answer(answer)))
+        if (what := self._rivalry(answer)) is not None:
             self.answers.pop(answer.node, None)
-            self._rivals[answer.node] = _Rival(answer.number, answer.role == "asking")
+            self._rivals[answer.node] = _Rival(answer.number, what)
             self._describe()
             return
         self._rivals.pop(answer.node, None)
@@ -108,6 +123,7 @@ class Enquiry:
             self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
         elif not self.missing and self._elected():
             self._decide("serve", "every peer has answered, and none holds newer data")
+            self._serves_elected = self._asked_votes or bool(self._voters)
         else:
             self._describe()
 
@@ -132,6 +148,7 @@ class Enquiry:
             self._decide(
                 "serve", f"enough peers have answered, and none holds newer data; {self._names} did not answer"
             )
+            self._serves_elected = self._asked_votes or bool(self._voters)
         elif self._alone is not None and waited >= self._alone and not patient:
             self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
         elif now >= self._ask_at:
@@ -142,47 +159,91 @@ class Enquiry:
             self._rivals = {name: rival for name, rival in self._rivals.items() if rival.seen >= self._round - 1}
             self._describe()
             # Votes are asked for only while they would be enough to serve: a voter follows nobody else.
-            wanted = self._ask.vote if not self.missing or self._enough() else ""
+            wanted = ""
+            if self._ask.vote and (not self.missing or self._enough()):
+                self.stand()  # under a newer ballot, if an answer has named one that is newer than ours
+                wanted = "wanted" if self.stands is not None else ""
+                self._asked_votes = self._asked_votes or bool(wanted)
             ask = msgspec.structs.replace(self._ask, vote=wanted, number=self._round)
             self.actions += [Send(name, ask) for name in self._peers]
 
-    def stand(self) -> None:
-        """From now on this node asks for the votes of its peers, and votes for itself."""
-        if not self._ask.vote:
-            self._ask = msgspec.structs.replace(self._ask, vote="wanted")
-            self._ask_at, self._wait = 0.0, _ASK_FIRST
+    def stand(self, seen: Iterable[Ballot] = ()) -> None:
+        """From now on this node asks for the votes of its peers, and votes for itself.
+
+        Its ballot is newer than those ``seen``, and than those that the answers named.
+        """
+        if self._waited < self._stand_at:
+            return
+        newest = max((*seen, *self._known_ballots), default=Ballot())
+        if not self._ask.vote or newest > Ballot(self._ask.ballot, self._node):
+            number = max(next_number(self._metadata, (newest,)), self._ask.ballot + 1)
+            self._ask = msgspec.structs.replace(self._ask, vote="wanted", ballot=number)
+            self.actions.append(Commit(number, metadata=msgspec.structs.replace(self._metadata, stood=number)))
+
+    @property
+    def stands(self) -> Ballot | None:
+        """The ballot under which this node asks for votes, once it is on record that it does."""
+        return Ballot(self._ask.ballot, self._node) if self._ask.ballot == self._stood > 0 else None
+
+    def committed(self, number: int) -> None:
+        """It is on record that this node asks for votes under the ballot of that number."""
+        self._stood = max(self._stood, number)
+        self._ask_at, self._wait = 0.0, _ASK_FIRST
+
+    def commit_failed(self, number: int) -> None:
+        """That could not be recorded; it is tried again."""
+        self._stand_at = self._waited + _RECORD_AGAIN
+        if number == self._ask.ballot:
+            self._ask = msgspec.structs.replace(self._ask, vote="", ballot=number)
 
     def insist(self) -> None:
         """Serve now, although peers have not answered: the administrator has promoted this node."""
         if self.verdict is None:
             self._decide("serve", "promoted by the administrator")
+            self._serves_elected = self.stands is not None
+
+    def recorded(self, record: NodeMetadata) -> NodeMetadata:
+        """Return the node's record as it is to be after the verdict: its ballot, and that it has asked for votes."""
+        ballot = self.stands if self._serves_elected and self.stands is not None else record.ballot
+        return msgspec.structs.replace(record, stood=max(record.stood, self._stood), ballot=ballot)
 
     @property
     def vote(self) -> str:
-        """For whom this node votes: for itself, once it asks for votes. It votes for nobody else."""
+        """For whom this node votes: for itself, once it is to ask for votes. It votes for nobody else."""
         return self._node if self._ask.vote else ""
 
     def _elected(self) -> bool:
-        """Whether so many nodes vote for this one that no other can be promoted. Begins to ask for votes if needed.
+        """Whether so many nodes vote for this one that no other can be source. Begins to ask for votes if needed.
 
-        A promotion takes N - W + 1 votes, so W votes for this node, its own among them, are enough: a target that
-        cannot record its vote keeps nobody from serving.
+        A target that cannot record its vote keeps nobody from serving who has votes enough without it.
         """
         if is_blank(self._metadata):
             return True  # it holds nothing
         if self._lead is not None and self._waited < self._lead:
             return not self._others  # no other node can have been promoted yet, unless an answer shows a vote for one
+        voters = {self._node, *self._voters}
+        # Who has neither voted for another nor followed one since this node was elected.
+        faithful = {name for name in voters if name == self._node or not self._left_us(self.answers[name])}
+        every = (self._terms, *self._metadata.former)
+        if all(satisfied(terms, faithful) for terms in every):
+            return True
         self.stand()
-        return not self._unelected
+        return all(satisfied(terms, voters) and not decisive(sync_nodes(terms) - voters, terms) for terms in every)
 
     @property
-    def _unelected(self) -> list[str]:
-        """The targets that answered but did not vote for this node, if it needs more votes than it has."""
-        targets = {name: answer.vote for name, answer in self.answers.items() if answer.role == "target"}
-        voters = {self._node, *(name for name, vote in targets.items() if vote == self._node)}
-        if all(satisfied(terms, voters) for terms in (self._terms, *self._metadata.former)):
-            return []
-        return sorted(targets.keys() - voters)
+    def _voters(self) -> list[str]:
+        """The targets that vote for this node."""
+        ballot = self.stands
+        return [
+            name
+            for name, answer in self.answers.items()
+            if ballot is not None and answer.role == "target" and votes(answer, ballot)
+        ]
+
+    def _left_us(self, answer: Answer) -> list[str]:
+        """Return the nodes elected after this one for which a target has voted, or that it has followed."""
+        newer = [ballot.node for ballot in of_answer(answer) if ballot > self._metadata.ballot]
+        return [name for name in newer if name != self._node]
 
     @property
     def _others(self) -> list[str]:
@@ -213,14 +274,17 @@ class Enquiry:
         past = not own or own in answer.history or (own in base and not spared(base, answer.generation))
         return answer.generation not in self._known(answer) and past
 
-    def _is_rival(self, answer: Answer) -> bool:
-        """Whether a peer may hold answered writes that this node lacks, while this node holds some that it lacks."""
-        if answer.role == "source" or self._descends(answer):
-            return False
+    def _rivalry(self, answer: Answer) -> Literal["asks", "diverged", "older"] | None:
+        """Return why this node does not serve by itself beside a peer, nor follow it; None if it may."""
+        if answer.role == "source":
+            return "older" if answer.ballot < self._metadata.ballot else None
+        if self._descends(answer):
+            return None
         if answer.role == "asking":
-            return not self._older(answer)
+            return None if self._older(answer) else "asks"
+        # It may hold answered writes that this node lacks, while this node holds some that it lacks.
         apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
-        return apart and answer.yields_to != self._node
+        return "diverged" if apart and answer.yields_to != self._node else None
 
     def _older(self, answer: Answer) -> bool:
         """Whether what a peer holds is part of our past."""
@@ -240,11 +304,22 @@ class Enquiry:
         patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at most"
         waiting = f"waiting for {self._names}, {patience}" if self.missing else "all have answered"
         self.reason = f"it was source, and asks first whether another was promoted: {waiting}"
-        if self._ask.vote and not self.missing and (names := ", ".join(self._unelected)):
+        targets = {name: answer for name, answer in self.answers.items() if answer.role == "target"}
+        if hearing := {name: one.copy.hears for name, one in targets.items() if one.copy and one.copy.hears}:
+            heard = ", ".join(f"{name} follows {source}" for name, source in hearing.items())
+            self.reason += f"; {heard}, which may answer writes: demote that, or this node"
+        elif self._ask.vote and not self.missing and (names := ", ".join(targets.keys() - {*self._voters})):
             self.reason += f"; {names} did not vote for it (can it write its state directory?)"
-        if names := ", ".join(name for name, rival in self._rivals.items() if rival.asks):
+        elif self._ask.vote and (
+            left := {name: self._left_us(one)[0] for name, one in targets.items() if self._left_us(one)}
+        ):
+            voted = ", ".join(f"{name} has voted for {elected}" for name, elected in sorted(left.items()))
+            self.reason += f"; {voted} since this node was elected, and that may be source"
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "older"):
+            self.reason += f"; {names} is still source, but this node was elected after it: demote {names}"
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "asks"):
             self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
-        if names := ", ".join(name for name, rival in self._rivals.items() if not rival.asks):
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "diverged"):
             self.reason += (
                 f"; {names} holds writes that this node lacks, and this node some that {names} lacks (split-brain): "
                 f"promote the one that is to serve, or let the other give way (dkrepl resolve --keep {self._node})"

@@ -45,8 +45,8 @@ def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision)
     return peer_records.may_know(metadata, name, metadata.generation)
 
 
-def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms, advisory: str, began: str) -> Welcome:
-    """Return the Welcome to the joining that was offered to ``view``; ``began``: the session's first generation."""
+def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms, advisory: str) -> Welcome:
+    """Return the Welcome to the joining that was offered to ``view``."""
     return Welcome(
         PROTOCOL_MAX,
         view.join,
@@ -62,7 +62,7 @@ def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms
         terms,
         advisory,
         list(metadata.former),
-        began,
+        metadata.ballot,
     )
 
 

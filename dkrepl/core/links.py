@@ -85,7 +85,15 @@ class Links:
             for name, record in records.items()
             if not record.unproven and peer_records.has_all(record, metadata.generation)
         }
-        self.copies = Copies(description.min_copies, refuse, self.views.values(), self.metadata.former, node, complete)
+        self.copies = Copies(
+            description.min_copies,
+            refuse,
+            self.views.values(),
+            self.metadata.former,
+            node,
+            complete,
+            counts=description.node(node).mode == "sync",
+        )
         self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced
         self.knows()
         if self.copies.changed():

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from dkrepl.core import frames
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.errors import ProtocolError
 
 PROTOCOL_MIN = 2
@@ -73,7 +74,7 @@ class Welcome(Message, frozen=True):
     terms: Terms = {}  # as in Hello
     advisory: Identity = ""
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
-    began: Identity = ""  # the generation with which this run of the source began; any other is its own
+    ballot: Ballot = Ballot()  # under which the source serves
 
 
 class Refuse(Message, frozen=True):
@@ -178,7 +179,8 @@ class Digest(Message, frozen=True):
 class Ask(Message, frozen=True):
     """To any node, by one that was source or may be: who are you, and what do you hold?
 
-    ``vote``: "wanted" by a candidate; "withdrawn" by one that gave up; "" if no vote is asked for.
+    ``vote``: "wanted" by a candidate; "withdrawn" by one that gave up; "" if no vote is asked for. ``ballot``: the
+    number of the ballot that this is about.
     """
 
     node: Name
@@ -186,6 +188,7 @@ class Ask(Message, frozen=True):
     mirror_id: Identity
     vote: Literal["", "wanted", "withdrawn"] = ""
     number: Number = 0  # of the question, or the round of questions; the answer repeats it
+    ballot: Count = 0
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -228,6 +231,9 @@ class Answer(Message, frozen=True):
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
     heir: Name = ""  # the node to which it hands the mirror over, as a former source
     vote: Name = ""  # the node that it votes for, for a few seconds (core/vote.py)
+    ballot: Ballot = Ballot()  # under which it serves, or that of the source that it followed last
+    promised: Annotated[list[Ballot], msgspec.Meta(max_length=64)] = []  # newer ones under which it voted
+    stood: Count = 0  # number of the newest ballot under which it asked for votes itself
     yields_to: Name = ""  # the node whose data may replace what it alone has, as an administrator said
     number: Number = 0  # of the question
 

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from xxhash import xxh3_64_hexdigest
 
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.errors import MetadataError
 
 FORMAT = 2
@@ -69,8 +70,9 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     follows: str = ""  # as a target: the source of that joining
     boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
     minted_at: float = 0.0  # Unix time at which this node, as source, minted the generation; 0: it did not
-    voted_for: str = ""  # as a target: the node that it voted for last, and that may be source (core/vote.py)
-    voted_before: tuple[str, ...] = ()  # those that it voted for earlier, newest first, and that may be source as well
+    ballot: Ballot = Ballot()  # under which it serves as source, or that of the source that it followed last
+    promised: tuple[Ballot, ...] = ()  # as a target: newer ones under which it voted, newest first (core/vote.py)
+    stood: int = 0  # number of the newest ballot under which it asked for votes itself
     heir: str = ""  # as a former source: the node that is to be source now (switchover)
     heir_join: int = 0  # and its joining, in which it has everything
     yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and kept aside before

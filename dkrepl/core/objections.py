@@ -12,10 +12,12 @@ import msgspec
 
 from dkrepl.core import quorum
 from dkrepl.core.agreement import differences, required, sync_nodes
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description
 from dkrepl.core.generation import spared
 from dkrepl.core.messages import Answer, Copy
 from dkrepl.core.units import format_time
+from dkrepl.core.vote import votes
 
 Lineage = Literal["same", "older", "newer", "diverged"]
 _LIVED_ON = 0.5  # of a peer timeout: a peer that heard the source for so much longer got more than two heartbeats more
@@ -76,8 +78,6 @@ def silent_nodes(
     copy = own.copy or _NOTHING
     # A newly initialised node knows of no generation, even if its predecessor of the same name did.
     silent = [name for name, answer in answers.items() if answer is None or (own.mirror_id and not answer.mirror_id)]
-    there = [answer for answer in answers.values() if answer is not None]
-    sources = {answer.copy.follows for answer in there if answer.copy}
     decisive: set[str] = set()
     # Also by older terms, as long as writes may have been answered under those alone (R14).
     for terms in (required(description), *own.former):
@@ -87,16 +87,18 @@ def silent_nodes(
         if own.role == "asking":
             decisive.update(quorum.decisive_to_serve(unfenced, terms))
         else:
-            decisive.update(quorum.decisive(unfenced, sources, terms))
+            decisive.update(quorum.decisive(unfenced, terms))
     since = copy.heard_at if copy.in_sync_when_lost else copy.in_sync_as_of
     return tuple(
         Silent(name, name in decisive, name in fenced, since if name == copy.follows else None) for name in silent
     )
 
 
-def withholds_vote(answer: Answer) -> bool:
-    """Whether a target that hears no source has not voted; only targets vote (core/vote.py)."""
-    return answer.role == "target" and not answer.vote and not (answer.copy and answer.copy.hears)
+def withholds_vote(answer: Answer, ballot: Ballot | None) -> bool:
+    """Whether a target that hears no source votes for nobody else, nor under ``ballot``; only targets vote."""
+    if answer.role != "target" or (answer.copy and answer.copy.hears):
+        return False
+    return ballot is None or not (votes(answer, ballot) or answer.vote not in ("", ballot.node))
 
 
 def reasons_against(
@@ -105,10 +107,11 @@ def reasons_against(
     answers: Mapping[str, Answer | None],
     silent: tuple[Silent, ...],
     candidate: bool = False,
+    ballot: Ballot | None = None,
 ) -> list[Reason]:
     """Return the reasons why an answered write may be missing, a sentence each.
 
-    ``candidate``: whether this node asked for votes; a dry run does not.
+    ``candidate``: whether this node asked for votes, under ``ballot``; a dry run does not.
     """
     me = own.node
     reasons = _of_silence(description, own, answers, silent)
@@ -131,7 +134,19 @@ def reasons_against(
     for peer in answers.values():
         if peer is not None and peer is not own:
             reasons += _of_peer(description, own, peer, silent)
-    return reasons + _of_votes(description, own, answers, silent, candidate)
+    reasons += _of_rivals(own, answers)
+    return reasons + (_of_votes(description, own, answers, silent, ballot) if candidate else [])
+
+
+def _of_rivals(own: Answer, answers: Mapping[str, Answer | None]) -> list[Reason]:
+    """R11: whether those who answered help another node to be source at the same time."""
+    there = [answer for answer in answers.values() if answer is not None]
+    reasons = []
+    for rival in sorted({answer.vote for answer in there} - {"", own.node}):
+        voters = ", ".join(answer.node for answer in there if answer.vote == rival)
+        text = f"{rival} may become source at the same time: it has asked for votes, and {voters} voted for it"
+        reasons.append(Reason("RivalPromotion", text))
+    return reasons
 
 
 def _of_votes(
@@ -139,26 +154,23 @@ def _of_votes(
     own: Answer,
     answers: Mapping[str, Answer | None],
     silent: tuple[Silent, ...],
-    candidate: bool,
+    ballot: Ballot | None,
 ) -> list[Reason]:
-    """R11: whether those who answered may help another node to be source at the same time."""
+    """R11: whether those who answered and did not vote could be enough for another source."""
     there = [answer for answer in answers.values() if answer is not None]
-    reasons = []
-    for rival in sorted({answer.vote for answer in there} - {"", own.node}):
-        voters = ", ".join(answer.node for answer in there if answer.vote == rival)
-        text = f"{rival} may become source at the same time: it has asked for votes, and {voters} voted for it"
-        reasons.append(Reason("RivalPromotion", text))
-    without = [answer.node for answer in there if withholds_vote(answer)]
+    if ballot is None:
+        text = f"{own.node} could not record that it asks for votes (can it write its state directory?); try again"
+        return [Reason("NoVote", text)] if own.vote in ("", own.node) else []
+    without = [answer.node for answer in there if answer.node != own.node and withholds_vote(answer, ballot)]
     absent = [*without, *(one.node for one in silent if not one.fenced)]  # all of these may vote for another node
-    sources = {answer.copy.follows for answer in there if answer.copy}
     every = (required(description), *own.former)
-    if candidate and without and any(quorum.decisive(absent, sources, terms) for terms in every):
+    if without and any(quorum.decisive(absent, terms) for terms in every):
         text = (
             f"{', '.join(without)} answered but did not vote, so it may vote for another node; try again (if that goes "
             "on: it cannot write its state directory)"
         )
-        reasons.append(Reason("NoVote", text))
-    return reasons
+        return [Reason("NoVote", text)]
+    return []
 
 
 def _of_silence(
@@ -203,9 +215,8 @@ def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) 
 
 def _by_word(description: Description, own: Answer, silent: tuple[Silent, ...]) -> bool:
     """Whether the promotion depends on nodes declared fenced; then what this node knows must be complete as well."""
-    copy = own.copy or _NOTHING
     unheard = [one.node for one in silent]
-    return bool(quorum.decisive(unheard, {copy.follows}, required(description)))
+    return bool(quorum.decisive(unheard, required(description)))
 
 
 def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[Silent, ...]) -> list[Reason]:

@@ -35,6 +35,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 from xxhash import xxh3_64_hexdigest
 
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description
 from dkrepl.core.messages import Answer, Copy
 from dkrepl.core.objections import (
@@ -94,11 +95,12 @@ def assess(
     peers: Mapping[str, Answer | None],
     fenced: Collection[str] = (),
     candidate: bool = False,
+    ballot: Ballot | None = None,
 ) -> Assessment:
     """Return what a promotion of the node that gives ``own`` means.
 
     ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have answered a write without it.
-    ``candidate``: whether it asked for votes; a dry run does not.
+    ``candidate``: whether it asked for votes, under ``ballot``; a dry run does not.
     """
     answers: dict[str, Answer | None] = {
         node.name: own if node.name == own.node else peers.get(node.name) for node in description.nodes
@@ -106,7 +108,7 @@ def assess(
     there = [answer for answer in answers.values() if answer is not None]
     alive = living_source(own, there)
     silent = silent_nodes(description, own, answers, fenced)
-    reasons = [alive] if alive else reasons_against(description, own, answers, silent, candidate)
+    reasons = [alive] if alive else reasons_against(description, own, answers, silent, candidate, ballot)
     outlooks = tuple(_outlook(description, name, own, answer, there) for name, answer in answers.items())
     return Assessment(
         description.name,

@@ -1,8 +1,9 @@
 """Whether the nodes that are silent can hold an answered write that none of the others has (rules R11 and R14).
 
-A write is answered when ``min_copies`` (W) copies have it: the source's own, and those of sync targets that are in
-sync. So with N nodes that may hold it (the sync nodes, and the source), at most W - 1 of them may be silent: any W of
-the N then include one that answers, and that one knows.
+A write is answered when W = ``min_copies`` of the N sync nodes have it: the source, and the sync targets that are in
+sync. So at most W - 1 of the N may be silent: any W of them then include one that answers, and that one knows. The copy
+of an asynchronous node that was made source does not count, for the others need not know of it. Only where one copy is
+enough it does (it could never serve alone else), so there no node at all may be silent.
 
 When a description changes, the nodes that still have the old one could promote a node by the old rules. Until W of
 the old nodes have recorded the new description, no write is answered that does not satisfy the old rules as well; any
@@ -21,25 +22,22 @@ from dkrepl.core.description import Description
 from dkrepl.core.metadata import NodeMetadata
 
 
-def decisive(silent: Collection[str], sources: Collection[str], terms: Mapping[str, str]) -> list[str]:
+def decisive(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
     """Return the ``silent`` nodes that together may hold an answered write that no other node has; none if they cannot.
 
-    ``sources``: nodes that may have been source, besides the sync nodes.
+    Where one copy is enough, any of them may have been made source, and have answered writes alone.
     """
-    counted = [name for name in silent if name in sources or name in sync_nodes(terms)]
-    return counted if len(counted) >= min_copies(terms) else []
+    least = min_copies(terms)
+    counted = [name for name in silent if least == 1 or name in sync_nodes(terms)]
+    return counted if len(counted) >= least else []
 
 
 def decisive_to_serve(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
     """Return the ``silent`` nodes without whose answers a former source may not serve; none if it may.
 
-    Any of them may have been promoted meanwhile, by force, an asynchronous one as well: with itself and the silent sync
-    nodes it could have answered writes.
+    Any of them, an asynchronous one as well, may have been promoted by force and have answered writes with the others.
     """
-    sync = {name for name in silent if name in sync_nodes(terms)}
-    if any(len(sync | {name}) >= min_copies(terms) for name in silent):
-        return list(silent)
-    return []
+    return list(silent) if decisive(silent, terms) else []
 
 
 def begun(metadata: NodeMetadata, description: Description) -> NodeMetadata:

@@ -6,26 +6,30 @@ from typing import Literal
 
 import msgspec
 
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.metadata import NodeMetadata
 
 
-def as_source(metadata: NodeMetadata, mirror_id: str, forced: tuple[str, ...] = (), at: float = 0.0) -> NodeMetadata:
-    """Return the record of a target that is promoted; ``mirror_id`` is used if it has none, as it never had a source.
+def as_source(
+    metadata: NodeMetadata, mirror_id: str, ballot: Ballot, forced: tuple[str, ...] = (), at: float = 0.0
+) -> NodeMetadata:
+    """Return the record of a target that is source from now on.
 
-    Its first write mints a generation, not the promotion alone. ``forced``: codes of the reasons against it that an
-    administrator overruled, at Unix time ``at``; they stay known (R15).
+    ``ballot``: under which it was elected; of an heir, that of its source. ``mirror_id`` is used if it has none, as it
+    never had a source. Its first write mints a generation, not the promotion alone. ``forced``: codes of the reasons
+    against it that an administrator overruled, at Unix time ``at``; they stay known (R15).
     """
     # Blocks kept aside earlier do not include what it writes from now on. And it is not known what the former source
-    # has on stable storage (R4).
+    # has on stable storage, nor whether another target was in the middle of a resync (R4).
     peers = {
-        name: msgspec.structs.replace(record, kept=False, unproven=record.unproven or name == metadata.follows)
-        for name, record in metadata.peers.items()
+        name: msgspec.structs.replace(record, kept=False, unproven=True) for name, record in metadata.peers.items()
     }
     return msgspec.structs.replace(
         metadata,
         role="source",
-        voted_for="",
-        voted_before=(),
+        ballot=ballot,
+        promised=(),
+        stood=max(metadata.stood, ballot.number if ballot.node == metadata.node else 0),
         store_state="Consistent",
         mirror_id=metadata.mirror_id or mirror_id,
         forced=forced,

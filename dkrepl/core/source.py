@@ -73,7 +73,6 @@ class Source(Links):
         super().__init__(description, node, metadata, bitmaps, intent)
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
-        self._began_with = metadata.generation
         self.commit_error: str | None = None
         self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
         self.wall = 0.0  # Unix seconds, as the caller keeps it; told, and never reckoned with
@@ -149,9 +148,14 @@ class Source(Links):
         """Whether the record of a failed flush is on its way; its requests are not answered before that (R15)."""
         return self._verdict_commit != 0
 
+    @property
+    def unrecorded(self) -> bool:
+        """Whether a failed flush could not be recorded yet."""
+        return bool(self.metadata.store_failed and self.commit_error)
+
     def record_again(self) -> None:
         """It ends: a failed flush that could not be recorded when it happened is recorded now, if that is possible."""
-        if self.metadata.store_failed and self.commit_error:
+        if self.unrecorded:
             self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
 
     def clear_store_failed(self) -> None:
@@ -329,7 +333,7 @@ class Source(Links):
         view.advisory_differs = differ
 
     def _welcome(self, view: TargetView, now: float) -> None:
-        welcome = handshake.welcome(self.metadata, view, self.session, self.terms, self.advisory, self._began_with)
+        welcome = handshake.welcome(self.metadata, view, self.session, self.terms, self.advisory)
         self._send(view.name, welcome)
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 

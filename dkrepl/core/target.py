@@ -14,7 +14,7 @@ is malformed, out of order or of an old session is never applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -22,6 +22,7 @@ import msgspec
 from dkrepl.core import frames, members, peer_records
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, KeepAside, Send
 from dkrepl.core.agreement import advisory, digest, required
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import Description
 from dkrepl.core.handshake import disagreement, hello_of
@@ -51,7 +52,7 @@ from dkrepl.core.messages import (
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.stall import Stall
 from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
-from dkrepl.core.vote import Vote, released, unbound, voted
+from dkrepl.core.vote import Vote, following, never_elected, newest, next_number, promised, released
 
 Verdict = Literal["apply", "ignore", "barrier"]
 _HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
@@ -99,9 +100,9 @@ class Target:
         self.last_heard = LastHeard()
         self.commit_error: str | None = None
         self._software = software
-        self._vote = Vote(metadata.voted_for, began)
-        self._voting_for = ""  # the candidate for which a vote is being recorded
-        self._source_began = ""  # the generation that the source had before it minted one
+        self._vote = Vote(metadata.promised[0].node if metadata.promised else "", began)
+        self._voting = Ballot()  # under which a vote is being recorded
+        self.stands: Ballot | None = None  # the ballot under which this node is a candidate, once that is recorded
         self._asked, self._ask_at = 0, 0.0  # questions to the node that it voted for, and when the next is due
         self.terms = required(description)
         self.advisory = digest(advisory(description))
@@ -165,57 +166,74 @@ class Target:
     def on_ask(self, ask: Ask, now: float) -> str:
         """Take a question of a peer; return the node that this one votes for, once that is recorded."""
         candidate = ask.node
+        ballot = Ballot(ask.ballot, candidate)
         if ask.vote == "withdrawn":
-            self._vote.withdraw(candidate)
-            if self._voting_for == candidate:
-                self._voting_for = ""
-            if self.metadata.voted_for == candidate and not self._waiting and not self._ended:
-                self._commit_then("vote withdrawn", released(self.metadata, candidate))
-        elif ask.vote == "wanted" and self._may_vote_for(candidate, now):
+            if self._voting == ballot:
+                self._voting = Ballot()
+            if ballot == newest(self.metadata):
+                self._vote.withdraw(candidate)
+            if ballot in self.metadata.promised and not self._waiting and not self._ended:
+                self._commit_then("vote withdrawn", released(self.metadata, ballot))
+        elif ask.vote == "wanted" and self._may_vote(ballot, now):
             if self.source is not None:
                 self._leave("Disconnected", f"{candidate} is to be source", now, 0.0)
-            if self.metadata.voted_for == candidate:
+            record = promised(self.metadata, ballot)
+            if record == self.metadata:
                 self._vote.give(candidate, now)
             else:
-                self._voting_for = candidate
-                self._commit_then("voted", voted(self.metadata, candidate))
+                self._vote.withdraw(candidate)  # until it is recorded under this ballot
+                self._voting = ballot
+                self._commit_then("voted", record)
         return self._vote.at(now)
 
-    def _may_vote_for(self, candidate: str, now: float) -> bool:
-        free = self._vote.at(now) in ("", candidate) and self.inherits is None
-        return free and candidate in self._peers and not (self._hears(now) or self._waiting or self._ended)
+    def _may_vote(self, ballot: Ballot, now: float) -> bool:
+        free = self._vote.at(now) in ("", ballot.node) and self.inherits is None
+        new = ballot > newest(self.metadata) or self.metadata.promised[:1] == (ballot,)
+        return free and new and ballot.node in self._peers and not (self._hears(now) or self._waiting or self._ended)
 
     def on_answer(self, answer: Answer, now: float) -> None:
-        """Take an answer of the node that this one voted for: if that is a target, the vote no longer binds."""
-        asked = answer.number == self._asked and answer.node == self.metadata.voted_for
-        if asked and answer.role == "target" and answer.vote != answer.node and not (self._waiting or self._started):
-            self._commit_then("vote withdrawn", released(self.metadata, answer.node))
+        """Take an answer of the node that this one voted for: if it was never elected, the vote no longer binds."""
+        ballot = newest(self.metadata)
+        if answer.number != self._asked or self._waiting or self._started or self._vote.at(now):
+            return
+        if ballot in self.metadata.promised and never_elected(answer, ballot):
+            self._commit_then("vote withdrawn", released(self.metadata, ballot))
 
     def _ask_elected(self, now: float) -> None:
-        heir = self.metadata.voted_for
-        if heir not in self._peers or self._vote.at(now) or now < self._ask_at:
+        elected = newest(self.metadata).node
+        if not self.metadata.promised or elected not in self._peers or self._vote.at(now) or now < self._ask_at:
             return
         if self._started or self._waiting or self._ended:
             return
         self._asked, self._ask_at = self._asked + 1, now + _ASK_AGAIN
-        self._send(heir, Ask(self.node, self.description.name, self.metadata.mirror_id, number=self._asked))
+        self._send(elected, Ask(self.node, self.description.name, self.metadata.mirror_id, number=self._asked))
 
     def vote(self, now: float) -> str:
         """Return the node that this one votes for."""
         return self._vote.at(now)
 
-    def stand(self, now: float, force: bool = False) -> None:
+    def stand(self, now: float, force: bool = False, seen: Iterable[Ballot] = ()) -> None:
         """This node is being promoted: from now on it votes for itself, and follows nobody.
 
-        Does nothing while it has a source; nor while it votes for another node, unless ``force`` is given.
+        Does nothing while it has a source; nor while it votes for another node, unless ``force`` is given. Its ballot
+        is newer than those ``seen``; it may ask for votes when that is recorded: then ``stands`` names it.
         """
         if self.source is None and (force or self._vote.at(now) in ("", self.node)):
+            stands = self._vote.at(now) == self.node and self._standing
             self._vote.give(self.node, now)
-            self._voting_for = ""
+            if stands and not any(ballot.number >= self.metadata.stood for ballot in seen):
+                return  # another promotion of this node is under way
+            self._voting, self.stands = Ballot(), None
+            self._commit_then("stood", msgspec.structs.replace(self.metadata, stood=next_number(self.metadata, seen)))
+
+    @property
+    def _standing(self) -> bool:
+        return self.stands is not None or any(what == "stood" for what, _ in self._waiting.values())
 
     def stand_down(self) -> None:
         """The promotion was refused: withdraw the vote for itself."""
         self._vote.withdraw(self.node)
+        self.stands = None
 
     # --- the stream ----------------------------------------------------------------------------------
 
@@ -267,7 +285,6 @@ class Target:
             if self.source:
                 kept[self.source] = True  # the source holds every write that it answers
             minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
-            minted = unbound(minted)  # R7 keeps it from an older source now
             if minted.store_state == "Empty":
                 minted = msgspec.structs.replace(minted, store_state="Consistent")
             self._commit_then("generation", minted)
@@ -334,8 +351,6 @@ class Target:
         assert source is not None
         if generation and generation != metadata.generation:
             metadata = metadata.minted(generation)
-        if generation and generation != self._source_began:
-            metadata = unbound(metadata)  # minted by this source: R7 keeps this node from an older one now
         if generation or metadata.store_state == "Inconsistent":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self.marks.in_sync(self.applied)
@@ -439,17 +454,13 @@ class Target:
             return
         if self._vote.at(now) not in ("", peer):
             return  # R11: this node has voted for another
-        if (heir := self.metadata.voted_for) not in ("", peer) and self.metadata.yields_to != peer:
-            # R11: after the vote has ended as well. The node that was elected relies on its voters for as long as it
-            # may be source: if they went back to the old source, both could answer writes.
-            self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
+        if message.ballot < newest(self.metadata) and self.metadata.yields_to != peer:
+            # R11: the node that was elected since relies on its voters. If they went back to the old source, both
+            # could answer writes. Nor does that one count as heard: it can answer none without them.
+            self._heard, self._hello_at = now, now + _ASK_AGAIN
             self.refusal = "Elected"
-            why = (
-                f"{self.node} has voted for {heir} since it last followed {peer}, and {heir} may be source; if {heir} "
-                f"is off for good, run dkrepl resolve --keep {peer} on {self.node}"
-            )
-            self._send(peer, Trouble(message.join, "Elected", why))  # so that its status says so, too
-            self._state("Refused", why)
+            self._send(peer, Trouble(message.join, "Elected", self._elected_since(peer)))  # its status says so, too
+            self._state("Refused", self._elected_since(peer))
             return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
             self._state(
@@ -490,7 +501,6 @@ class Target:
         self._after = (message.group, message.slot)
         self._state("Connecting", None)
         self._source_join = message.node_join
-        self._source_began = message.began
         # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
         joined = msgspec.structs.replace(
             self.metadata,
@@ -503,12 +513,26 @@ class Target:
             former=tuple(message.former),
             joined_as=self.description.node(self.node).mode,
             unsettled=True,
-            voted_for=peer if self.metadata.voted_for == peer else "",  # until it knows a generation of this source
-            voted_before=(),
         )
+        joined = following(joined, message.ballot)
         self._vote.withdraw(peer)  # it is source now
         self.advisory_differs = message.advisory != self.advisory
         self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
+
+    def _elected_since(self, peer: str) -> str:
+        """Return why ``peer``, a source that was elected before another one, is not followed, and what to do."""
+        here = self.node
+        elected = newest(self.metadata).node
+        if elected == peer:
+            return f"{here} has voted for {peer} under a newer ballot than it serves under; this ends by itself"
+        if self.metadata.promised:
+            why = f"{here} has voted for {elected} since it last followed {peer}, and {elected} may be source"
+            when = f"if {elected} is off for good"
+        else:
+            elected = self.metadata.follows or elected
+            why = f"{here} has followed {elected} since, which was elected after {peer}"
+            when = f"demote {peer}, or, if what {peer} has is to be kept"
+        return f"{why}; {when}, run dkrepl resolve --keep {peer} on {here}"
 
     def _must_keep(self, peer: str) -> bool:
         """Whether ``peer`` would replace answered writes that are here and that it may lack.
@@ -558,11 +582,10 @@ class Target:
         """The former source asks this node to be source: only as what it was when it left that source."""
         metadata = self.metadata
         unchanged = metadata.join == message.join and metadata.generation == message.generation
-        bound = metadata.voted_for not in ("", peer)  # R11: the node that it voted for may be source
+        bound = bool(metadata.promised)  # R11: the node that it voted for may be source
         if bound and self.state == "Disconnected":
-            self.reason = (
-                f"{peer} hands over to {self.node}, which has voted for {metadata.voted_for}: that may be source"
-            )
+            elected = newest(metadata).node
+            self.reason = f"{peer} hands over to {self.node}, which has voted for {elected}: that may be source"
         free = self._vote.at(now) in ("", self.node) and not bound and not self._waiting
         if unchanged and self.state == "Disconnected" and free and metadata.store_state != "Inconsistent":
             self.inherits = peer
@@ -578,7 +601,8 @@ class Target:
     def tick(self, now: float) -> None:
         """Let time pass: Hellos, heartbeats, the deadline of silence."""
         if self.state != "Disconnected" and now - self._heard > self._timeout:
-            self._leave("Disconnected", f"nothing heard from {self.source} for {self._timeout:g} s", now, 0.0)
+            whom = self.source or "a source"
+            self._leave("Disconnected", f"nothing heard from {whom} for {self._timeout:g} s", now, 0.0)
         if self._owed_at is not None and now >= self._owed_at and not self._waiting:
             self._owed_at = None
             self._commit_then("inconsistent", self.metadata)
@@ -611,6 +635,8 @@ class Target:
         """A record is durable."""
         self.commit_error = None
         what, self._recorded = self._waiting.pop(number)
+        if not self._waiting and self._owed_at is None:
+            self.metadata = self._recorded  # also if one before it failed, for this one includes what that was about
         if what == "joined" and self.state == "Connecting" and self.source and not self._ended:
             group, slot = self._after
             tracked = [name for name, record in self.metadata.peers.items() if record.tracked]
@@ -619,9 +645,11 @@ class Target:
             self.actions.append(Connect(self.source, group, slot))
             self._subscribed = True
         elif what == "voted" and not self._ended:
-            if self._voting_for:
-                self._vote.give(self._voting_for, now)
-            self._voting_for = ""
+            if self._voting == newest(self._recorded):
+                self._vote.give(self._voting.node, now)
+            self._voting = Ballot()
+        elif what == "stood" and self._vote.at(now) == self.node:
+            self.stands = Ballot(self._recorded.stood, self.node)
         elif what == "synced" and self._started:
             self._hello_wait = _HELLO_FIRST
             self.progress = None
@@ -637,8 +665,8 @@ class Target:
             self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
             self._owed_at = now + _ASK_AGAIN
         self.commit_error = why
-        if what in ("voted", "vote withdrawn"):
-            self._voting_for = ""  # it does not vote; its copy is as good as before
+        if what in ("voted", "vote withdrawn", "stood"):
+            self._voting = Ballot()  # it does not vote; its copy is as good as before
             return
         self._trouble("MetadataError", why, now)
 

@@ -1,33 +1,39 @@
-"""The vote of a target: of two nodes that want to be source at the same time, it supports one (rule R11).
+"""Votes: of two nodes that want to be source, enough others support one, and never go back to an older one (rule R11).
 
-The answers of enough nodes tell a candidate what was written before. They do not keep another candidate from asking the
-same nodes a moment later, and then both would serve. So a node that wants to be source, because it is promoted or
-because it was source before its daemon started, asks for votes. A target votes for one node at a time, and stays with
-that node after its vote has ended, so that an old source that was only cut off cannot win it back (core/target.py).
-Should that node turn out to be a target still, the voter is as it was before: it stays with the node that it voted for
-earlier, if that may be source.
+A node that wants to be source, because it is promoted or because it was source before its daemon started, asks for
+votes. A *ballot* is a number and the node that asks; ballots are ordered, and none is ever used twice. A source serves
+under the ballot by which it was elected, and its heir (switchover) under the same one. A target that votes promises
+this: it follows no source of an older ballot any more, and votes for none. So once N - W + 1 of N nodes have voted
+under a ballot, at most W - 1 are left for any older source, which is too few to answer a write (W: ``min_copies``).
+What was answered before is known to one of the voters, for they voted when they heard no source. This is how Paxos and
+Raft elect a leader (Lamport, "The Part-Time Parliament"; Ongaro, "Consensus: Bridging Theory and Practice", section
+3.4); here an administrator decides who is a candidate.
 
-Two candidates that each need N - W + 1 of N nodes share a voter, as long as W, ``min_copies``, is at most half of N;
-with a larger W only one of them can ever have W copies, so the other answers no write.
+A promise ends in three ways only: the voter follows a source of that ballot or a newer one; the candidate says that it
+never was source under it, and never will be; an administrator says so (``dkrepl resolve --keep``).
 
-A vote is recorded before it is sent, because the voter may be restarted; it then counts anew from the start. It ends
-after ``SECONDS``, or when the candidate withdraws. A candidate has recorded its role ``MARGIN`` seconds before that, or
-gives up. This is how a candidate is elected in Raft (Ongaro, "Consensus: Bridging Theory and Practice", section 3.4),
-with a time in place of a term: here an administrator decides who is a candidate.
+Besides, a vote holds back other candidates for ``SECONDS``, or until the candidate withdraws, so that two nodes that
+are promoted at the same time are not both source, even for a moment. A candidate has recorded its role ``MARGIN``
+seconds before that, or gives up: only then may it say that it will not be source under that ballot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
+from dkrepl.core.ballot import Ballot
+from dkrepl.core.messages import Answer
 from dkrepl.core.metadata import NodeMetadata
 
-SECONDS = 15.0  # for which a vote counts, from its last request
+SECONDS = 15.0  # for which a vote holds back other candidates, from its last request
 MARGIN = 5.0  # seconds before the end of the votes at which a candidate gives up
+_REMEMBERED = 16  # promises
 
 
 class Vote:
-    """``recorded``: for whom this node voted when its daemon ended; that counts from ``now``, a monotonic clock."""
+    """Whom this node supports just now. ``recorded``: for whom it had voted last; that counts from ``now``."""
 
     def __init__(self, recorded: str, now: float) -> None:
         self._for = recorded
@@ -47,21 +53,52 @@ class Vote:
             self._until = 0.0
 
 
-def voted(metadata: NodeMetadata, candidate: str) -> NodeMetadata:
-    """Return the record of a target that votes for ``candidate``; what an administrator said of others is void."""
-    before = tuple(name for name in (metadata.voted_for, *metadata.voted_before) if name not in ("", candidate))
-    metadata = msgspec.structs.replace(metadata, voted_for=candidate, voted_before=before)
-    if metadata.yields_to not in ("", candidate):
+def newest(metadata: NodeMetadata) -> Ballot:
+    """Return the newest ballot that binds a node: it follows no source of an older one, and votes for none."""
+    return metadata.promised[0] if metadata.promised else metadata.ballot
+
+
+def promised(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
+    """Return the record of a target that votes under ``ballot``; what an administrator said of others is void."""
+    before = [one for one in metadata.promised if one != ballot]
+    metadata = msgspec.structs.replace(metadata, promised=(ballot, *before)[:_REMEMBERED])
+    if metadata.yields_to not in ("", ballot.node):
         metadata = msgspec.structs.replace(metadata, yields="", yields_to="")
     return metadata
 
 
-def released(metadata: NodeMetadata, node: str) -> NodeMetadata:
-    """Return the record after it became known that ``node``, for which this one voted, is a target."""
-    newest, *before = [name for name in (metadata.voted_for, *metadata.voted_before) if name not in ("", node)] or [""]
-    return msgspec.structs.replace(metadata, voted_for=newest, voted_before=tuple(before))
+def released(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
+    """Return the record after it became known that nobody was source under ``ballot``, or will be."""
+    kept = tuple(one for one in metadata.promised if one != ballot)
+    return msgspec.structs.replace(metadata, promised=kept)
 
 
-def unbound(metadata: NodeMetadata) -> NodeMetadata:
-    """Return the record of a target that no vote binds any more."""
-    return msgspec.structs.replace(metadata, voted_for="", voted_before=())
+def following(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
+    """Return the record of a target that follows a source of ``ballot``."""
+    return msgspec.structs.replace(metadata, ballot=ballot, promised=())
+
+
+def next_number(metadata: NodeMetadata, seen: Iterable[Ballot] = ()) -> int:
+    """Return the number of a ballot that is newer than all that this node knows of, and than those ``seen``."""
+    known = (metadata.ballot, *metadata.promised, *seen)
+    return max(metadata.stood, *(ballot.number for ballot in known)) + 1
+
+
+def of_answer(answer: Answer) -> list[Ballot]:
+    """Return the ballots that the node which gave ``answer`` knows of, the newest promise first."""
+    return [*answer.promised, answer.ballot]
+
+
+def votes(answer: Answer, ballot: Ballot) -> bool:
+    """Whether the node that gave ``answer`` votes under ``ballot``."""
+    return answer.vote == ballot.node and answer.promised[:1] == [ballot]
+
+
+def never_elected(answer: Answer, ballot: Ballot) -> bool:
+    """Whether the candidate of ``ballot`` was never source under it and never will be, as it says in ``answer``.
+
+    It remembers that it asked (a node that was initialised anew does not), does not ask now, and is, as source or as
+    target, of an older ballot.
+    """
+    asks = answer.vote == answer.node or answer.role == "asking"
+    return answer.node == ballot.node and answer.stood >= ballot.number and not asks and answer.ballot < ballot

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from dkrepl.core.agreement import sync_nodes
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.roles import as_source, as_target
+from dkrepl.core.vote import next_number
 from dkrepl.daemon import agreement, promote, status, verify
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.events import EventLog
@@ -196,7 +198,8 @@ class Commands:
                 reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
                 self._events.tell("promotion_failed", "error", {"reason": reason})
                 return metadata
-            return as_source(metadata, uuid.uuid4().hex, elected.codes, time.time())
+            ballot = elected.ballot or Ballot(next_number(metadata), metadata.node)  # by force, it was not recorded
+            return as_source(metadata, uuid.uuid4().hex, ballot, elected.codes, time.time())
 
         yield from self._change_role(become)
 

@@ -50,6 +50,9 @@ def who_am_i(
         list(metadata.former),
         metadata.heir,
         vote,
+        metadata.ballot,
+        list(metadata.promised),
+        metadata.stood,
         metadata.yields_to,
     )
 

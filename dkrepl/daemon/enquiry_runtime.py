@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from dkrepl.core import actions as act
 from dkrepl.core import messages
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description, Node
 from dkrepl.core.enquiry import Enquiry
 from dkrepl.core.errors import DkreplError, ProtocolError
@@ -20,6 +22,7 @@ from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.lifecycle import Becomes, Overruled
 from dkrepl.daemon.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.workers import Workers
 from dkrepl.io.access import Access
 from dkrepl.io.boot_clock import boot_seconds
 from dkrepl.io.transport import TargetSockets
@@ -40,9 +43,13 @@ class EnquiryRuntime:
         reactor: Reactor,
         events: EventLog,
         access: Access,
+        record: Callable[[NodeMetadata], None],
         age: float | None = None,
     ) -> None:
-        """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
+        """``record``: makes the node's record durable, or raises ``MetadataError``; called in a thread.
+
+        ``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none.
+        """
         self.description = description
         self.node = node
         self.metadata = metadata
@@ -52,6 +59,8 @@ class EnquiryRuntime:
         self.error: DkreplError | None = None
         self.becomes: Becomes | None = None
         self.overruled: Overruled | None = None  # the reasons that a forced promotion overruled
+        self._record = record
+        self._workers = Workers(reactor)
         self.enquiry = Enquiry(description, node.name, metadata, age)
         self._ready = threading.Event()
         self._began = 0.0
@@ -100,9 +109,14 @@ class EnquiryRuntime:
     def _vote(self, _: messages.Ask) -> str:
         return self.enquiry.vote
 
-    def stand(self, force: bool) -> None:
+    def stand(self, force: bool, seen: Collection[Ballot]) -> None:
         """An administrator promotes this node: ask the peers for their votes (R11)."""
-        self.enquiry.stand()
+        self.enquiry.stand(seen)
+
+    @property
+    def stands(self) -> Ballot | None:
+        """The ballot under which this node asks for votes, if it does."""
+        return self.enquiry.stands
 
     def stand_down(self) -> bool:
         """The promotion was refused. A former source keeps asking for votes by itself, so none is given back."""
@@ -143,10 +157,24 @@ class EnquiryRuntime:
         for action in actions:
             if isinstance(action, act.Send):
                 self.sockets.send(action.peer, messages.encode(action.message))
+            elif isinstance(action, act.Commit) and action.metadata is not None:
+                self._commit(action.number, action.metadata)
             elif isinstance(action, act.Event):
                 self.events.tell(action.name, action.level, action.fields)
         if self.enquiry.verdict is not None:
             self.reactor.stopping = True
+
+    def _commit(self, number: int, record: NodeMetadata) -> None:
+        def done(_: object, error: DkreplError | None) -> None:
+            if error is not None:
+                self.events.tell("commit_failed", "error", {"reason": str(error)})
+                self.enquiry.commit_failed(number)
+                return
+            self.enquiry.committed(number)
+            for poll in self.polls:
+                poll.ask()  # for votes now
+
+        self._workers.run("commit", lambda: self._record(record), done)
 
     def stop(self) -> None:
         """End without a verdict."""
@@ -156,5 +184,6 @@ class EnquiryRuntime:
         """Give the sockets back."""
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.ignore(fd)
+        self._workers.close()
         self.sockets.close()
         self.door.close()

@@ -45,13 +45,19 @@ def asks_first(record: NodeMetadata) -> bool:
 
 
 def after_enquiry(
-    record: NodeMetadata, verdict: Verdict | None, becomes: Becomes | None, overruled: Overruled | None
+    record: NodeMetadata,
+    verdict: Verdict | None,
+    becomes: Becomes | None,
+    overruled: Overruled | None,
+    recorded: Becomes = lambda record: record,
 ) -> Step:
     """Return what follows when a node that was source has asked its peers.
 
     ``verdict``: of the enquiry; ``becomes``: the change of role that an administrator ordered meanwhile;
-    ``overruled``: what stood against its promotion, if it serves because of a promotion by force.
+    ``overruled``: what stood against its promotion, if it serves because of a promotion by force; ``recorded``: what
+    is to be recorded of the enquiry.
     """
+    found, record = record, recorded(record)
     if becomes is not None:
         return Step(serves=True, record=becomes(record), abandons=True)
     if verdict is None:
@@ -59,7 +65,7 @@ def after_enquiry(
     if verdict == "follow":
         return Step(serves=True, record=as_follower(record), abandons=True)
     if overruled is None or not overruled.codes:
-        return Step(serves=True)
+        return Step(serves=True, record=record if record != found else None)
     # R15: recorded durably before it serves, together with what was overruled earlier and not cleared.
     codes = tuple(dict.fromkeys((*record.forced, *overruled.codes)))
     return Step(serves=True, record=msgspec.structs.replace(record, forced=codes, forced_at=overruled.at))

@@ -128,16 +128,21 @@ def _ask_peers(
         return
     reactor = Reactor()
     try:
-        runtime = EnquiryRuntime(description, node, metadata, reactor, events, access, age)
+        state_dir = paths.state_dir(description.name)
+
+        def record(found: NodeMetadata) -> None:
+            metadata_file.write(state_dir, found)
+
+        runtime = EnquiryRuntime(description, node, metadata, reactor, events, access, record, age)
         try:
             _serve(paths, description, runtime, reactor, events, stop)
         finally:
             runtime.close()
     finally:
         reactor.close()
-    state_dir = paths.state_dir(description.name)
+    enquiry = runtime.enquiry
     step = lifecycle.after_enquiry(
-        metadata_file.read(state_dir), runtime.enquiry.verdict, runtime.becomes, runtime.overruled
+        metadata_file.read(state_dir), enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.recorded
     )
     if step.record is not None:
         metadata_file.write(state_dir, step.record)

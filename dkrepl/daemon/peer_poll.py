@@ -12,15 +12,18 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description, Node
 from dkrepl.core.messages import Answer, Ask, Describe
 from dkrepl.core.objections import withholds_vote
 from dkrepl.core.promotion import Assessment, assess
+from dkrepl.core.vote import of_answer
 
 InLoop = Callable[[Callable[[], Any]], Any]
 
 PATIENCE = 1.0
 """Seconds for the answers; a peer that has not answered then counts as not reachable."""
+_BALLOTS = 3  # tried at the most, each newer than those that the answers to the one before it named
 _AGAIN = 0.1  # seconds, after which those that have not answered, or not voted yet, are asked again
 
 
@@ -37,8 +40,15 @@ class Asking(Protocol):
     def ask_peer(self, peer: str, question: Ask | Describe) -> None:
         """Send a question to a peer."""
 
-    def stand(self, force: bool) -> None:
-        """From now on this node is a candidate; ``force``: even if it votes for another node."""
+    @property
+    def stands(self) -> Ballot | None:
+        """The ballot under which this node may ask for votes, None if it may not."""
+
+    def stand(self, force: bool, seen: Collection[Ballot]) -> None:
+        """From now on this node is a candidate, under a ballot newer than those ``seen``.
+
+        ``force``: even if it votes for another node. With ballots ``seen`` it goes on with the same candidacy.
+        """
 
     def stand_down(self) -> bool:
         """One promotion of this node was refused; return whether the votes are to be given back."""
@@ -56,24 +66,40 @@ class PeerPoll:
             peer.name for peer in runtime.description.peers(runtime.node.name)
         )
         self.complete = threading.Event()
-        self._ask = Ask(own.node, own.mirror, own.mirror_id, "wanted" if candidate else "", next(_NUMBERS))
+        self._ask = Ask(own.node, own.mirror, own.mirror_id, number=next(_NUMBERS))
         self._runtime = runtime
+        self.candidate = candidate
 
     def ask(self) -> None:
         """Ask those that have not answered, or whose vote is missing."""
+        ballot = self.ballot
+        ask = self._ask if ballot is None else msgspec.structs.replace(self._ask, vote="wanted", ballot=ballot.number)
         for peer, answer in self.answers.items():
             if not self._is_answered(answer):
-                self._runtime.ask_peer(peer, self._ask)
+                self._runtime.ask_peer(peer, ask)
 
-    def withdraw(self) -> None:
-        """Tell the peers that their votes are no longer needed."""
+    @property
+    def ballot(self) -> Ballot | None:
+        """The ballot under which it asks for votes."""
+        return self._runtime.stands if self.candidate else None
+
+    @property
+    def newer(self) -> list[Ballot]:
+        """The ballots that peers know of and that are newer than this node's: they cannot vote under that."""
+        ballot = self.ballot
+        seen = [one for answer in self.answers.values() if answer is not None for one in of_answer(answer)]
+        return [] if ballot is None else [one for one in seen if one > ballot]
+
+    def withdraw(self, ballot: Ballot) -> None:
+        """Tell the peers that their votes under ``ballot`` are no longer needed."""
         for peer in self.answers:
-            self._runtime.ask_peer(peer, msgspec.structs.replace(self._ask, vote="withdrawn"))
+            ask = msgspec.structs.replace(self._ask, vote="withdrawn", ballot=ballot.number)
+            self._runtime.ask_peer(peer, ask)
 
     def on_answer(self, peer: str, answer: Answer) -> None:
         """Take an answer; one of another mirror, or to an earlier question, counts as none."""
         if answer.number != self._ask.number:
-            return  # it may be so late that its vote has been given back since, and gone to another node (R11)
+            return  # it may be so late that the peer is something else by now
         ids = {answer.mirror_id, self._ask.mirror_id, ""}
         if peer in self.answers and answer.node == peer and answer.mirror == self._ask.mirror and len(ids) <= 2:
             self.answers[peer] = answer
@@ -81,7 +107,11 @@ class PeerPoll:
                 self.complete.set()
 
     def _is_answered(self, answer: Answer | None) -> bool:
-        return answer is not None and not (self._ask.vote and withholds_vote(answer))
+        if answer is None or not self.candidate:
+            return answer is not None
+        ballot = self.ballot
+        cannot = ballot is not None and any(one > ballot for one in of_answer(answer))
+        return cannot or not withholds_vote(answer, ballot)
 
 
 def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) -> Assessment:
@@ -89,49 +119,59 @@ def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) 
 
     ``fenced``: nodes that are declared not to have answered a write without this one.
     """
-    return _asked(runtime, in_loop, lambda: PeerPoll(runtime), fenced, candidate=False)
+    return _asked(runtime, in_loop, lambda: PeerPoll(runtime), fenced)[0]
 
 
-def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool) -> Assessment:
+def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool) -> tuple[Assessment, Ballot | None]:
     """As ``look_around``, for a node that is being promoted: it asks its peers for their votes as well.
 
-    ``force``: even if this node votes for another. If the promotion is refused, call ``stand_down``.
+    Returns the ballot of these votes, too. ``force``: even if this node votes for another. If the promotion is
+    refused, call ``stand_down``.
     """
+    seen: list[Ballot] = []
 
     def begin() -> PeerPoll:
-        runtime.stand(force)
+        runtime.stand(force, seen)
         return PeerPoll(runtime, candidate=True)
 
-    return _asked(runtime, in_loop, begin, fenced, candidate=True)
+    for _ in range(_BALLOTS):
+        found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
+        if not newer:
+            break
+        seen = newer
+    return found, ballot
 
 
 def stand_down(runtime: Asking, in_loop: InLoop) -> None:
     """Withdraw the candidacy: the promotion was refused."""
 
     def end() -> None:
-        if runtime.stand_down():
-            PeerPoll(runtime, candidate=True).withdraw()
+        ballot = runtime.stands
+        if runtime.stand_down() and ballot is not None:
+            PeerPoll(runtime).withdraw(ballot)
 
     in_loop(end)
 
 
 def _asked(
-    runtime: Asking, in_loop: InLoop, begin: Callable[[], PeerPoll], fenced: Collection[str], candidate: bool
-) -> Assessment:
+    runtime: Asking, in_loop: InLoop, begin: Callable[[], PeerPoll], fenced: Collection[str]
+) -> tuple[Assessment, Ballot | None, list[Ballot]]:
     def ask() -> PeerPoll:
         poll = begin()
         runtime.polls.append(poll)
         poll.ask()
         return poll
 
-    def end() -> Assessment:
+    def end() -> tuple[Assessment, Ballot | None, list[Ballot]]:
         runtime.polls.remove(poll)
-        return assess(runtime.description, runtime.facts(), poll.answers, fenced, candidate)
+        facts, ballot = runtime.facts(), poll.ballot
+        found = assess(runtime.description, facts, poll.answers, fenced, poll.candidate, ballot)
+        return found, ballot, poll.newer
 
     poll: PeerPoll = in_loop(ask)
     for _ in range(round(PATIENCE / _AGAIN)):
         if poll.complete.wait(_AGAIN):
             break
         in_loop(poll.ask)
-    found: Assessment = in_loop(end)
+    found: tuple[Assessment, Ballot | None, list[Ballot]] = in_loop(end)
     return found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dkrepl.core import vote
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.errors import Refused, UsageError
 from dkrepl.core.promotion import Assessment
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
@@ -26,10 +27,14 @@ def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop, fenced: Co
 
 
 class Elected(NamedTuple):
-    """This node may be source. ``codes``: what is overruled; ``until``: when the votes end, by ``boot_seconds``."""
+    """This node may be source. ``codes``: what is overruled; ``until``: when it must give up, by ``boot_seconds``.
+
+    ``ballot``: under which it was elected; None: it cannot be source.
+    """
 
     codes: tuple[str, ...]
     until: float
+    ballot: Ballot | None
 
 
 def elect(
@@ -43,13 +48,13 @@ def elect(
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise UsageError(f"--force takes the token that `dkrepl promote {mirror} --dry-run` prints on {name}")
     until = boot_seconds() + vote.SECONDS - vote.MARGIN
-    found = stand(runtime, in_loop, fenced, bool(token))
+    found, ballot = stand(runtime, in_loop, fenced, bool(token))
     try:
         _check(found, token)
     except Refused:
         stand_down(runtime, in_loop)
         raise
-    return Elected(found.codes, until)
+    return Elected(found.codes, until, ballot)
 
 
 def _check(found: Assessment, token: object) -> None:

@@ -44,6 +44,7 @@ from dkrepl.io.transport import SourceSockets
 _FRAMES_A_ROUND = 256
 _LAST_ANSWERS = 10.0  # seconds that a restart waits for what has been asked of the device to be answered
 _LAST_CONFIRMATIONS = 5.0  # seconds that a clean stop waits for the targets
+_LAST_RECORD = 5.0  # seconds for which it tries to record a failed flush
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
@@ -77,6 +78,7 @@ class SourceRuntime:
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
+        self._commit_error: DkreplError | None = None  # the newest
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
@@ -320,6 +322,7 @@ class SourceRuntime:
             if error is None:
                 self.source.committed(commit.number, now)
             else:
+                self._commit_error = error
                 if isinstance(error, StoreError):
                     self.source.local_sync_failed(str(error), now)
                 if self.source.commit_failed(commit.number, str(error), now):
@@ -426,9 +429,30 @@ class SourceRuntime:
         self.source.tell_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
+        self._record_verdict(time.monotonic() + _LAST_RECORD)
+
+    def _record_verdict(self, deadline: float) -> None:
+        """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""
+
+        def recorded() -> None:
+            if not self.source.unrecorded:
+                self._end()
+            elif time.monotonic() < deadline:
+                self._later(lambda: self._record_verdict(deadline))
+            else:
+                self._end_unrecorded()
+
         self.source.record_again()
         # Commits are carried out one after the other: when this one is done, all are.
-        self.when_recorded(self._end)
+        self.when_recorded(recorded)
+
+    def _end_unrecorded(self) -> None:
+        verdict, becomes = self.source.metadata.store_failed, self.becomes
+        if becomes is None:
+            self.error = self._commit_error
+        else:  # recorded with the new role, or that is not taken either
+            self.becomes = lambda record: becomes(msgspec.structs.replace(record, store_failed=verdict))
+        self._end()
 
     def _end(self) -> None:
         self.reactor.ignore(self.device.session.fd)

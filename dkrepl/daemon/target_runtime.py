@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from xxhash import xxh3_128_hexdigest
 from dkrepl import __version__
 from dkrepl.core import actions as act
 from dkrepl.core import frames, messages
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description, Node
 from dkrepl.core.errors import DkreplError, MetadataError, ProtocolError, StoreError
 from dkrepl.core.links import SLOTS
@@ -386,11 +387,17 @@ class TargetRuntime:
         self._perform()
         return vote
 
-    def stand(self, force: bool) -> None:
+    def stand(self, force: bool, seen: Collection[Ballot]) -> None:
         """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
-        self._candidacies += 1
-        self.target.stand(time.monotonic(), force)
+        if not seen:
+            self._candidacies += 1
+        self.target.stand(time.monotonic(), force, seen)
         self._perform()
+
+    @property
+    def stands(self) -> Ballot | None:
+        """The ballot under which this node is a candidate, once that is recorded."""
+        return self.target.stands
 
     def stand_down(self) -> bool:
         """A promotion was refused: withdraw the vote for itself, unless another promotion is under way."""
@@ -512,6 +519,9 @@ class TargetRuntime:
                     self._is_durable(position)
                 target.committed(commit.number, now)
             self._perform()
+            if target.stands is not None:
+                for poll in self.polls:
+                    poll.ask()  # for votes now
 
         self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
 
@@ -539,7 +549,7 @@ class TargetRuntime:
 
     def _inherit(self, former: str) -> None:
         """The former source has handed the mirror over to this node: be source."""
-        self.becomes = lambda metadata: as_source(metadata, metadata.mirror_id)
+        self.becomes = lambda metadata: as_source(metadata, metadata.mirror_id, metadata.ballot)
         self.events.tell("role_changes", fields={"role": "source", "reason": f"{former} has handed over"})
         self.stop()
 

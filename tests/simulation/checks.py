@@ -195,7 +195,9 @@ class Checks:
         else:
             answers.write(session, asked.seq, asked.sectors, self._world.now)
             having = [m.name for m in sound if m.reached.get(session.number, -1) >= asked.seq]
-        if 1 + len(having) < least:
+        # R11: the copy of an asynchronous source counts only where one is enough.
+        own = 1 if least == 1 or process.description.node(process.name).mode == "sync" else 0
+        if own + len(having) < least:
             what = f"{'flush' if asked.op == SYNC else 'write'} {asked.seq} of {process.name}"
             raise RuleBroken("R4", f"{what} is answered, and of {least} copies (min_copies) only {having} have it too")
         self.verdicts.answered(process, having)

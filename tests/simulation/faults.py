@@ -45,7 +45,15 @@ WEIGHTS: dict[str, float] = {
     "stop cleanly": 2,
     "edit the description": 2,
 }
-ROLES: dict[str, float] = {"fail over": 4, "promote": 2, "switch over": 5, "demote": 1, "resolve": 1, "promote two": 2}
+ROLES: dict[str, float] = {
+    "fail over": 4,
+    "cut off": 3,
+    "promote": 2,
+    "switch over": 5,
+    "demote": 1,
+    "resolve": 1,
+    "promote two": 2,
+}
 
 
 class Faults:
@@ -77,6 +85,7 @@ class Faults:
             "stop cleanly": self._stop_cleanly,
             "edit the description": lambda: descriptions.edit(cluster, self._rng, self._later),
             "fail over": lambda: roles.fail_over(cluster, self._rng),
+            "cut off": lambda: roles.cut_off(cluster, self._rng),
             "promote": lambda: roles.promote_at_any_time(cluster, self._rng),
             "promote two": lambda: roles.promote_two(cluster, self._rng),
             "switch over": lambda: roles.switch_over(cluster, self._rng),

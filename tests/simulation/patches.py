@@ -94,6 +94,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     boot_id = lambda: cluster.being_started.machine.disk.boot  # noqa: E731
     put(
         enquiry_runtime,
+        Workers=loop.Workers,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         time=clock,
         boot_seconds=clock.monotonic,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.errors import DkreplError
+from dkrepl.core.metadata import NodeMetadata
 from dkrepl.daemon import lifecycle
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.source_runtime import SourceRuntime
@@ -56,7 +57,9 @@ class Process:
         self._tick_later()
         if lifecycle.asks_first(record):
             enquiry: Any = EnquiryRuntime
-            self._open(lambda *of: enquiry(*of, record, self.reactor, *self._told(), self.machine.handed_over()))
+            self._open(
+                lambda *of: enquiry(*of, record, self.reactor, *self._told(), self._record, self.machine.handed_over())
+            )
             self.world.note(self.name, "asks its peers")
         else:
             self._serve()
@@ -77,6 +80,9 @@ class Process:
         self.runtime = make(self.description, self.description.node(self.name))
         self.runtime.start(threading.Event())
 
+    def _record(self, record: NodeMetadata) -> None:
+        MetadataFile.write(Folder(self), record)
+
     def _told(self) -> tuple[Events, Access]:
         events = Events(self)
         # The simulated sockets know no keys.
@@ -86,9 +92,14 @@ class Process:
         """The runtime has stopped: the daemon ends, or goes on in another role."""
         runtime, self.runtime = self.runtime, None
         runtime.close()
+        if runtime.error is not None:
+            raise runtime.error
         record = self.machine.disk.metadata()
         if isinstance(runtime, EnquiryRuntime):
-            step = lifecycle.after_enquiry(record, runtime.enquiry.verdict, runtime.becomes, runtime.overruled)
+            enquiry = runtime.enquiry
+            step = lifecycle.after_enquiry(
+                record, enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.recorded
+            )
             if step.serves and not step.abandons:
                 self.cluster.serves_again(self, runtime.enquiry)
         else:

@@ -18,6 +18,7 @@ _TRY_AGAIN = 0.7  # seconds after which a refused promotion is asked for again
 _ATTEMPTS = 6
 _PATIENCE = 8  # rounds of ``settle`` after which what a node alone has is given up
 _SENSIBLE = 0.8  # of the switchovers: to a target that is in sync, if there is one
+_ALSO_CUT = 0.3  # of the lines of a node that is promoted beside a source that is cut off
 FORCED = 0.2  # of the promotions after the source died, once they were refused often enough
 
 
@@ -65,6 +66,24 @@ def promote(machine: Machine, force: bool, then: Any = lambda _: None) -> None:
         give(machine.process, "promote", {"dry_run": True}, looked)
     else:
         give(machine.process, "promote", {}, done)
+
+
+def cut_off(cluster: Cluster, rng: random.Random) -> None:
+    """The source lives on, out of reach, and a target is promoted; one line after the other is mended later."""
+    source = cluster.source
+    if source is None:
+        return
+    others = [name for name in cluster.machines if name != source.name]
+    chosen = rng.choice(others)
+    lines = [(source.name, other) for other in others] + [(chosen, other) for other in others if other != chosen]
+    for one, other in lines:
+        wires = cluster.switch.wires(one, other)
+        begins = 0.0 if one == source.name else 2.0 + rng.random() * 4.0
+        if one == source.name or rng.random() < _ALSO_CUT:
+            cluster.world.after(begins, partial(wires.cut.update, [(one, other), (other, one)]))
+            cluster.world.after(begins + 2.0 + rng.random() * 8.0, wires.heal)
+    cluster.world.note("network", f"{source.name} is cut off, {chosen} is promoted")
+    cluster.world.after(1.0 + rng.random(), lambda: _insist(cluster, cluster.machines[chosen], False, _ATTEMPTS))
 
 
 def promote_at_any_time(cluster: Cluster, rng: random.Random) -> None:

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import frames, generation, handshake, links, messages, objections, peer_records, quorum, source
+from dkrepl.core import frames, generation, handshake, links, messages, objections, peer_records, quorum, source, target
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.frames import StreamMessage
 from dkrepl.core.generation import Decision
 from dkrepl.core.intent_log import IntentLog
@@ -268,7 +269,7 @@ def nothing_is_marked_for_the_other_targets(patch: Patch) -> None:
 
 
 def a_promotion_is_never_refused(patch: Patch) -> None:
-    patch.setattr(promote, "elect", lambda runtime, token, in_loop, fenced: promote.Elected((), math.inf))
+    patch.setattr(promote, "elect", lambda runtime, token, in_loop, fenced: promote.Elected((), math.inf, None))
 
 
 def nothing_is_kept_aside(patch: Patch) -> None:
@@ -286,14 +287,13 @@ def a_handover_does_not_wait(patch: Patch) -> None:
 
 
 def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
-    patch.setattr(quorum, "decisive", lambda silent, sources, terms: [])
+    patch.setattr(quorum, "decisive", lambda silent, terms: [])
     patch.setattr(quorum, "decisive_to_serve", lambda silent, terms: [])
 
 
-def a_target_votes_for_everybody(patch: Patch) -> None:
-    patch.setattr(Target, "on_ask", lambda self, ask, now: ask.node if ask.vote == "wanted" else "")
-    patch.setattr(Target, "stand", lambda self, now, force=False: None)
-    patch.setattr(faults, "ROLES", faults.ROLES | {"promote two": 20})
+def a_voter_goes_back_to_an_older_source(patch: Patch) -> None:
+    patch.setattr(target, "newest", lambda metadata: Ballot())
+    patch.setattr(faults, "ROLES", faults.ROLES | {"cut off": 30})
     patch.setattr(cluster, "draw", _two_pairs)
 
 
@@ -382,7 +382,7 @@ MUTATIONS: list[tuple[str, Callable[[Patch], None]]] = [
     ("R7", nothing_is_kept_aside),
     ("R7", a_handover_does_not_wait),
     ("R11", a_promotion_does_not_count_who_answered),
-    ("R11", a_target_votes_for_everybody),
+    ("R11", a_voter_goes_back_to_an_older_source),
     ("R4", a_resync_that_was_cut_short_counts),
     ("R3", writes_do_not_wait_for_a_discard_under_way),
     ("R14", descriptions_that_differ_are_not_refused),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dkrepl.core.actions import Send
+from dkrepl.core.actions import Commit, Send
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.enquiry import QUICK, Enquiry
@@ -46,9 +47,20 @@ def asking(alone: float | None = None, age: float | None = None, min_copies: int
     return enquiry
 
 
+def recorded(enquiry: Enquiry) -> None:
+    """What it wants to record is durable."""
+    for action in [action for action in enquiry.actions if isinstance(action, Commit)]:
+        enquiry.actions.remove(action)
+        enquiry.committed(action.number)
+
+
 def verdict(enquiry: Enquiry, *answers: Answer) -> str | None:
-    for one in answers:
-        enquiry.on_answer(msgspec.structs.replace(one, number=enquiry._round))
+    """Let peers answer, and once more if it has begun to ask for votes."""
+    for _ in range(2):
+        recorded(enquiry)
+        for one in answers:
+            promised = [enquiry.stands] if enquiry.stands is not None and one.vote == "alpha" else one.promised
+            enquiry.on_answer(msgspec.structs.replace(one, number=enquiry._round, promised=promised))
     return enquiry.verdict
 
 
@@ -162,8 +174,9 @@ def test_the_moment_in_which_no_other_can_have_been_promoted_passes() -> None:
 def enough(**changes: object) -> Enquiry:
     enquiry = asking(min_copies=2)
     terms = enquiry._terms
-    verdict(enquiry, msgspec.structs.replace(answer("beta", terms=terms), **changes))
-    enquiry.tick(QUICK)
+    for _ in range(2):
+        verdict(enquiry, msgspec.structs.replace(answer("beta", terms=terms), **changes))
+        enquiry.tick(QUICK)
     return enquiry
 
 
@@ -203,4 +216,36 @@ def test_a_source_whose_data_was_there_before_follows_whoever_was_promoted_befor
 
 
 def test_who_becomes_source_follows_nobody() -> None:
-    assert as_source(msgspec.structs.replace(ALPHA, role="target", follows="beta"), "m1").follows == ""
+    assert (
+        as_source(msgspec.structs.replace(ALPHA, role="target", follows="beta"), "m1", Ballot(1, "alpha")).follows == ""
+    )
+
+
+def test_a_source_that_was_elected_before_is_not_followed() -> None:
+    """It may lack what was answered since; nor does this node serve beside it until it is demoted."""
+    enquiry = asking(ballot=Ballot(5, "alpha"))
+    assert verdict(enquiry, GAMMA, answer("beta", "source", ballot=Ballot(4, "beta"))) is None
+    assert "demote beta" in enquiry.reason
+    assert verdict(asking(), answer("beta", "source", ballot=Ballot(4, "beta"))) == "follow"
+
+
+def test_it_asks_under_a_ballot_newer_than_any_it_has_heard_of() -> None:
+    enquiry = asking(min_copies=2)
+    verdict(enquiry, answer("beta", promised=[Ballot(3, "gamma")], vote="", terms=enquiry._terms))
+    enquiry.tick(QUICK)
+    assert enquiry.stands is None, "not before that is on record"
+    recorded(enquiry)
+    assert enquiry.stands == Ballot(4, "alpha")
+    verdict(enquiry, answer("beta", promised=[Ballot(6, "gamma")], vote="", terms=enquiry._terms))
+    enquiry.tick(2 * QUICK)
+    recorded(enquiry)
+    assert enquiry.stands == Ballot(7, "alpha")
+
+
+def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
+    enquiry = enough()
+    found = enquiry.recorded(ALPHA)
+    assert (found.ballot, found.stood) == (Ballot(1, "alpha"), 1)
+    quick = asking(age=1.0)
+    assert verdict(quick, GAMMA, answer("beta", vote="")) == "serve"
+    assert quick.recorded(ALPHA) == ALPHA, "no other can have been promoted, so it needed no votes"

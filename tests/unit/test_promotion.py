@@ -47,7 +47,10 @@ def answer(
     return Answer(node, "r0", "id", role, generation, list(history), copy=said)
 
 
-def judged(own: Answer | None = None, gamma: Answer | None = None, alpha: Answer | None = None) -> Assessment:
+GAMMA = answer("gamma")
+
+
+def judged(own: Answer | None = None, gamma: Answer | None = GAMMA, alpha: Answer | None = None) -> Assessment:
     own = own or answer("beta")
     return assess(_description(), own, {"alpha": alpha, "gamma": gamma}, fenced=("alpha",))
 
@@ -92,7 +95,7 @@ WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
         "gamma heard the source for longer",
     ),
     "a former source alone": (
-        {"own": answer("beta", "asking")},
+        {"own": answer("beta", "asking"), "gamma": None},
         True,
         "gamma did not answer, and may have been promoted",
     ),
@@ -150,9 +153,9 @@ def test_every_pair_of_wrong_things_is_unsafe_and_says_both() -> None:
 
 def test_the_loss_of_an_async_target_is_counted_up_to_the_newest_write_that_anybody_heard_of() -> None:
     own = answer("beta", mode="async", applied=4, applied_bytes=400, head_bytes=900, in_sync_as_of=4993.5)
-    alone = of(judged(own), "beta")
+    alone = of(judged(own, gamma=None), "beta")
     assert (alone.lost_seconds, alone.lost_bytes) == (6.5, 500)
-    assert of(judged(own), "alpha").overwritten_bytes == 500
+    assert of(judged(own, gamma=None), "alpha").overwritten_bytes == 500
     with_gamma = judged(own, gamma=answer("gamma", in_sync_as_of=4999.0, heard_at=5001.0, head_bytes=2000))
     assert (of(with_gamma, "beta").lost_seconds, of(with_gamma, "beta").lost_bytes) == (7.5, 1600)
     assert of(with_gamma, "gamma").overwritten_bytes == 600
@@ -279,8 +282,12 @@ def asked(description: Description, *there: str, own: Answer | None = None, **fa
         (2, THREE | {"delta": "sync"}, ("gamma", "delta"), True),
         (3, THREE | {"delta": "sync"}, ("gamma",), True),
         (2, THREE | {"delta": "async"}, ("gamma",), True),
-        (2, {"alpha": "async", "beta": "sync", "gamma": "sync"}, (), False),
+        # The copy of an asynchronous source does not count: each write is on both beta and gamma.
+        (2, {"alpha": "async", "beta": "sync", "gamma": "sync"}, (), True),
         (2, {"alpha": "async", "beta": "sync", "gamma": "sync"}, ("gamma",), True),
+        # Where one copy is enough, an asynchronous node may have been made source, and have answered alone.
+        (1, {"alpha": "sync", "beta": "sync", "delta": "async"}, ("alpha",), False),
+        (1, {"alpha": "sync", "beta": "sync", "delta": "async"}, ("alpha", "delta"), True),
     ],
 )
 def test_all_but_min_copies_minus_one_of_the_nodes_that_may_hold_a_write_must_answer(

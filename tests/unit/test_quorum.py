@@ -38,20 +38,23 @@ def test_whatever_copies_a_write_is_on_one_of_the_nodes_that_speak_has_it(count:
             for silent in itertools.combinations(nodes, size):
                 holders = (set(one) for one in itertools.combinations(nodes, least))
                 hidden = any(one <= set(silent) for one in holders)
-                assert bool(quorum.decisive(silent, (), terms)) == hidden, (nodes, least, silent)
+                assert bool(quorum.decisive(silent, terms)) == hidden, (nodes, least, silent)
 
 
-def test_an_asynchronous_node_decides_only_if_it_was_source() -> None:
-    terms = required(mirror(NAMES, 1, asynchronous=("delta",)))
-    assert quorum.decisive(["delta"], (), terms) == []
-    assert quorum.decisive(["delta"], ("delta",), terms) == ["delta"]
+def test_an_asynchronous_node_decides_only_where_one_copy_is_enough() -> None:
+    """It may have been made source, and have answered writes alone."""
+    assert quorum.decisive(["delta"], required(mirror(NAMES, 1, asynchronous=("delta",)))) == ["delta"]
+    two = required(mirror(NAMES, 2, asynchronous=("delta",)))
+    assert quorum.decisive(["delta", "gamma"], two) == []
+    assert quorum.decisive(["beta", "delta", "gamma"], two) == ["beta", "gamma"]
 
 
 def test_a_former_source_waits_for_an_asynchronous_node_that_could_have_been_promoted_alone() -> None:
     assert quorum.decisive_to_serve(["delta"], required(mirror(NAMES, 1, asynchronous=("delta",)))) == ["delta"]
     two = required(mirror(NAMES, 2, asynchronous=("delta",)))
     assert quorum.decisive_to_serve(["delta"], two) == []
-    assert quorum.decisive_to_serve(["beta", "delta"], two) == ["beta", "delta"]
+    assert quorum.decisive_to_serve(["beta", "delta"], two) == []
+    assert quorum.decisive_to_serve(["beta", "gamma", "delta"], two) == ["beta", "gamma", "delta"]
 
 
 def test_the_first_description_has_no_former_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dkrepl.core.actions import Commit, Connect, Send
 from dkrepl.core.agreement import required
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.bitmap import IntentBitmap
 from dkrepl.core.description import parse
 from dkrepl.core.description_example import render_example
@@ -20,6 +21,7 @@ from dkrepl.core.vote import SECONDS, released
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
 NOW = 1000.0
+OLD, ELECTED = Ballot(), Ballot(1, "gamma")  # of alpha, the source from the first, and of gamma, which is elected
 
 
 def bitmap() -> IntentBitmap:
@@ -33,8 +35,8 @@ def beta(began: float = 0.0, **facts: Any) -> Target:
     return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x", began)
 
 
-def asked(target: Target, candidate: str, now: float, vote: Any = "wanted") -> str:
-    return target.on_ask(Ask(candidate, "r0", "m1", vote), now)
+def asked(target: Target, candidate: str, now: float, vote: Any = "wanted", ballot: int = 1) -> str:
+    return target.on_ask(Ask(candidate, "r0", "m1", vote, ballot=ballot), now)
 
 
 def commit(target: Target, now: float) -> None:
@@ -53,10 +55,11 @@ def voting(candidate: str = "gamma") -> Target:
     return target
 
 
-def welcome(target: Target, source: str, now: float) -> bool:
+def welcome(target: Target, source: str, now: float, ballot: Ballot = OLD) -> bool:
     """Let a source welcome it; return whether it follows."""
     terms = required(DESCRIPTION)
-    target.on_message(source, Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=terms), now)
+    found = Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=terms, ballot=ballot)
+    target.on_message(source, found, now)
     commits = [action for action in target.actions if isinstance(action, Commit)]
     for action in commits:
         target.committed(action.number, now)
@@ -70,7 +73,7 @@ def hellos(target: Target) -> list[str]:
 def test_a_vote_counts_once_it_is_recorded() -> None:
     target = beta()
     assert asked(target, "gamma", NOW) == ""
-    assert target.metadata.voted_for == "gamma"
+    assert target.metadata.promised == (ELECTED,)
     commit(target, NOW + 0.1)
     assert asked(target, "gamma", NOW + 0.1) == "gamma"
 
@@ -84,7 +87,7 @@ def test_one_that_only_looks_gets_no_vote() -> None:
 def test_of_two_candidates_the_first_has_the_vote_until_it_ends() -> None:
     target = voting("gamma")
     assert asked(target, "alpha", NOW + SECONDS - 0.1) == "gamma"
-    asked(target, "alpha", NOW + SECONDS)
+    asked(target, "alpha", NOW + SECONDS, ballot=2)
     commit(target, NOW + SECONDS)
     assert target.vote(NOW + SECONDS) == "alpha"
 
@@ -93,14 +96,14 @@ def test_a_candidate_that_withdraws_leaves_the_vote_to_another() -> None:
     target = voting("gamma")
     assert asked(target, "gamma", NOW, "withdrawn") == ""
     commit(target, NOW)
-    assert target.metadata.voted_for == ""
+    assert target.metadata.promised == ()
     asked(target, "alpha", NOW)
     commit(target, NOW)
     assert target.vote(NOW) == "alpha"
 
 
 def test_a_vote_is_remembered_over_a_restart() -> None:
-    target = beta(NOW, voted_for="gamma")
+    target = beta(NOW, promised=(ELECTED,))
     assert asked(target, "alpha", NOW + 1.0) == "gamma"
     assert target.vote(NOW + SECONDS) == ""
 
@@ -110,7 +113,7 @@ def test_it_follows_nobody_but_the_one_that_it_voted_for() -> None:
     target.tick(NOW + 1.0)
     assert hellos(target) == ["gamma"]
     assert not welcome(target, "alpha", NOW + 1.0)
-    assert welcome(target, "gamma", NOW + 1.0)
+    assert welcome(target, "gamma", NOW + 1.0, ELECTED)
     assert target.vote(NOW + 1.0) == ""
 
 
@@ -123,23 +126,92 @@ def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None
     assert "dkrepl resolve --keep alpha on beta" in str(target.reason)
 
 
-@pytest.mark.parametrize("release", ["is a target", "votes anew", "resolved"])
+@pytest.mark.parametrize(
+    ("ballot", "follows"),
+    [(Ballot(), False), (Ballot(1, "beta"), False), (Ballot(1, "gamma"), True), (Ballot(2), True)],
+)
+def test_it_follows_the_source_of_its_ballot_or_a_newer_one(ballot: Ballot, follows: bool) -> None:
+    """Of a newer one also if another node was elected under it, or took over from the one that was."""
+    target = voting("gamma")
+    assert welcome(target, "alpha", NOW + SECONDS, ballot) == follows
+    assert target.metadata.ballot == (ballot if follows else OLD)
+
+
+@pytest.mark.parametrize("release", ["was never elected", "votes anew", "resolved"])
 def test_what_ends_that(release: str) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
+    ballot = OLD
     target.tick(later)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
-    if release == "is a target":
-        answer = Answer("gamma", "r0", "m1", "target", "g1", [], number=question.number)
+    if release == "was never elected":
+        answer = Answer("gamma", "r0", "m1", "target", "g1", [], number=question.number, stood=1)
         target.on_answer(msgspec.structs.replace(answer, number=question.number - 1), later)
         assert not welcome(target, "alpha", later), "it was an answer to an older question"
         target.on_answer(answer, later)
     elif release == "votes anew":
-        asked(target, "alpha", later)
+        ballot = Ballot(2, "alpha")
+        asked(target, "alpha", later, ballot=2)
     else:
         target.yield_to("alpha", "keep")
     commit(target, later)
-    assert welcome(target, "alpha", later)
+    assert welcome(target, "alpha", later, ballot)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"stood": 0},  # it was initialised anew, and knows nothing
+        {"vote": "gamma"},  # it asks for votes
+        {"role": "asking"},
+        {"ballot": ELECTED},  # it was source, and is not any more
+        {"role": "source", "ballot": ELECTED},
+        {"ballot": Ballot(2, "alpha")},  # or may have been: it follows one that was elected after it
+    ],
+)
+def test_what_the_elected_node_says_that_does_not_end_it(facts: dict[str, Any]) -> None:
+    target = voting("gamma")
+    later = NOW + 2 * SECONDS
+    target.tick(later)
+    [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
+    answer = Answer("gamma", "r0", "m1", "target", "g1", [], number=question.number, stood=1)
+    target.on_answer(msgspec.structs.replace(answer, **facts), later)
+    commit(target, later)
+    assert not welcome(target, "alpha", later)
+
+
+def test_a_request_or_a_withdrawal_of_an_earlier_ballot_changes_nothing() -> None:
+    """It may have been on its way for as long as the kernel kept the connection of a daemon that is gone."""
+    target = voting("gamma")
+    later = NOW + 2 * SECONDS
+    asked(target, "gamma", later, ballot=3)
+    commit(target, later)
+    asked(target, "gamma", later, "withdrawn", ballot=1)
+    asked(target, "alpha", later + SECONDS, ballot=2)
+    commit(target, later + SECONDS)
+    assert target.metadata.promised[0] == Ballot(3, "gamma")
+    assert not welcome(target, "alpha", later + SECONDS, Ballot(2, "alpha"))
+
+
+def test_a_vote_under_a_newer_ballot_counts_once_that_is_recorded() -> None:
+    target = voting("gamma")
+    assert asked(target, "gamma", NOW + 1.0, ballot=2) == ""
+    commit(target, NOW + 1.0)
+    assert asked(target, "gamma", NOW + 1.0, ballot=2) == "gamma"
+
+
+def test_a_candidate_has_its_ballot_once_that_is_recorded_and_none_twice() -> None:
+    target = beta(promised=(Ballot(4, "alpha"),), stood=2)
+    target.stand(NOW, seen=[Ballot(6, "gamma")])
+    assert target.stands is None
+    commit(target, NOW)
+    assert target.stands == Ballot(7, "beta")
+    target.stand(NOW)
+    assert target.stands == Ballot(7, "beta"), "another promotion of this node is under way"
+    target.stand_down()
+    target.stand(NOW)
+    commit(target, NOW)
+    assert target.stands == Ballot(8, "beta")
 
 
 def test_a_vote_that_is_withdrawn_while_it_is_recorded_does_not_count() -> None:
@@ -161,6 +233,7 @@ def test_while_it_hears_a_source_it_votes_for_nobody() -> None:
 def test_one_that_is_to_be_source_votes_for_itself_and_follows_nobody() -> None:
     target = beta()
     target.stand(NOW)
+    commit(target, NOW)
     assert asked(target, "gamma", NOW + 1.0) == "beta"
     assert not welcome(target, "alpha", NOW + 1.0)
     target.tick(NOW + 1.0)
@@ -183,7 +256,7 @@ def test_an_heir_that_has_voted_for_another_does_not_take_over() -> None:
     assert target.inherits is None
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
     assert target.inherits is None, "gamma may be source"
-    target.metadata = released(target.metadata, "gamma")  # it has answered that it is a target
+    target.metadata = released(target.metadata, ELECTED)  # it has answered that it was never elected
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
     assert target.inherits == "alpha"
     assert asked(target, "gamma", NOW + SECONDS) == "beta"
@@ -195,7 +268,7 @@ def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
     [action] = [action for action in target.actions if isinstance(action, Commit)]
     target.commit_failed(action.number, "No space left on device", NOW)
     assert target.vote(NOW) == ""
-    assert target.metadata.voted_for == ""
+    assert target.metadata.promised == ()
     assert target.state == "Disconnected", "its copy is as good as before"
 
 
