@@ -52,7 +52,7 @@ from dkrepl.core.messages import (
 from dkrepl.core.metadata import NodeMetadata
 from dkrepl.core.stall import Stall
 from dkrepl.core.target_view import SEEN_BY_TARGET, TargetState, check_transition
-from dkrepl.core.vote import Vote, following, never_elected, newest, next_number, promised, released
+from dkrepl.core.vote import MOST, Vote, following, never_elected, newest, next_number, promised, released
 
 Verdict = Literal["apply", "ignore", "barrier"]
 _HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
@@ -188,7 +188,8 @@ class Target:
 
     def _may_vote(self, ballot: Ballot, now: float) -> bool:
         free = self._vote.at(now) in ("", ballot.node) and self.inherits is None
-        new = ballot > newest(self.metadata) or self.metadata.promised[:1] == (ballot,)
+        made = self.metadata.promised
+        new = made[:1] == (ballot,) or (ballot > newest(self.metadata) and len(made) < MOST)
         return free and new and ballot.node in self._peers and not (self._hears(now) or self._waiting or self._ended)
 
     def on_answer(self, answer: Answer, now: float) -> None:

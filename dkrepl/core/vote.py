@@ -29,7 +29,7 @@ from dkrepl.core.metadata import NodeMetadata
 
 SECONDS = 15.0  # for which a vote holds back other candidates, from its last request
 MARGIN = 5.0  # seconds before the end of the votes at which a candidate gives up
-_REMEMBERED = 16  # promises
+MOST = 16  # promises at once; while so many bind a target it votes for nobody, for it must not forget one
 
 
 class Vote:
@@ -61,7 +61,7 @@ def newest(metadata: NodeMetadata) -> Ballot:
 def promised(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
     """Return the record of a target that votes under ``ballot``; what an administrator said of others is void."""
     before = [one for one in metadata.promised if one != ballot]
-    metadata = msgspec.structs.replace(metadata, promised=(ballot, *before)[:_REMEMBERED])
+    metadata = msgspec.structs.replace(metadata, promised=(ballot, *before))
     if metadata.yields_to not in ("", ballot.node):
         metadata = msgspec.structs.replace(metadata, yields="", yields_to="")
     return metadata

@@ -283,3 +283,16 @@ def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
     assert target.source is None
     target.on_message("alpha", Alive(5, 7, "InSync"), late)
     assert target.source is None
+
+
+def test_one_that_has_made_too_many_promises_makes_no_more() -> None:
+    """It must not forget one: under that, too, somebody may be source."""
+    made = tuple(Ballot(number, "gamma") for number in range(16, 0, -1))
+    target = beta(promised=made)
+    assert asked(target, "alpha", NOW, ballot=17) == ""
+    commit(target, NOW)
+    assert target.metadata.promised == made
+    target = beta(promised=made[1:])
+    asked(target, "alpha", NOW, ballot=17)
+    commit(target, NOW)
+    assert target.vote(NOW) == "alpha"
