@@ -63,10 +63,11 @@ def command(
 ) -> None:
     """Make this node the source, so that its applications can open the device.
 
-    Needed when the old source is dead (failover), or after `dkrepl demote` on it. Without --force it is done only
-    if nothing that was acknowledged can be lost: of the N nodes that may hold an answered write, N - min_copies + 1
-    answer, this one among them, and none of them has more than this one. Refused, with --force as well, while a
-    source is reachable from here. A node that was source, and waits for its peers' answers, then serves at once.
+    Needed when the old source is dead (failover), or after `dkrepl demote` on it. Without --force it is done only if
+    nothing that was acknowledged can be lost: of the N sync nodes N - min_copies + 1 answer, this one among them (with
+    min_copies = 1 every node, also those that are async), and none of them has more than this one. Refused, with
+    --force as well, while a source is reachable from here. A node that was source, and waits for its peers' answers,
+    then serves at once.
 
     --fenced NODE replaces the answer of a silent node. Give it only for a node that you, or a fencing device, turned
     off in time: the dry run says since when it may have answered writes without this node.

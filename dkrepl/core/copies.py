@@ -23,7 +23,7 @@ class Copies:
 
     ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
     that, as recorded when this source started, have every write answered so far, except what their bitmaps mark;
-    ``counts``: whether the source is a sync node, so that its own copy counts.
+    ``source_is_sync``: only then its own copy counts.
     """
 
     __slots__ = ("_former", "_own", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
@@ -36,11 +36,11 @@ class Copies:
         former: Iterable[Mapping[str, str]] = (),
         node: str = "",
         complete: Collection[str] = (),
-        counts: bool = True,
+        source_is_sync: bool = True,
     ) -> None:
         self.least = least
         self.refuse = refuse
-        self._own = {node} if counts or least == 1 else set()
+        self._own = {node} if source_is_sync or least == 1 else set()
         self.confirmable = len(self._own)
         self.too_few = False
         self._views = [view for view in views if view.mode == "sync"]
@@ -90,7 +90,8 @@ class Copies:
                 "more sync targets of the old description are InSync under the new one; if the others are gone for "
                 "good, run dkrepl config adopt --fenced NODE"
             )
+        why = "" if self._own else "; this source is async, so its own copy does not count: switch over to a sync node"
         return (
             f"{self.confirmable} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "
-            "sync targets are InSync"
+            f"sync targets are InSync{why}"
         )

@@ -219,13 +219,12 @@ def _check_together(where: str, mirror: Description) -> None:
             owners[key] = node.name
         if node.store == f"/dev/dkrepl/{mirror.name}":
             refuse(f"node {node.name}: store is {node.store}, but that is the mirror's own device")
-    for source in mirror.nodes:
-        copies = 1 + sum(node.mode == "sync" for node in mirror.nodes if node is not source)
-        if mirror.min_copies > copies:
-            refuse(
-                f"min_copies is {mirror.min_copies}, but with {source.name} as source only {copies} can ever be "
-                "confirmed, its own and those of the sync targets: make more nodes sync, or lower min_copies"
-            )
+    copies = sum(node.mode == "sync" for node in mirror.nodes) or 1
+    if mirror.min_copies > copies:
+        refuse(
+            f"min_copies is {mirror.min_copies}, but only {copies} can ever be confirmed, those of the sync nodes: "
+            "make more nodes sync, or lower min_copies"
+        )
     if mirror.source not in {node.name for node in mirror.nodes}:
         known = ", ".join(node.name for node in mirror.nodes)
         refuse(f"source is {keys.shown(mirror.source)}, but it must be one of the nodes: {known}")

@@ -26,8 +26,8 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 #                       # time although some have not answered
 # on_diverged = "keep"  # an old source with writes that the new one lacks keeps them in a file, then follows it;
 #                       # "ask": it does so only after `dkrepl resolve`
-# min_copies = 1        # copies that must be able to confirm a write, the source's own and those of sync targets that
-#                       # are InSync; with fewer, writes wait
+# min_copies = 1        # copies that must be able to confirm a write, the source's own (of an async node only if this
+#                       # is 1) and those of sync targets that are InSync; with fewer, writes wait
 # on_too_few = "wait"   # or "error": they fail
 # async_limit = 256     # most writes on their way to one target, greater than 2
 # on_full = "block"     # at the limit: "block" writes synchronously until below it,

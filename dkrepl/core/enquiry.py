@@ -1,9 +1,9 @@
 """Whether a node that was source may serve again: it asks its peers first (rule R7).
 
 While it was away one of them may have been promoted. It may serve when every peer has answered, and none of them is
-source or holds data that descends from its own. If one is source, or does hold such data, this node becomes a target
-and follows it. With ``min_copies`` of 2 or more it may also serve while peers are silent, if these are too few to have
-answered a write without any of the others (R11, core/quorum.py).
+source or holds data that descends from its own. If one is source, and was not elected before this node, or does hold
+such data, this node becomes a target and follows it. With ``min_copies`` of 2 or more it may also serve while peers are
+silent, if these are too few to have answered a write without any of the others (R11, core/quorum.py).
 
 A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
 
@@ -13,11 +13,14 @@ Some answers count as silence:
   two was source last.
 - A target that holds writes which this node lacks, while this node holds writes which the target lacks. The
   administrator decides which of the two is right, by promoting one or by having the target give way.
+- A source that was elected before this node: it may lack what was answered since, so it is not followed, and this node
+  does not serve beside it.
 - An old answer, because the peer may have been promoted since.
 
 Before it serves it needs votes, its own among them (core/vote.py): W = ``min_copies``, of nodes that have neither voted
 for another since it was elected nor followed one, so that no other node can have, or get, the N - W + 1 votes that a
-promotion takes; or else N - W + 1, and no fewer than W. A source that was elected before it is not followed.
+promotion takes; or else N - W + 1, and that of every target that answers. Only votes of sync nodes count. Then it
+serves under the ballot of these votes; if it serves without asking for any, under the one that it had.
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
 ``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
@@ -78,12 +81,12 @@ class Enquiry:
         self._node = node
         self._peers = [peer.name for peer in description.peers(node)]
         self._ask = Ask(node, description.name, metadata.mirror_id)
-        self._known_ballots: set[Ballot] = set()  # that the peers' answers named
+        self._newest = Ballot()  # that an answer named
         self._asked_votes = False
         self._stand_at = 0.0  # seconds waited, after which it may be recorded that it asks for votes
         self._stood = 0  # number of the ballot that is on record
         self._terms = required(description)
-        self._serves_elected = False  # the verdict is to serve under the ballot under which it asked for votes
+        self._elected_now = False  # it is to serve under the ballot under which it asked for votes
         self._alone = QUICK if is_blank(metadata) else description.start_alone
         self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
         self._began: float | None = None
@@ -109,7 +112,7 @@ class Enquiry:
             return
         if answer.number not in self._asked:
             return  # to a question of too long ago: the peer may be something else by now
-        self._known_ballots.add(max(of_answer(answer)))
+        self._newest = max(self._newest, *of_answer(answer))
         if (what := self._rivalry(answer)) is not None:
             self.answers.pop(answer.node, None)
             self._rivals[answer.node] = _Rival(answer.number, what)
@@ -122,8 +125,7 @@ class Enquiry:
         elif self._descends(answer):
             self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
         elif not self.missing and self._elected():
-            self._decide("serve", "every peer has answered, and none holds newer data")
-            self._serves_elected = self._asked_votes or bool(self._voters)
+            self._serve_elected("every peer has answered, and none holds newer data")
         else:
             self._describe()
 
@@ -145,10 +147,7 @@ class Enquiry:
         if self._lead is not None and QUICK <= waited < self._lead and not self._others:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
         elif waited >= QUICK and self._enough() and self._elected():
-            self._decide(
-                "serve", f"enough peers have answered, and none holds newer data; {self._names} did not answer"
-            )
-            self._serves_elected = self._asked_votes or bool(self._voters)
+            self._serve_elected(f"enough peers have answered, and none holds newer data; {self._names} did not answer")
         elif self._alone is not None and waited >= self._alone and not patient:
             self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
         elif now >= self._ask_at:
@@ -174,7 +173,7 @@ class Enquiry:
         """
         if self._waited < self._stand_at:
             return
-        newest = max((*seen, *self._known_ballots), default=Ballot())
+        newest = max((*seen, self._newest))
         if not self._ask.vote or newest > Ballot(self._ask.ballot, self._node):
             number = max(next_number(self._metadata, (newest,)), self._ask.ballot + 1)
             self._ask = msgspec.structs.replace(self._ask, vote="wanted", ballot=number)
@@ -194,18 +193,23 @@ class Enquiry:
         """That could not be recorded; it is tried again."""
         self._stand_at = self._waited + _RECORD_AGAIN
         if number == self._ask.ballot:
-            self._ask = msgspec.structs.replace(self._ask, vote="", ballot=number)
+            self._ask = msgspec.structs.replace(self._ask, vote="")
+
+    def _serve_elected(self, reason: str) -> None:
+        """Serve under the new ballot, unless its own vote was enough, so that nobody was asked."""
+        self._elected_now = self._asked_votes or bool(self._voters)
+        self._decide("serve", reason)
 
     def insist(self) -> None:
         """Serve now, although peers have not answered: the administrator has promoted this node."""
         if self.verdict is None:
+            self._elected_now = self.stands is not None
             self._decide("serve", "promoted by the administrator")
-            self._serves_elected = self.stands is not None
 
-    def recorded(self, record: NodeMetadata) -> NodeMetadata:
-        """Return the node's record as it is to be after the verdict: its ballot, and that it has asked for votes."""
-        ballot = self.stands if self._serves_elected and self.stands is not None else record.ballot
-        return msgspec.structs.replace(record, stood=max(record.stood, self._stood), ballot=ballot)
+    def with_outcome(self, record: NodeMetadata) -> NodeMetadata:
+        """Return the node's record with the ballot under which it is to serve."""
+        ballot = self.stands if self._elected_now else None
+        return record if ballot is None else msgspec.structs.replace(record, ballot=ballot)
 
     @property
     def vote(self) -> str:
@@ -228,7 +232,8 @@ class Enquiry:
         if all(satisfied(terms, faithful) for terms in every):
             return True
         self.stand()
-        return all(satisfied(terms, voters) and not decisive(sync_nodes(terms) - voters, terms) for terms in every)
+        withheld = [name for name, answer in self.answers.items() if answer.role == "target" and name not in voters]
+        return not withheld and not any(decisive(sync_nodes(terms) - voters, terms) for terms in every)
 
     @property
     def _voters(self) -> list[str]:
@@ -301,22 +306,30 @@ class Enquiry:
         self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
 
     def _describe(self) -> None:
-        patience = "for ever (start_alone)" if self._alone is None else f"{self._alone:g} s at most"
-        waiting = f"waiting for {self._names}, {patience}" if self.missing else "all have answered"
+        ever = self._alone is None or (self._rivals and self._alone != QUICK)
+        patience = "for ever (start_alone)" if ever else f"{self._alone:g} s at most"
+        silent = ", ".join(name for name in self.missing if name not in self._rivals)
+        waiting = f"waiting for {silent}, {patience}" if silent else "all have answered"
         self.reason = f"it was source, and asks first whether another was promoted: {waiting}"
         targets = {name: answer for name, answer in self.answers.items() if answer.role == "target"}
         if hearing := {name: one.copy.hears for name, one in targets.items() if one.copy and one.copy.hears}:
             heard = ", ".join(f"{name} follows {source}" for name, source in hearing.items())
-            self.reason += f"; {heard}, which may answer writes: demote that, or this node"
+            self.reason += f"; {heard}, which may answer writes: demote one of the two"
         elif self._ask.vote and not self.missing and (names := ", ".join(targets.keys() - {*self._voters})):
-            self.reason += f"; {names} did not vote for it (can it write its state directory?)"
+            self.reason += f"; {names} did not vote for it: see whether the state directory there can be written"
         elif self._ask.vote and (
             left := {name: self._left_us(one)[0] for name, one in targets.items() if self._left_us(one)}
         ):
-            voted = ", ".join(f"{name} has voted for {elected}" for name, elected in sorted(left.items()))
-            self.reason += f"; {voted} since this node was elected, and that may be source"
+            voted = ", ".join(
+                f"{name} has voted for {elected}, or followed it" for name, elected in sorted(left.items())
+            )
+            elected = ", ".join(sorted(set(left.values())))
+            self.reason += (
+                f"; {voted}, since this node was elected, so {elected} may be source: start {elected}, or promote this "
+                "node if that is off for good"
+            )
         if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "older"):
-            self.reason += f"; {names} is still source, but this node was elected after it: demote {names}"
+            self.reason += f"; {names} is source, but this node was elected after it: demote {names}"
         if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "asks"):
             self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
         if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "diverged"):

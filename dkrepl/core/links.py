@@ -92,7 +92,7 @@ class Links:
             self.metadata.former,
             node,
             complete,
-            counts=description.node(node).mode == "sync",
+            source_is_sync=description.node(node).mode == "sync",
         )
         self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced
         self.knows()

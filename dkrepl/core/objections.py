@@ -95,10 +95,10 @@ def silent_nodes(
 
 
 def withholds_vote(answer: Answer, ballot: Ballot | None) -> bool:
-    """Whether a target that hears no source votes for nobody else, nor under ``ballot``; only targets vote."""
+    """Whether a target could still vote, under ``ballot`` or for a rival: it hears no source, and has not voted."""
     if answer.role != "target" or (answer.copy and answer.copy.hears):
         return False
-    return ballot is None or not (votes(answer, ballot) or answer.vote not in ("", ballot.node))
+    return ballot is None or (answer.vote in ("", ballot.node) and not votes(answer, ballot))
 
 
 def reasons_against(
@@ -159,15 +159,17 @@ def _of_votes(
     """R11: whether those who answered and did not vote could be enough for another source."""
     there = [answer for answer in answers.values() if answer is not None]
     if ballot is None:
-        text = f"{own.node} could not record that it asks for votes (can it write its state directory?); try again"
+        text = (
+            f"{own.node} could not record that it asks for votes; free space in its state directory, and promote again"
+        )
         return [Reason("NoVote", text)] if own.vote in ("", own.node) else []
     without = [answer.node for answer in there if answer.node != own.node and withholds_vote(answer, ballot)]
     absent = [*without, *(one.node for one in silent if not one.fenced)]  # all of these may vote for another node
     every = (required(description), *own.former)
     if without and any(quorum.decisive(absent, terms) for terms in every):
         text = (
-            f"{', '.join(without)} answered but did not vote, so it may vote for another node; try again (if that goes "
-            "on: it cannot write its state directory)"
+            f"{', '.join(without)} answered but did not vote for {own.node}, and could still vote for another node; "
+            "promote again; if that goes on, see whether the state directory there is full or cannot be written"
         )
         return [Reason("NoVote", text)]
     return []

@@ -13,17 +13,18 @@
     a peer holds a newer generation                             (R7) -> PeerNewer
     a peer holds one that this node lacks, or was found to      (R7) -> SplitBrain
     another node asks for votes, and has some                  (R11) -> RivalPromotion
-    a target that answered did not vote for this node          (R11) -> NoVote
+    a target that answered did not vote for this node,
+      or this one could not record that it asks for votes      (R11) -> NoVote
     otherwise: nothing that was answered can be missing              -> safe
 
 Any but the first can be overruled by force, with the token of a dry run.
 
-Safe means that every answered write is here (R11). An answered write is on ``min_copies`` nodes, each of which knows
-its generation. So it is enough that any ``min_copies`` nodes include one that answers here, and that no node which
-answers knows a newer generation than this one. A silent node that is declared *fenced* need not answer: the
-administrator, or a cluster manager, vouches that it was off, or cut off from its applications, before it could answer
-a write without this node. Then this node must also have been InSync until it lost the source (NotInSync), and no peer
-may have heard the source for longer (PeerHeardLonger).
+Safe means that every answered write is here (R11). An answered write is on ``min_copies`` sync nodes (with 1, on any
+one node), each of which knows its generation. So it is enough that any ``min_copies`` of them include one that answers
+here, and that no node which answers knows a newer generation than this one. A silent node that is declared *fenced*
+need not answer: the administrator, or a cluster manager, vouches that it was off, or cut off from its applications,
+before it could answer a write without this node. Then this node must also have been InSync until it lost the source
+(NotInSync), and no peer may have heard the source for longer (PeerHeardLonger).
 
 Bytes and seconds mean "at least": no node that answers knows what a silent source answered on its own.
 """

@@ -3,7 +3,7 @@
 A write is answered when W = ``min_copies`` of the N sync nodes have it: the source, and the sync targets that are in
 sync. So at most W - 1 of the N may be silent: any W of them then include one that answers, and that one knows. The copy
 of an asynchronous node that was made source does not count, for the others need not know of it. Only where one copy is
-enough it does (it could never serve alone else), so there no node at all may be silent.
+enough it does (it could never serve alone otherwise), so there no node at all may be silent.
 
 When a description changes, the nodes that still have the old one could promote a node by the old rules. Until W of
 the old nodes have recorded the new description, no write is answered that does not satisfy the old rules as well; any
@@ -35,7 +35,8 @@ def decisive(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
 def decisive_to_serve(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
     """Return the ``silent`` nodes without whose answers a former source may not serve; none if it may.
 
-    Any of them, an asynchronous one as well, may have been promoted by force and have answered writes with the others.
+    Any of them, an asynchronous one as well, may have been promoted by force and have answered writes with the other
+    silent ones.
     """
     return list(silent) if decisive(silent, terms) else []
 

@@ -213,23 +213,29 @@ class Target:
         """Return the node that this one votes for."""
         return self._vote.at(now)
 
-    def stand(self, now: float, force: bool = False, seen: Iterable[Ballot] = ()) -> None:
+    def stand(self, now: float, force: bool = False) -> None:
         """This node is being promoted: from now on it votes for itself, and follows nobody.
 
-        Does nothing while it has a source; nor while it votes for another node, unless ``force`` is given. Its ballot
-        is newer than those ``seen``; it may ask for votes when that is recorded: then ``stands`` names it.
+        Does nothing while it has a source; nor while it votes for another node, unless ``force`` is given. It may ask
+        for votes once its ballot is recorded: then ``stands`` names it.
         """
         if self.source is None and (force or self._vote.at(now) in ("", self.node)):
-            stands = self._vote.at(now) == self.node and self._standing
+            stands = self.stands is not None or any(what == "stood" for what, _ in self._waiting.values())
+            goes_on = stands and self._vote.at(now) == self.node  # another promotion of this node is under way
             self._vote.give(self.node, now)
-            if stands and not any(ballot.number >= self.metadata.stood for ballot in seen):
-                return  # another promotion of this node is under way
-            self._voting, self.stands = Ballot(), None
-            self._commit_then("stood", msgspec.structs.replace(self.metadata, stood=next_number(self.metadata, seen)))
+            self._voting = Ballot()
+            if not goes_on:
+                self._take_ballot(())
 
-    @property
-    def _standing(self) -> bool:
-        return self.stands is not None or any(what == "stood" for what, _ in self._waiting.values())
+    def outbid(self, now: float, seen: Iterable[Ballot]) -> None:
+        """Go on as a candidate, under a ballot that is newer than those ``seen``."""
+        if self._vote.at(now) == self.node:
+            self._vote.give(self.node, now)
+            self._take_ballot(seen)
+
+    def _take_ballot(self, seen: Iterable[Ballot]) -> None:
+        self.stands = None
+        self._commit_then("stood", msgspec.structs.replace(self.metadata, stood=next_number(self.metadata, seen)))
 
     def stand_down(self) -> None:
         """The promotion was refused: withdraw the vote for itself."""
@@ -525,7 +531,10 @@ class Target:
         here = self.node
         elected = newest(self.metadata).node
         if elected == peer:
-            return f"{here} has voted for {peer} under a newer ballot than it serves under; this ends by itself"
+            return (
+                f"{here} knows of a newer election of {peer} than {peer} itself; it asks {peer} about that, but if "
+                f"{peer} was restored or initialised anew, run dkrepl resolve --keep {peer} on {here}"
+            )
         if self.metadata.promised:
             why = f"{here} has voted for {elected} since it last followed {peer}, and {elected} may be source"
             when = f"if {elected} is off for good"
@@ -586,7 +595,8 @@ class Target:
         bound = bool(metadata.promised)  # R11: the node that it voted for may be source
         if bound and self.state == "Disconnected":
             elected = newest(metadata).node
-            self.reason = f"{peer} hands over to {self.node}, which has voted for {elected}: that may be source"
+            self.reason = f"{peer} hands over to {self.node}, which has voted for {elected}: that may be source. "
+            self.reason += f"Start {elected}, or promote {self.node} if {elected} is off for good"
         free = self._vote.at(now) in ("", self.node) and not bound and not self._waiting
         if unchanged and self.state == "Disconnected" and free and metadata.store_state != "Inconsistent":
             self.inherits = peer

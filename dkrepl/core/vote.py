@@ -4,13 +4,14 @@ A node that wants to be source, because it is promoted or because it was source 
 votes. A *ballot* is a number and the node that asks; ballots are ordered, and none is ever used twice. A source serves
 under the ballot by which it was elected, and its heir (switchover) under the same one. A target that votes promises
 this: it follows no source of an older ballot any more, and votes for none. So once N - W + 1 of N nodes have voted
-under a ballot, at most W - 1 are left for any older source, which is too few to answer a write (W: ``min_copies``).
-What was answered before is known to one of the voters, for they voted when they heard no source. This is how Paxos and
-Raft elect a leader (Lamport, "The Part-Time Parliament"; Ongaro, "Consensus: Bridging Theory and Practice", section
-3.4); here an administrator decides who is a candidate.
+under a ballot, at most W - 1 are left for any older source, which is too few to answer a write (W: ``min_copies``; with
+W = 1 no node at all is left). What was answered before is known to one of the voters, for they voted when they heard no
+source. This is how Paxos and Raft elect a leader (Lamport, "The Part-Time Parliament"; Ongaro, "Consensus: Bridging
+Theory and Practice", section 3.4); here an administrator decides who is a candidate.
 
-A promise ends in three ways only: the voter follows a source of that ballot or a newer one; the candidate says that it
-never was source under it, and never will be; an administrator says so (``dkrepl resolve --keep``).
+A promise ends in four ways only: the voter follows a source of that ballot or a newer one; it becomes source itself,
+under a newer one; the candidate says that it never was source under it, and never will be; an administrator says so
+(``dkrepl resolve --keep``).
 
 Besides, a vote holds back other candidates for ``SECONDS``, or until the candidate withdraws, so that two nodes that
 are promoted at the same time are not both source, even for a moment. A candidate has recorded its role ``MARGIN``
@@ -97,8 +98,8 @@ def votes(answer: Answer, ballot: Ballot) -> bool:
 def never_elected(answer: Answer, ballot: Ballot) -> bool:
     """Whether the candidate of ``ballot`` was never source under it and never will be, as it says in ``answer``.
 
-    It remembers that it asked (a node that was initialised anew does not), does not ask now, and is, as source or as
-    target, of an older ballot.
+    It remembers that it asked (a node that was initialised anew does not), it does not ask now, and its own ballot, as
+    source or as target, is older.
     """
     asks = answer.vote == answer.node or answer.role == "asking"
     return answer.node == ballot.node and answer.stood >= ballot.number and not asks and answer.ballot < ballot

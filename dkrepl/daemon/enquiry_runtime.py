@@ -109,8 +109,12 @@ class EnquiryRuntime:
     def _vote(self, _: messages.Ask) -> str:
         return self.enquiry.vote
 
-    def stand(self, force: bool, seen: Collection[Ballot]) -> None:
+    def stand(self, force: bool) -> None:
         """An administrator promotes this node: ask the peers for their votes (R11)."""
+        self.enquiry.stand()
+
+    def outbid(self, seen: Collection[Ballot]) -> None:
+        """Go on as a candidate, under a ballot newer than those ``seen``."""
         self.enquiry.stand(seen)
 
     @property

@@ -49,21 +49,21 @@ def after_enquiry(
     verdict: Verdict | None,
     becomes: Becomes | None,
     overruled: Overruled | None,
-    recorded: Becomes = lambda record: record,
+    with_outcome: Becomes,
 ) -> Step:
     """Return what follows when a node that was source has asked its peers.
 
     ``verdict``: of the enquiry; ``becomes``: the change of role that an administrator ordered meanwhile;
-    ``overruled``: what stood against its promotion, if it serves because of a promotion by force; ``recorded``: what
-    is to be recorded of the enquiry.
+    ``overruled``: what stood against its promotion, if it serves because of a promotion by force; ``with_outcome``:
+    gives the record with what it serves under.
     """
-    found, record = record, recorded(record)
     if becomes is not None:
         return Step(serves=True, record=becomes(record), abandons=True)
     if verdict is None:
         return _ENDS
     if verdict == "follow":
         return Step(serves=True, record=as_follower(record), abandons=True)
+    found, record = record, with_outcome(record)
     if overruled is None or not overruled.codes:
         return Step(serves=True, record=record if record != found else None)
     # R15: recorded durably before it serves, together with what was overruled earlier and not cleared.

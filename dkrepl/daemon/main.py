@@ -142,7 +142,7 @@ def _ask_peers(
         reactor.close()
     enquiry = runtime.enquiry
     step = lifecycle.after_enquiry(
-        metadata_file.read(state_dir), enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.recorded
+        metadata_file.read(state_dir), enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.with_outcome
     )
     if step.record is not None:
         metadata_file.write(state_dir, step.record)

@@ -23,7 +23,7 @@ InLoop = Callable[[Callable[[], Any]], Any]
 
 PATIENCE = 1.0
 """Seconds for the answers; a peer that has not answered then counts as not reachable."""
-_BALLOTS = 3  # tried at the most, each newer than those that the answers to the one before it named
+_BALLOTS = 3  # tried in all, each newer than those that the answers to the one before it named
 _AGAIN = 0.1  # seconds, after which those that have not answered, or not voted yet, are asked again
 
 
@@ -44,11 +44,11 @@ class Asking(Protocol):
     def stands(self) -> Ballot | None:
         """The ballot under which this node may ask for votes, None if it may not."""
 
-    def stand(self, force: bool, seen: Collection[Ballot]) -> None:
-        """From now on this node is a candidate, under a ballot newer than those ``seen``.
+    def stand(self, force: bool) -> None:
+        """From now on this node is a candidate; ``force``: even if it votes for another node."""
 
-        ``force``: even if it votes for another node. With ballots ``seen`` it goes on with the same candidacy.
-        """
+    def outbid(self, seen: Collection[Ballot]) -> None:
+        """Go on as a candidate, under a ballot newer than those ``seen``."""
 
     def stand_down(self) -> bool:
         """One promotion of this node was refused; return whether the votes are to be given back."""
@@ -86,9 +86,11 @@ class PeerPoll:
     @property
     def newer(self) -> list[Ballot]:
         """The ballots that peers know of and that are newer than this node's: they cannot vote under that."""
+        return [ballot for answer in self.answers.values() if answer is not None for ballot in self._newer(answer)]
+
+    def _newer(self, answer: Answer) -> list[Ballot]:
         ballot = self.ballot
-        seen = [one for answer in self.answers.values() if answer is not None for one in of_answer(answer)]
-        return [] if ballot is None else [one for one in seen if one > ballot]
+        return [] if ballot is None else [one for one in of_answer(answer) if one > ballot]
 
     def withdraw(self, ballot: Ballot) -> None:
         """Tell the peers that their votes under ``ballot`` are no longer needed."""
@@ -109,9 +111,7 @@ class PeerPoll:
     def _is_answered(self, answer: Answer | None) -> bool:
         if answer is None or not self.candidate:
             return answer is not None
-        ballot = self.ballot
-        cannot = ballot is not None and any(one > ballot for one in of_answer(answer))
-        return cannot or not withholds_vote(answer, ballot)
+        return bool(self._newer(answer)) or not withholds_vote(answer, self.ballot)
 
 
 def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) -> Assessment:
@@ -128,17 +128,21 @@ def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool
     Returns the ballot of these votes, too. ``force``: even if this node votes for another. If the promotion is
     refused, call ``stand_down``.
     """
-    seen: list[Ballot] = []
 
     def begin() -> PeerPoll:
-        runtime.stand(force, seen)
+        runtime.stand(force)
         return PeerPoll(runtime, candidate=True)
 
-    for _ in range(_BALLOTS):
-        found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
-        if not newer:
-            break
-        seen = newer
+    def outbid() -> PeerPoll:
+        if ballot is not None:
+            PeerPoll(runtime).withdraw(ballot)
+        runtime.outbid(newer)
+        return PeerPoll(runtime, candidate=True)
+
+    found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
+    for _ in range(_BALLOTS - 1):
+        if newer:
+            found, ballot, newer = _asked(runtime, in_loop, outbid, fenced)
     return found, ballot
 
 

@@ -29,7 +29,7 @@ def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop, fenced: Co
 class Elected(NamedTuple):
     """This node may be source. ``codes``: what is overruled; ``until``: when it must give up, by ``boot_seconds``.
 
-    ``ballot``: under which it was elected; None: it cannot be source.
+    ``ballot``: under which it was elected; None: that it asks for votes could not be recorded, and was overruled.
     """
 
     codes: tuple[str, ...]

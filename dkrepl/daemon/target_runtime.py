@@ -387,11 +387,15 @@ class TargetRuntime:
         self._perform()
         return vote
 
-    def stand(self, force: bool, seen: Collection[Ballot]) -> None:
+    def stand(self, force: bool) -> None:
         """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
-        if not seen:
-            self._candidacies += 1
-        self.target.stand(time.monotonic(), force, seen)
+        self._candidacies += 1
+        self.target.stand(time.monotonic(), force)
+        self._perform()
+
+    def outbid(self, seen: Collection[Ballot]) -> None:
+        """Go on as a candidate, under a ballot newer than those ``seen``."""
+        self.target.outbid(time.monotonic(), seen)
         self._perform()
 
     @property

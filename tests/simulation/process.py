@@ -98,7 +98,7 @@ class Process:
         if isinstance(runtime, EnquiryRuntime):
             enquiry = runtime.enquiry
             step = lifecycle.after_enquiry(
-                record, enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.recorded
+                record, enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.with_outcome
             )
             if step.serves and not step.abandons:
                 self.cluster.serves_again(self, runtime.enquiry)

@@ -182,7 +182,7 @@ def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle:
 
 @each
 def test_a_demotion_of_the_elected_node_does_not_free_a_voter(seed: int) -> None:
-    """beta and gamma have answered writes; beta is demoted, as the table in operations.md advises for ``Elected``."""
+    """beta and gamma have answered writes; beta is demoted."""
     with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
         alpha_is_cut_off(story)
         elected(story)
@@ -298,7 +298,7 @@ def test_async_sources_and_two_pairs(seed: int) -> None:
         story.until(lambda: story.process("alpha").runtime.source.views["beta"].state == "InSync", "beta follows")
         story.command("gamma", "promote")
         story.run(8.0)
-        assert len(answering(story, "alpha", "gamma")) <= 1, f"seed {seed}"
+        assert answering(story, "alpha", "gamma") == ["gamma"], f"seed {seed}"
 
 
 @each
@@ -382,7 +382,8 @@ def test_a_failed_last_flush_that_could_not_be_recorded_is_not_forgotten(seed: i
         story.run(PEER_TIMEOUT + 1)
         lacks = sum(a != b for a, b in zip(story.store("alpha"), story.store("beta"), strict=True))
         looked = story.command("alpha", "promote", dry_run=True)
-        assert not (looked["safe"] and lacks), f"seed {seed}: safe, and {lacks} bytes differ; {record(story, 'alpha')}"
+        assert lacks > 0
+        assert not looked["safe"], f"seed {seed}: safe, and {lacks} bytes differ; {record(story, 'alpha')}"
 
 
 @each
@@ -420,7 +421,7 @@ def test_two_nodes_the_async_heir_answers_and_the_former_source_is_promoted(seed
         story.run(5.0)
         story.ask_for("alpha", "promote")  # without force
         story.run(4.0)
-        assert len(answering(story, "alpha", "beta")) <= 1, f"seed {seed}"
+        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}"
 
 
 @each

@@ -113,8 +113,8 @@ def test_as_many_copies_as_every_source_can_have_are_accepted_and_written_back()
 @pytest.mark.parametrize(
     ("min_copies", "modes", "sentence"),
     [
-        (3, "sync", "with alpha as source only 2 can ever be confirmed"),
-        (2, "async", "with alpha as source only 1 can ever be confirmed"),
+        (3, "sync", "but only 2 can ever be confirmed"),
+        (2, "async", "but only 1 can ever be confirmed"),
         (0, "sync", "min_copies is 0, but it must be a whole number of copies from 1 to 32"),
         ('"2"', "sync", "it must be a whole number"),
     ],
@@ -122,3 +122,12 @@ def test_as_many_copies_as_every_source_can_have_are_accepted_and_written_back()
 def test_more_copies_than_some_source_can_have_are_refused(min_copies: object, modes: str, sentence: str) -> None:
     with pytest.raises(DescriptionError, match=sentence):
         parse(described(min_copies, modes), "r0", {})
+
+
+@pytest.mark.parametrize(("least", "enough"), [(1, True), (2, False)])
+def test_the_copy_of_an_asynchronous_source_counts_only_where_one_is_enough(least: int, enough: bool) -> None:
+    """The others, who may promote another node, need not know that it was made source (R11)."""
+    copies = Copies(least, False, [view()], source_is_sync=False)
+    copies.changed()
+    assert copies.too_few != enough
+    assert ("this source is async" in (copies.warning or "")) != enough

@@ -244,8 +244,8 @@ def test_it_asks_under_a_ballot_newer_than_any_it_has_heard_of() -> None:
 
 def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
     enquiry = enough()
-    found = enquiry.recorded(ALPHA)
-    assert (found.ballot, found.stood) == (Ballot(1, "alpha"), 1)
+    found = enquiry.with_outcome(ALPHA)
+    assert found.ballot == Ballot(1, "alpha")
     quick = asking(age=1.0)
     assert verdict(quick, GAMMA, answer("beta", vote="")) == "serve"
-    assert quick.recorded(ALPHA) == ALPHA, "no other can have been promoted, so it needed no votes"
+    assert quick.with_outcome(ALPHA) == ALPHA, "no other can have been promoted, so it needed no votes"

@@ -202,7 +202,11 @@ def test_a_vote_under_a_newer_ballot_counts_once_that_is_recorded() -> None:
 
 def test_a_candidate_has_its_ballot_once_that_is_recorded_and_none_twice() -> None:
     target = beta(promised=(Ballot(4, "alpha"),), stood=2)
-    target.stand(NOW, seen=[Ballot(6, "gamma")])
+    target.stand(NOW)
+    assert target.stands is None
+    commit(target, NOW)
+    assert target.stands == Ballot(5, "beta")
+    target.outbid(NOW, [Ballot(6, "gamma")])
     assert target.stands is None
     commit(target, NOW)
     assert target.stands == Ballot(7, "beta")
