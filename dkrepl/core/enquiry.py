@@ -9,18 +9,18 @@ A node that was initialised anew and holds nothing follows any peer that holds d
 
 Some answers count as silence:
 
-- A peer that was source too, and is asking as well, unless its data is known to be older: nothing tells which of the
-  two was source last.
+- A peer that was source too, and is asking as well, unless it was elected before this node, or its data is known to be
+  older: nothing tells which of the two was source last.
 - A target that holds writes which this node lacks, while this node holds writes which the target lacks. The
   administrator decides which of the two is right, by promoting one or by having the target give way.
 - A source that was elected before this node: it may lack what was answered since, so it is not followed, and this node
   does not serve beside it.
 - An old answer, because the peer may have been promoted since.
 
-Before it serves it needs votes, its own among them (core/vote.py): W = ``min_copies``, of nodes that have neither voted
-for another since it was elected nor followed one, so that no other node can have, or get, the N - W + 1 votes that a
-promotion takes; or else N - W + 1, and that of every target that answers. Only votes of sync nodes count. Then it
-serves under the ballot of these votes; if it serves without asking for any, under the one that it had.
+Before it serves it needs votes, its own among them (core/vote.py): W = ``min_copies`` of sync nodes, if no answer tells
+of a candidate or a source that was elected after this node, so that no other can get the N - W + 1 votes that a
+promotion takes; or else N - W + 1, and that of every target that answers. Then it serves under the ballot of these
+votes; if it serves without asking for any, under the one that it had.
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
 ``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
@@ -86,7 +86,7 @@ class Enquiry:
         self._stand_at = 0.0  # seconds waited, after which it may be recorded that it asks for votes
         self._stood = 0  # number of the ballot that is on record
         self._terms = required(description)
-        self._elected_now = False  # it is to serve under the ballot under which it asked for votes
+        self._elected: Ballot | None = None  # under which it is to serve; None: the one that it has
         self._alone = QUICK if is_blank(metadata) else description.start_alone
         self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
         self._began: float | None = None
@@ -124,7 +124,7 @@ class Enquiry:
             self._decide("follow", f"{answer.node} is source")
         elif self._descends(answer):
             self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
-        elif not self.missing and self._elected():
+        elif not self.missing and self._has_votes():
             self._serve_elected("every peer has answered, and none holds newer data")
         else:
             self._describe()
@@ -146,7 +146,7 @@ class Enquiry:
         patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
         if self._lead is not None and QUICK <= waited < self._lead and not self._others:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
-        elif waited >= QUICK and self._enough() and self._elected():
+        elif waited >= QUICK and self._enough() and self._has_votes():
             self._serve_elected(f"enough peers have answered, and none holds newer data; {self._names} did not answer")
         elif self._alone is not None and waited >= self._alone and not patient:
             self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
@@ -166,7 +166,7 @@ class Enquiry:
             ask = msgspec.structs.replace(self._ask, vote=wanted, number=self._round)
             self.actions += [Send(name, ask) for name in self._peers]
 
-    def stand(self, seen: Iterable[Ballot] = ()) -> None:
+    def stand(self, seen: Iterable[Ballot] = (), force: bool = False) -> None:
         """From now on this node asks for the votes of its peers, and votes for itself.
 
         Its ballot is newer than those ``seen``, and than those that the answers named.
@@ -175,7 +175,7 @@ class Enquiry:
             return
         newest = max((*seen, self._newest))
         if not self._ask.vote or newest > Ballot(self._ask.ballot, self._node):
-            number = max(next_number(self._metadata, (newest,)), self._ask.ballot + 1)
+            number = max(next_number(self._metadata, (newest,), force), self._ask.ballot + 1)
             self._ask = msgspec.structs.replace(self._ask, vote="wanted", ballot=number)
             self.actions.append(Commit(number, metadata=msgspec.structs.replace(self._metadata, stood=number)))
 
@@ -197,26 +197,26 @@ class Enquiry:
 
     def _serve_elected(self, reason: str) -> None:
         """Serve under the new ballot, unless its own vote was enough, so that nobody was asked."""
-        self._elected_now = self._asked_votes or bool(self._voters)
+        if self._asked_votes or self._voters:
+            self._elected = self.stands
         self._decide("serve", reason)
 
-    def insist(self) -> None:
+    def insist(self, ballot: Ballot | None) -> None:
         """Serve now, although peers have not answered: the administrator has promoted this node."""
         if self.verdict is None:
-            self._elected_now = self.stands is not None
+            self._elected = ballot
             self._decide("serve", "promoted by the administrator")
 
     def with_outcome(self, record: NodeMetadata) -> NodeMetadata:
         """Return the node's record with the ballot under which it is to serve."""
-        ballot = self.stands if self._elected_now else None
-        return record if ballot is None else msgspec.structs.replace(record, ballot=ballot)
+        return record if self._elected is None else msgspec.structs.replace(record, ballot=self._elected)
 
     @property
     def vote(self) -> str:
         """For whom this node votes: for itself, once it is to ask for votes. It votes for nobody else."""
         return self._node if self._ask.vote else ""
 
-    def _elected(self) -> bool:
+    def _has_votes(self) -> bool:
         """Whether so many nodes vote for this one that no other can be source. Begins to ask for votes if needed.
 
         A target that cannot record its vote keeps nobody from serving who has votes enough without it.
@@ -226,14 +226,14 @@ class Enquiry:
         if self._lead is not None and self._waited < self._lead:
             return not self._others  # no other node can have been promoted yet, unless an answer shows a vote for one
         voters = {self._node, *self._voters}
-        # Who has neither voted for another nor followed one since this node was elected.
-        faithful = {name for name in voters if name == self._node or not self._left_us(self.answers[name])}
         every = (self._terms, *self._metadata.former)
-        if all(satisfied(terms, faithful) for terms in every):
+        left = self._others or any(map(self._left_us, self.answers.values()))
+        if not left and all(satisfied(terms, voters) for terms in every):
             return True
         self.stand()
         withheld = [name for name, answer in self.answers.items() if answer.role == "target" and name not in voters]
-        return not withheld and not any(decisive(sync_nodes(terms) - voters, terms) for terms in every)
+        absent = {*self._peers, *(name for terms in every for name in sync_nodes(terms))} - voters
+        return not withheld and not any(decisive(sorted(absent), terms) for terms in every)
 
     @property
     def _voters(self) -> list[str]:
@@ -285,10 +285,11 @@ class Enquiry:
             return "older" if answer.ballot < self._metadata.ballot else None
         if self._descends(answer):
             return None
-        if answer.role == "asking":
-            return None if self._older(answer) else "asks"
         # It may hold answered writes that this node lacks, while this node holds some that it lacks.
         apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
+        if answer.role == "asking":
+            before = answer.ballot < self._metadata.ballot and not apart  # that was elected before this node
+            return None if before or self._older(answer) else "asks"
         return "diverged" if apart and answer.yields_to != self._node else None
 
     def _older(self, answer: Answer) -> bool:

@@ -164,13 +164,17 @@ def _of_votes(
         )
         return [Reason("NoVote", text)] if own.vote in ("", own.node) else []
     without = [answer.node for answer in there if answer.node != own.node and withholds_vote(answer, ballot)]
-    absent = [*without, *(one.node for one in silent if not one.fenced)]  # all of these may vote for another node
+    # Another former source votes for nobody but itself, and may be promoted, too.
+    asking = [one.node for one in there if own.role == "asking" == one.role and one.node != own.node]
+    absent = [*without, *asking, *(one.node for one in silent if not one.fenced)]  # these may vote for another node
     every = (required(description), *own.former)
-    if without and any(quorum.decisive(absent, terms) for terms in every):
+    if (without or asking) and any(quorum.decisive(absent, terms) for terms in every):
         text = (
             f"{', '.join(without)} answered but did not vote for {own.node}, and could still vote for another node; "
             "promote again; if that goes on, see whether the state directory there is full or cannot be written"
         )
+        if not without:
+            text = f"{', '.join(asking)} was source, too, and has no vote for {own.node}: see that nobody promotes it"
         return [Reason("NoVote", text)]
     return []
 

@@ -33,6 +33,7 @@ class Rival:
     since: float
     here_bytes: int
     there_bytes: int
+    elected: Literal["here", "there", ""] = ""  # which of the two was elected later; "": nothing tells
 
     @property
     def text(self) -> str:
@@ -43,11 +44,19 @@ class Rival:
                 f"bytes here, {self.there_bytes} there); decide which copy to keep, and run dkrepl resolve --keep NODE "
                 "on the other node"
             )
+        # Targets do not go back to a source that was elected earlier unless they are told to (R11).
         if self.kind == "OtherNewer":
-            return f"{self.node} is source too, and has everything that was written here; demote this node"
+            then = f", then run dkrepl resolve --keep {self.node} on it and on each target that is Refused (Elected)"
+            told = then if self.elected == "here" else ""
+            return f"{self.node} is source too, and has everything that was written here; demote this node{told}"
         if self.kind == "ThisNewer":
-            return f"{self.node} is source too, and has written nothing that is not here; demote {self.node}"
-        return f"{self.node} is source too, and neither has written without the other; demote one of them"
+            then = (
+                ", then run dkrepl resolve --keep with the name of this node on it and on each target that is Refused"
+            )
+            told = then if self.elected == "there" else ""
+            return f"{self.node} is source too, and has written nothing that is not here; demote {self.node}{told}"
+        which = {"here": self.node, "there": "this node, which was elected earlier", "": "one of them"}[self.elected]
+        return f"{self.node} is source too, and neither has written without the other; demote {which}"
 
 
 def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> Rival | None:
@@ -63,7 +72,9 @@ def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> Rival | No
         there = False
     kind: Kind = "SplitBrain" if here and there else "OtherNewer" if there else "ThisNewer" if here else "TwoSources"
     since = max(metadata.minted_at if here else 0.0, answer.since if there else 0.0)
-    return Rival(answer.node, kind, since, here_bytes, answer.own_bytes)
+    elected: Literal["here", "there", ""] = "here" if metadata.ballot > answer.ballot else ""
+    elected = "there" if answer.ballot > metadata.ballot else elected
+    return Rival(answer.node, kind, since, here_bytes, answer.own_bytes, elected)
 
 
 def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iterable[Answer]) -> dict[str, Rival]:

@@ -225,17 +225,18 @@ class Target:
             self._vote.give(self.node, now)
             self._voting = Ballot()
             if not goes_on:
-                self._take_ballot(())
+                self._take_ballot((), force)
 
     def outbid(self, now: float, seen: Iterable[Ballot]) -> None:
         """Go on as a candidate, under a ballot that is newer than those ``seen``."""
         if self._vote.at(now) == self.node:
             self._vote.give(self.node, now)
-            self._take_ballot(seen)
+            self._take_ballot(seen, False)
 
-    def _take_ballot(self, seen: Iterable[Ballot]) -> None:
+    def _take_ballot(self, seen: Iterable[Ballot], force: bool) -> None:
         self.stands = None
-        self._commit_then("stood", msgspec.structs.replace(self.metadata, stood=next_number(self.metadata, seen)))
+        number = next_number(self.metadata, seen, force)
+        self._commit_then("stood", msgspec.structs.replace(self.metadata, stood=number))
 
     def stand_down(self) -> None:
         """The promotion was refused: withdraw the vote for itself."""
@@ -540,7 +541,8 @@ class Target:
             when = f"if {elected} is off for good"
         else:
             elected = self.metadata.follows or elected
-            why = f"{here} has followed {elected} since, which was elected after {peer}"
+            followed = "was elected" if elected == here else f"has followed {elected}, which was elected"
+            why = f"{here} {followed} after {peer}"
             when = f"demote {peer}, or, if what {peer} has is to be kept"
         return f"{why}; {when}, run dkrepl resolve --keep {peer} on {here}"
 
@@ -598,7 +600,8 @@ class Target:
             self.reason = f"{peer} hands over to {self.node}, which has voted for {elected}: that may be source. "
             self.reason += f"Start {elected}, or promote {self.node} if {elected} is off for good"
         free = self._vote.at(now) in ("", self.node) and not bound and not self._waiting
-        if unchanged and self.state == "Disconnected" and free and metadata.store_state != "Inconsistent":
+        apart = self.state in ("Disconnected", "Refused")  # refused by another source: one that was elected before
+        if unchanged and apart and free and metadata.store_state != "Inconsistent":
             self.inherits = peer
             self._vote.give(self.node, now)
 
@@ -616,7 +619,7 @@ class Target:
             self._leave("Disconnected", f"nothing heard from {whom} for {self._timeout:g} s", now, 0.0)
         if self._owed_at is not None and now >= self._owed_at and not self._waiting:
             self._owed_at = None
-            self._commit_then("inconsistent", self.metadata)
+            self._commit_then("inconsistent", msgspec.structs.replace(self._recorded, store_state="Inconsistent"))
         self._ask_elected(now)
         if self.state in ("Disconnected", "Behind", "Paused", "Refused") and now >= self._hello_at:
             self._hello(now)

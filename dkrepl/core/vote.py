@@ -30,6 +30,7 @@ from dkrepl.core.metadata import NodeMetadata
 
 SECONDS = 15.0  # for which a vote holds back other candidates, from its last request
 MARGIN = 5.0  # seconds before the end of the votes at which a candidate gives up
+_FORCE = 1 << 20  # far more than elections that a node can miss, and far less than the largest number, 2**53
 MOST = 16  # promises at once; while so many bind a target it votes for nobody, for it must not forget one
 
 
@@ -79,10 +80,13 @@ def following(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
     return msgspec.structs.replace(metadata, ballot=ballot, promised=())
 
 
-def next_number(metadata: NodeMetadata, seen: Iterable[Ballot] = ()) -> int:
-    """Return the number of a ballot that is newer than all that this node knows of, and than those ``seen``."""
+def next_number(metadata: NodeMetadata, seen: Iterable[Ballot] = (), force: bool = False) -> int:
+    """Return the number of a ballot that is newer than all that this node knows of, and than those ``seen``.
+
+    ``force``: and than any that it need not know of, so that all follow a node that is promoted by force.
+    """
     known = (metadata.ballot, *metadata.promised, *seen)
-    return max(metadata.stood, *(ballot.number for ballot in known)) + 1
+    return max(metadata.stood, *(ballot.number for ballot in known)) + (_FORCE if force else 1)
 
 
 def of_answer(answer: Answer) -> list[Ballot]:

@@ -188,7 +188,7 @@ class Commands:
             return
         elected = promote.elect(runtime, arguments.get("force"), self.in_loop, fenced)
         if isinstance(runtime, EnquiryRuntime):
-            if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time()))):
+            if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time()), elected.ballot)):
                 raise Refused(f"{runtime.enquiry.reason}, so this node follows it as a target now; see dkrepl status")
             yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
             return

@@ -111,7 +111,11 @@ class EnquiryRuntime:
 
     def stand(self, force: bool) -> None:
         """An administrator promotes this node: ask the peers for their votes (R11)."""
-        self.enquiry.stand()
+        self.enquiry.stand(force=force)
+
+    def stand_again(self, force: bool) -> None:
+        """As ``stand``, of the same promotion: what kept it from standing may have passed."""
+        self.enquiry.stand(force=force)
 
     def outbid(self, seen: Collection[Ballot]) -> None:
         """Go on as a candidate, under a ballot newer than those ``seen``."""
@@ -138,14 +142,14 @@ class EnquiryRuntime:
         self.enquiry.tick(boot_seconds())
         self._perform()
 
-    def promote(self, overruled: Overruled) -> bool:
-        """Serve now, although peers have not answered: the administrator has promoted this node.
+    def promote(self, overruled: Overruled, ballot: Ballot | None) -> bool:
+        """Serve now, under ``ballot``, although peers have not answered: the administrator has promoted this node.
 
         Returns False if it has just found another node to follow.
         """
         if self.enquiry.verdict is None:
             self.overruled = overruled
-            self.enquiry.insist()
+            self.enquiry.insist(ballot)
         return self.enquiry.verdict == "serve"
 
     def renew_keys(self) -> None:

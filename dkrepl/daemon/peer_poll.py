@@ -47,6 +47,9 @@ class Asking(Protocol):
     def stand(self, force: bool) -> None:
         """From now on this node is a candidate; ``force``: even if it votes for another node."""
 
+    def stand_again(self, force: bool) -> None:
+        """As ``stand``, of the same promotion: what kept it from standing may have passed."""
+
     def outbid(self, seen: Collection[Ballot]) -> None:
         """Go on as a candidate, under a ballot newer than those ``seen``."""
 
@@ -58,9 +61,12 @@ _NUMBERS = itertools.count(1 << 32)  # of polls; an enquiry numbers its rounds f
 
 
 class PeerPoll:
-    """One poll; made, and given its answers, in the loop. ``candidate``: it asks for votes too."""
+    """One poll; made, and given its answers, in the loop.
 
-    def __init__(self, runtime: Asking, candidate: bool = False) -> None:
+    ``candidate``: it asks for votes too; ``force``: of a promotion by force.
+    """
+
+    def __init__(self, runtime: Asking, candidate: bool = False, force: bool = False) -> None:
         own = runtime.facts()
         self.answers: dict[str, Answer | None] = dict.fromkeys(
             peer.name for peer in runtime.description.peers(runtime.node.name)
@@ -69,9 +75,12 @@ class PeerPoll:
         self._ask = Ask(own.node, own.mirror, own.mirror_id, number=next(_NUMBERS))
         self._runtime = runtime
         self.candidate = candidate
+        self._force = force
 
     def ask(self) -> None:
         """Ask those that have not answered, or whose vote is missing."""
+        if self.candidate and self.ballot is None:
+            self._runtime.stand_again(self._force)
         ballot = self.ballot
         ask = self._ask if ballot is None else msgspec.structs.replace(self._ask, vote="wanted", ballot=ballot.number)
         for peer, answer in self.answers.items():
@@ -131,13 +140,13 @@ def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool
 
     def begin() -> PeerPoll:
         runtime.stand(force)
-        return PeerPoll(runtime, candidate=True)
+        return PeerPoll(runtime, candidate=True, force=force)
 
     def outbid() -> PeerPoll:
         if ballot is not None:
             PeerPoll(runtime).withdraw(ballot)
         runtime.outbid(newer)
-        return PeerPoll(runtime, candidate=True)
+        return PeerPoll(runtime, candidate=True, force=force)
 
     found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
     for _ in range(_BALLOTS - 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import msgspec
 
 from dkrepl.core import vote
 from dkrepl.core.ballot import Ballot
-from dkrepl.core.errors import Refused, UsageError
+from dkrepl.core.errors import DkreplError, Refused, UsageError
 from dkrepl.core.promotion import Assessment
 from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
 from dkrepl.daemon.peer_poll import InLoop, look_around, stand, stand_down
@@ -48,11 +49,12 @@ def elect(
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise UsageError(f"--force takes the token that `dkrepl promote {mirror} --dry-run` prints on {name}")
     until = boot_seconds() + vote.SECONDS - vote.MARGIN
-    found, ballot = stand(runtime, in_loop, fenced, bool(token))
     try:
+        found, ballot = stand(runtime, in_loop, fenced, bool(token))
         _check(found, token)
-    except Refused:
-        stand_down(runtime, in_loop)
+    except DkreplError:
+        with contextlib.suppress(DkreplError):
+            stand_down(runtime, in_loop)
         raise
     return Elected(found.codes, until, ballot)
 

@@ -393,6 +393,11 @@ class TargetRuntime:
         self.target.stand(time.monotonic(), force)
         self._perform()
 
+    def stand_again(self, force: bool) -> None:
+        """As ``stand``, of the same promotion: what kept it from standing may have passed."""
+        self.target.stand(time.monotonic(), force)
+        self._perform()
+
     def outbid(self, seen: Collection[Ballot]) -> None:
         """Go on as a candidate, under a ballot newer than those ``seen``."""
         self.target.outbid(time.monotonic(), seen)
@@ -405,7 +410,7 @@ class TargetRuntime:
 
     def stand_down(self) -> bool:
         """A promotion was refused: withdraw the vote for itself, unless another promotion is under way."""
-        self._candidacies -= 1
+        self._candidacies = max(0, self._candidacies - 1)
         if not self._candidacies:
             self.target.stand_down()
         return not self._candidacies
@@ -547,7 +552,8 @@ class TargetRuntime:
     def _offer(self) -> NodeMetadata:
         """The record as the door may tell it: a handover that was not taken up soon is void (R7)."""
         metadata = self.target.metadata
-        if metadata.heir and (self.target.source or time.monotonic() - self._began > _HANDOVER):
+        follows = self.target.source is not None and self.target.state != "Refused"
+        if metadata.heir and (follows or time.monotonic() - self._began > _HANDOVER):
             metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
         return metadata
 

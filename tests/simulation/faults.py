@@ -110,6 +110,7 @@ class Faults:
         for _, wires in cluster.switch.all_wires():
             wires.delay, wires.rate, wires.corrupt, wires.repeat, wires.twice = 0.0005, 0.0, 0.0, 0.0, 0.0
             wires.heal()
+        cluster.hwm = max(cluster.hwm, 40)  # above the windows, as in fact: else the end of a resync may never pass
         for machine in cluster.machines.values():
             machine.disk_faults.clear()
             machine.full.clear()

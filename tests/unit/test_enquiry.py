@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -249,3 +251,32 @@ def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
     quick = asking(age=1.0)
     assert verdict(quick, GAMMA, answer("beta", vote="")) == "serve"
     assert quick.with_outcome(ALPHA) == ALPHA, "no other can have been promoted, so it needed no votes"
+
+
+def test_of_two_former_sources_the_one_that_was_elected_later_need_not_wait() -> None:
+    elected: dict[str, Any] = {"ballot": Ballot(5, "alpha")}
+    assert verdict(asking(**elected), GAMMA, answer("beta", "asking", ballot=Ballot(4, "beta"))) == "serve"
+    assert verdict(asking(**elected), GAMMA, answer("beta", "asking", ballot=Ballot(6, "beta"))) is None
+    apart = answer("beta", "asking", "h4", ("g2",), ballot=Ballot(4, "beta"))
+    assert verdict(asking(**elected), GAMMA, apart) is None, "it has answered writes that this node lacks"
+
+
+def test_its_own_vote_is_not_enough_if_an_answer_tells_of_another_candidate() -> None:
+    """That may have been promoted although this node was silent: an administrator declared it fenced."""
+    assert verdict(asking(), GAMMA, answer("beta", vote="beta")) is None
+
+
+def test_what_cannot_be_recorded_is_tried_again_after_a_while() -> None:
+    enquiry = asking(min_copies=2)
+    terms = enquiry._terms
+    enquiry.on_answer(answer("beta", vote="", terms=terms, number=enquiry._round))
+    for now in (QUICK, QUICK + 0.2, QUICK + 0.4):
+        enquiry.tick(now)
+        for action in [action for action in enquiry.actions if isinstance(action, Commit)]:
+            assert now == QUICK, "not at once"
+            enquiry.actions.remove(action)
+            enquiry.commit_failed(action.number)
+    assert enquiry.stands is None
+    enquiry.tick(QUICK + 1.1)
+    recorded(enquiry)
+    assert enquiry.stands == Ballot(2, "alpha")

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from dkrepl.core.agreement import required
+from dkrepl.core.ballot import Ballot
 from dkrepl.core.description import Description, parse
 from dkrepl.core.description_example import render_example
 from dkrepl.core.messages import Answer, Copy
@@ -360,3 +361,25 @@ def test_nodes_that_lose_the_same_all_recommend_the_first_of_them() -> None:
     by_beta = asked(description, "gamma")
     by_gamma = asked(description, "beta", own=answer("gamma", mode="sync"))
     assert (by_beta.safe, by_beta.recommended) == (by_gamma.safe, by_gamma.recommended) == (True, "beta")
+
+
+def test_without_a_vote_a_promotion_is_refused() -> None:
+    """That a target answered is not enough: it may vote for another node a moment later (R11)."""
+    description, ballot = mirror(1, {"alpha": "sync", "beta": "sync"}), Ballot(1, "beta")
+    own = msgspec.structs.replace(answer("beta"), vote="beta")
+    voted = msgspec.structs.replace(answer("alpha"), vote="beta", promised=[ballot])
+    for said, codes in (
+        (voted, ()),
+        (answer("alpha"), ("NoVote",)),
+        (msgspec.structs.replace(voted, promised=[Ballot(2, "gamma"), ballot]), ("NoVote",)),
+    ):
+        assert assess(description, own, {"alpha": said}, candidate=True, ballot=ballot).codes == codes
+    assert assess(description, own, {"alpha": voted}, candidate=True).codes == ("NoVote",), "its own is not on record"
+
+
+def test_another_former_source_has_no_vote() -> None:
+    description, ballot = mirror(1, {"alpha": "sync", "beta": "sync"}), Ballot(1, "beta")
+    own = msgspec.structs.replace(answer("beta", "asking"), vote="beta")
+    found = assess(description, own, {"alpha": answer("alpha", "asking")}, candidate=True, ballot=ballot)
+    assert found.codes == ("NoVote",)
+    assert "alpha was source, too" in found.reasons[0]

@@ -300,3 +300,11 @@ def test_one_that_has_made_too_many_promises_makes_no_more() -> None:
     asked(target, "alpha", NOW, ballot=17)
     commit(target, NOW)
     assert target.vote(NOW) == "alpha"
+
+
+def test_a_ballot_by_force_is_newer_than_any_that_the_node_may_have_missed() -> None:
+    target = beta()
+    target.stand(NOW, force=True)
+    commit(target, NOW)
+    assert target.stands is not None
+    assert target.stands > Ballot(1000, "alpha")
