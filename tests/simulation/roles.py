@@ -69,7 +69,7 @@ def promote(machine: Machine, force: bool, then: Any = lambda _: None) -> None:
 
 
 def cut_off(cluster: Cluster, rng: random.Random) -> None:
-    """The source lives on, out of reach, and a target is promoted; one line after the other is mended later."""
+    """The source is cut off but runs on, and a target is promoted; later the network heals, link by link."""
     source = cluster.source
     if source is None:
         return

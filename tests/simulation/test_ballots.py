@@ -14,14 +14,11 @@ from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import WRITE
 from tests.simulation.commands import give
 from tests.simulation.disk import SECTOR
+from tests.simulation.elections import elected, sources
 from tests.simulation.settings import PEER_TIMEOUT
 from tests.simulation.story import SEEDS, Story, telling
 
 each = pytest.mark.parametrize("seed", SEEDS)
-
-
-def sources(story: Story) -> list[str]:
-    return [name for name in story.cluster.machines if story.is_source(name)]
 
 
 def answering(story: Story, *names: str) -> list[str]:
@@ -51,15 +48,6 @@ def alpha_is_cut_off(story: Story) -> None:
     story.quiet()
     story.cut("alpha", "beta", "gamma", "delta")
     story.run(2 * PEER_TIMEOUT)
-
-
-def elected(story: Story) -> None:
-    """beta is elected by gamma and delta; gamma follows it, and delta is cut off from both."""
-    story.command("beta", "promote")
-    story.until(lambda: story.is_source("beta"), "beta is source")
-    story.cut("delta", "beta", "gamma")
-    story.cluster.official = "beta"
-    story.until(lambda: story.follows("gamma"), "gamma follows beta")
 
 
 def up(story: Story, client: str, server: str) -> Any:
@@ -99,7 +87,7 @@ def test_a_withdrawal_of_a_former_daemon_does_not_free_a_voter(seed: int) -> Non
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
         story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {record(story, 'delta').voted_for!r}"
+        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {promised(story, 'delta')!r}"
 
 
 @each
@@ -137,7 +125,7 @@ def test_an_answer_of_before_its_candidacy_does_not_free_a_voter(seed: int) -> N
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
         story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {record(story, 'delta').voted_for!r}"
+        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {promised(story, 'delta')!r}"
 
 
 @each
@@ -177,7 +165,7 @@ def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle:
         story.until(lambda: story.follows("beta"), "beta follows gamma")
         story.join("delta", "beta", "alpha")
         story.run(8.0)
-        assert answering(story, "alpha", "gamma") == ["gamma"], f"seed {seed}: {record(story, 'delta').voted_for!r}"
+        assert answering(story, "alpha", "gamma") == ["gamma"], f"seed {seed}: {promised(story, 'delta')!r}"
 
 
 @each
@@ -191,7 +179,7 @@ def test_a_demotion_of_the_elected_node_does_not_free_a_voter(seed: int) -> None
         story.command("beta", "demote")
         story.join("delta", "beta", "alpha")
         story.run(8.0)
-        assert answering(story, "alpha") == [], f"seed {seed}: {record(story, 'delta').voted_for!r}"
+        assert answering(story, "alpha") == [], f"seed {seed}: {promised(story, 'delta')!r}"
 
 
 @each
@@ -206,7 +194,7 @@ def test_an_elected_source_that_is_restarted_does_not_give_way_to_the_old_one(se
         story.join("delta", "alpha", "beta")
         story.restart("beta")
         story.run(12.0)
-        assert answering(story, "alpha") == [], f"seed {seed}: {record(story, 'delta').voted_for!r}, {sources(story)}"
+        assert answering(story, "alpha") == [], f"seed {seed}: {promised(story, 'delta')!r}, {sources(story)}"
 
 
 @each
@@ -227,7 +215,7 @@ def test_an_elected_source_that_returns_after_the_network_has_healed_does_not_gi
         assert answering(story, "alpha") == []
         story.start("beta")
         story.run(12.0)
-        assert answering(story, "alpha") == [], f"seed {seed}: {record(story, 'delta').voted_for!r}, {sources(story)}"
+        assert answering(story, "alpha") == [], f"seed {seed}: {promised(story, 'delta')!r}, {sources(story)}"
 
 
 @each
@@ -352,7 +340,7 @@ def test_a_late_request_for_votes_does_not_win_a_voter_of_another(seed: int) -> 
         story.run(0.5)
         story.join("alpha", "delta")
         story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {record(story, 'delta').voted_for!r}"
+        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {promised(story, 'delta')!r}"
 
 
 @each

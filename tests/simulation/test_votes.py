@@ -14,14 +14,11 @@ from dkrepl.core.errors import DkreplError
 from dkrepl.io.fuse import WRITE
 from tests.simulation.commands import give
 from tests.simulation.disk import SECTOR
+from tests.simulation.elections import elected, sources
 from tests.simulation.settings import PEER_TIMEOUT
 from tests.simulation.story import SEEDS, Story, telling
 
 each = pytest.mark.parametrize("seed", SEEDS)
-
-
-def sources(story: Story) -> list[str]:
-    return [name for name in story.cluster.machines if story.is_source(name)]
 
 
 def demoted(story: Story) -> None:
@@ -30,15 +27,6 @@ def demoted(story: Story) -> None:
     story.command("alpha", "demote")
     story.run(PEER_TIMEOUT + 1)
     assert sources(story) == []
-
-
-def elected(story: Story) -> None:
-    """beta is elected by gamma and delta; gamma follows it, and delta is cut off from both."""
-    story.command("beta", "promote")
-    story.until(lambda: story.is_source("beta"), "beta is source")
-    story.cut("delta", "beta", "gamma")
-    story.cluster.official = "beta"
-    story.until(lambda: story.follows("gamma"), "gamma follows beta")
 
 
 def only_beta_answers(story: Story) -> None:

@@ -290,7 +290,7 @@ def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
 
 
 def test_one_that_has_made_too_many_promises_makes_no_more() -> None:
-    """It must not forget one: under that, too, somebody may be source."""
+    """It must not forget any of them: each may have made a node source."""
     made = tuple(Ballot(number, "gamma") for number in range(16, 0, -1))
     target = beta(promised=made)
     assert asked(target, "alpha", NOW, ballot=17) == ""
