@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dkrepl.core.errors import UsageError
-from dkrepl.io.paths import Paths
+from dkrepl.errors import UsageError
+from dkrepl.io.state.paths import Paths
 
 _MIRROR = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
@@ -34,7 +34,7 @@ def resolve_mirror(paths: Paths, mirror: str | None) -> str:
     Raises UsageError for what can be no mirror's name or if there are several, NotFound if there is none.
     """
     if mirror is None:
-        from dkrepl.io.description_file import only_mirror
+        from dkrepl.io.state.description_file import only_mirror
 
         return only_mirror(paths)
     if _MIRROR.fullmatch(mirror) is None:
@@ -43,7 +43,7 @@ def resolve_mirror(paths: Paths, mirror: str | None) -> str:
 
 
 def _mirrors_for_completion(incomplete: str) -> list[str]:
-    from dkrepl.io.description_file import list_mirrors
+    from dkrepl.io.state.description_file import list_mirrors
 
     return [name for name in list_mirrors(Paths.from_environment()) if name.startswith(incomplete)]
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from dkrepl.core import errors
-from dkrepl.core.errors import DaemonNotRunning, DkreplError, HostError, NotFound, ProtocolError, TimedOut
-from dkrepl.io.paths import Paths
+from dkrepl import errors
+from dkrepl.errors import DaemonNotRunning, DkreplError, HostError, NotFound, ProtocolError, TimedOut
+from dkrepl.io.state.paths import Paths
 
 SILENCE = 10.0
 """Seconds without a line after which the daemon counts as stuck."""
@@ -97,7 +97,7 @@ def _not_connected(paths: Paths, mirror: str, path: Path, error: OSError) -> Dkr
     if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return HostError(f"the control socket {path} of mirror {mirror} cannot be used: {error.strerror}")
     if not paths.description(mirror).exists():
-        from dkrepl.io.description_file import list_mirrors
+        from dkrepl.io.state.description_file import list_mirrors
 
         known = ", ".join(list_mirrors(paths)) or "none"
         return NotFound(f"there is no mirror {mirror} here ({paths.etc} describes: {known})")

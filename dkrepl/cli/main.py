@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from dkrepl import __version__
-from dkrepl.cli import (
+from dkrepl.cli.commands import (
     clear,
     config,
     config_peers,
@@ -33,12 +33,12 @@ from dkrepl.cli import (
     verify,
     wait,
 )
-from dkrepl.cli import run as run_command
-from dkrepl.cli import status as status_command
+from dkrepl.cli.commands import run as run_command
+from dkrepl.cli.commands import status as status_command
 from dkrepl.cli.context import Session
-from dkrepl.cli.output import print_error
-from dkrepl.core.errors import DkreplError, UsageError
-from dkrepl.io.paths import Paths
+from dkrepl.cli.render.output import print_error
+from dkrepl.errors import DkreplError, UsageError
+from dkrepl.io.state.paths import Paths
 
 SECTIONS: dict[str, list[str]] = {
     "Set up a mirror (in this order)": ["key", "config", "init", "run"],

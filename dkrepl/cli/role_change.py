@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from dkrepl.cli.control_client import ask
-from dkrepl.cli.status_shapes import Status, read_status
-from dkrepl.core.errors import DaemonNotRunning, TimedOut
-from dkrepl.io.paths import Paths
+from dkrepl.cli.render.status_shapes import Status, read_status
+from dkrepl.errors import DaemonNotRunning, TimedOut
+from dkrepl.io.state.paths import Paths
 
 PATIENCE = 30.0
 """Seconds that a change of role may take: flush, detach, start again in the new role."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dkrepl.core.messages import Message
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.messages import Message
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dkrepl.core import peer_records
-from dkrepl.core.agreement import Terms, differences
-from dkrepl.core.generation import Decision
-from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Welcome
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.target_view import TargetView
+from dkrepl.config.terms import Terms, differences
+from dkrepl.core.lineage import peer_records
+from dkrepl.core.lineage.generation import Decision
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Welcome
+from dkrepl.core.source.target_view import TargetView
 
 
 def protocol_refusal(hello: Hello, peer: str) -> tuple[str, str] | None:
@@ -71,7 +71,7 @@ def hello_of(
 ) -> Hello:
     """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names.
 
-    ``terms``, ``advisory``: of its description (core/agreement.py).
+    ``terms``, ``advisory``: of its description (config/terms.py).
     """
     record = peer_records.record_of(metadata, peer)
     return Hello(

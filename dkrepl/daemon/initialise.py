@@ -10,12 +10,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from dkrepl.core.errors import Refused, StateDirectoryError, StoreError
-from dkrepl.core.metadata import FORMAT, NodeMetadata, StoreState
-from dkrepl.io import description_file, metadata_file
-from dkrepl.io.paths import Paths
-from dkrepl.io.store import BackingStore, create_sparse
-from dkrepl.io.store_contents import is_empty, what_it_holds
+from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata, StoreState
+from dkrepl.errors import Refused, StateDirectoryError, StoreError
+from dkrepl.io.state import description_file, metadata_file
+from dkrepl.io.state.paths import Paths
+from dkrepl.io.store.contents import is_empty, what_it_holds
+from dkrepl.io.store.store import BackingStore, create_sparse
 
 
 def initialise(

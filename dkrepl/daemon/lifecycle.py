@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from dkrepl.core.enquiry import Verdict
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import as_follower
+from dkrepl.core.election.arbitration import Verdict
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.role_records import as_follower
 
 Becomes = Callable[[NodeMetadata], NodeMetadata]
 

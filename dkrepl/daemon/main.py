@@ -11,24 +11,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from dkrepl.core.description import Description, Node, require_keys, without_keys
-from dkrepl.core.errors import DkreplError, HostError, MetadataError, Refused
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.daemon import device, lifecycle
-from dkrepl.daemon.commands import Commands
-from dkrepl.daemon.control_server import ControlServer
-from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
+from dkrepl.config.description import Description, Node, require_keys, without_keys
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.daemon import lifecycle
+from dkrepl.daemon.control.commands import Commands
+from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
+from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
 from dkrepl.daemon.reactor import Reactor
-from dkrepl.daemon.source_runtime import SourceRuntime
-from dkrepl.daemon.target_runtime import TargetRuntime
+from dkrepl.daemon.source import device
+from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.daemon.watchdog import Watchdog
-from dkrepl.io import description_file, memory, metadata_file, node_keys
-from dkrepl.io.access import OFF, Access
-from dkrepl.io.notify import manager_address, notify
-from dkrepl.io.paths import Paths
-from dkrepl.io.sign_of_life import SignOfLife
-from dkrepl.io.store import BackingStore
+from dkrepl.errors import DkreplError, HostError, MetadataError, Refused
+from dkrepl.io.host import memory
+from dkrepl.io.net.access import OFF, Access
+from dkrepl.io.state import description_file, metadata_file, node_keys
+from dkrepl.io.state.paths import Paths
+from dkrepl.io.state.sign_of_life import SignOfLife
+from dkrepl.io.store.store import BackingStore
+from dkrepl.io.systemd.notify import manager_address, notify
 
 Runtime = SourceRuntime | TargetRuntime | EnquiryRuntime
 _PAUSE_AFTER_FAILURE = 2.0  # seconds

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from dkrepl.daemon.reactor import Reactor
-from dkrepl.io.notify import notify, watchdog_seconds
+from dkrepl.io.systemd.notify import notify, watchdog_seconds
 
 
 class Watchdog:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from dkrepl.core.errors import DkreplError
 from dkrepl.daemon.reactor import Reactor
+from dkrepl.errors import DkreplError
 
 Result = TypeVar("Result")
 Done = Callable[[Result | None, DkreplError | None], None]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dkrepl.io import loop
+from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
 from tests.bench.contender import Contender, Running
 from tests.bench.processes import check, running, wait_until

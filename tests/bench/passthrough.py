@@ -20,9 +20,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from dkrepl.io import loop
+from dkrepl.io.block import loop
 from dkrepl.io.fuse import DISCARD, OP_NAMES, READ, SYNC, WRITE, FuseSession, Request
-from dkrepl.io.store import BackingStore, StoreFailed
+from dkrepl.io.store.store import BackingStore, StoreFailed
 
 #: Requests answered before the loop looks at anything else.
 DRAIN = 64

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import Description, parse
-from dkrepl.core.heartbeat import alive
-from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.lag import LagClock
-from dkrepl.core.marks import Marks
-from dkrepl.core.resync import Resync
-from dkrepl.core.resync_feed import ResyncFeed
-from dkrepl.core.stream import Stream
-from dkrepl.core.target_view import TargetView
+from dkrepl.config.description import Description, parse
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.source.heartbeat import alive
+from dkrepl.core.source.lag import LagClock
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_queue import ResyncFeed
+from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_view import TargetView
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- made by make bench-scale -->\n", "<!-- end of what make bench-scale made -->\n"

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dkrepl.io import loop
+from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
-from dkrepl.io.store import create_sparse
+from dkrepl.io.store.store import create_sparse
 from tests.bench.contender import Contender, Running
 from tests.bench.processes import running, wait_until
 

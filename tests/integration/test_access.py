@@ -33,11 +33,11 @@ from harness.hostile import (
 from harness.node import Node
 from harness.waiting import wait_for
 
-from dkrepl.core import frames, messages
-from dkrepl.core.errors import NodeKeyError
-from dkrepl.io import node_keys
-from dkrepl.io.node_keys import NodeKeys
-from dkrepl.io.paths import Paths
+from dkrepl.core.protocol import frames, messages
+from dkrepl.errors import NodeKeyError
+from dkrepl.io.state import node_keys
+from dkrepl.io.state.node_keys import NodeKeys
+from dkrepl.io.state.paths import Paths
 
 pytestmark = pytest.mark.root
 SILENCE = 1500  # ms in which an answer would have come

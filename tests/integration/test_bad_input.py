@@ -17,8 +17,8 @@ from harness.hostile import announce_too_much, answer_to, crowd, dealer, hello, 
 from harness.node import Node
 from harness.ports import free_port
 
-from dkrepl.core import frames, messages
-from dkrepl.core.errors import HostError, MetadataError, NotFound, StoreError
+from dkrepl.core.protocol import frames, messages
+from dkrepl.errors import HostError, MetadataError, NotFound, StoreError
 
 pytestmark = pytest.mark.root
 

@@ -9,7 +9,7 @@ import pytest
 from harness.applications import PAGE, Writer, run
 from harness.cluster import MIB, Cluster
 
-from dkrepl.core.errors import CopiesDiffer, NotFound, Refused, TimedOut
+from dkrepl.errors import CopiesDiffer, NotFound, Refused, TimedOut
 
 pytestmark = pytest.mark.root
 

@@ -12,7 +12,7 @@ from harness.applications import Writer, run
 from harness.cluster import MIB, Cluster
 from harness.node import Node
 
-from dkrepl.core.errors import MetadataError
+from dkrepl.errors import MetadataError
 
 pytestmark = pytest.mark.root
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from dkrepl.io import inuse, loop
+from dkrepl.io.block import loop, users
 from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request, mount
-from dkrepl.io.store import BackingStore, create_sparse
+from dkrepl.io.store.store import BackingStore, create_sparse
 
 pytestmark = pytest.mark.root
 
@@ -212,10 +212,10 @@ def test_a_long_name_is_found_again(tmp_path: Path) -> None:
 
 
 def test_a_device_in_use_says_by_whom(served: Served, tmp_path: Path) -> None:
-    assert inuse.users(served.device) == []
+    assert users.users(served.device) == []
     run("mkfs.ext4", "-q", served.device)
     with mounted(served.device, tmp_path / "mnt") as point:
-        assert f"mounted on {point}" in inuse.users(served.device)
+        assert f"mounted on {point}" in users.users(served.device)
         (device,) = loop.find(served.mountpoint)
         assert device.detach(timeout=0.2) is False
         (point / "still").write_text("alive")
@@ -223,7 +223,7 @@ def test_a_device_in_use_says_by_whom(served: Served, tmp_path: Path) -> None:
     with open(served.store, "rb") as holder:
         sleeper = subprocess.Popen(["sleep", "60"], stdin=holder)
     try:
-        assert inuse.users(served.store) == [], "a file is no block device"
+        assert users.users(served.store) == [], "a file is no block device"
     finally:
         sleeper.kill()
         sleeper.wait()

@@ -11,9 +11,9 @@ import pytest
 from harness.node import ROOT
 from harness.waiting import LONG, wait_for
 
-from dkrepl.io import loop
+from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
-from dkrepl.io.store import create_sparse
+from dkrepl.io.store.store import create_sparse
 
 pytestmark = pytest.mark.root
 

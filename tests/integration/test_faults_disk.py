@@ -22,7 +22,7 @@ from harness.faulty_file import FaultyFile, faulty_file
 from harness.node import ROOT, Node
 from harness.waiting import wait_for
 
-from dkrepl.core.errors import StateDirectoryError
+from dkrepl.errors import StateDirectoryError
 
 pytestmark = pytest.mark.root
 

@@ -15,10 +15,10 @@ import pytest
 from harness.applications import run
 
 from dkrepl.core.actions import Commit
-from dkrepl.core.bitmap import PIECE_SHIFT
-from dkrepl.core.errors import StateDirectoryError
-from dkrepl.core.metadata import FORMAT, NodeMetadata
-from dkrepl.daemon.intent import IntentStore
+from dkrepl.core.intent.bitmap import PIECE_SHIFT
+from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
+from dkrepl.daemon.intent_store import IntentStore
+from dkrepl.errors import StateDirectoryError
 
 pytestmark = pytest.mark.root
 

@@ -12,7 +12,7 @@ from harness.cluster import MIB, Cluster
 from harness.node import Node
 from harness.waiting import wait_for
 
-from dkrepl.io import metadata_file
+from dkrepl.io.state import metadata_file
 
 pytestmark = pytest.mark.root
 

@@ -17,7 +17,7 @@ from harness.cluster import MIB, Cluster
 from harness.node import Node
 from harness.waiting import LONG, wait_for
 
-from dkrepl.core.errors import NotFound, Refused, UsageError
+from dkrepl.errors import NotFound, Refused, UsageError
 
 pytestmark = pytest.mark.root
 

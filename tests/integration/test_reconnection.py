@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from harness.ports import free_port
 from harness.waiting import wait_for
 
-from dkrepl.core.description import Description, Node, parse
-from dkrepl.io.access import Access
-from dkrepl.io.transport import DoorSocket, TargetSockets
+from dkrepl.config.description import Description, Node, parse
+from dkrepl.io.net.access import Access
+from dkrepl.io.net.sockets import DoorSocket, TargetSockets
 
 # The kernel repeats a connection request after 7 and 15 s, or after 11 and 19 s (tcp_syn_linear_timeouts).
 OUT_OF_REACH = 11.5  # seconds

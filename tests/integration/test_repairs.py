@@ -15,7 +15,7 @@ from harness.node import MIRROR, Node
 from harness.procedures import ALONE, UNUSED, begin_anew, done, mirror_in_use, take_up, until
 from harness.reconfigurable import Reconfigurable
 
-from dkrepl.core.errors import Refused
+from dkrepl.errors import Refused
 
 pytestmark = pytest.mark.root
 

@@ -13,7 +13,7 @@ from harness.applications import Writer, run
 from harness.cluster import MIB, Cluster
 from harness.node import Node
 
-from dkrepl.core.errors import Refused
+from dkrepl.errors import Refused
 
 pytestmark = pytest.mark.root
 

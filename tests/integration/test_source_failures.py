@@ -11,8 +11,8 @@ from harness.applications import Writer, run
 from harness.cluster import MIB, Cluster
 from harness.node import Node
 
-from dkrepl.core import active_record
-from dkrepl.io import loop
+from dkrepl.core.intent import activity_record
+from dkrepl.io.block import loop
 
 pytestmark = pytest.mark.root
 
@@ -26,7 +26,7 @@ def _lose_power(source: Node) -> None:
     width = 4 * MIB // BLOCK // 8  # bytes of the bitmap that an extent has
     for path in intent.glob("*.bitmap"):
         content = bytearray(path.read_bytes())
-        for extent in active_record.parse((intent / "active").read_bytes()).extents:
+        for extent in activity_record.parse((intent / "active").read_bytes()).extents:
             content[4096 + extent * width : 4096 + (extent + 1) * width] = bytes(width)
         path.write_bytes(content)
 

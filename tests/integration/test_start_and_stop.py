@@ -17,8 +17,8 @@ from harness.applications import Writer, run
 from harness.cluster import MIB, Cluster
 from harness.node import ROOT
 
-from dkrepl.core.errors import HostError, StoreError
-from dkrepl.io import loop
+from dkrepl.errors import HostError, StoreError
+from dkrepl.io.block import loop
 
 pytestmark = pytest.mark.root
 

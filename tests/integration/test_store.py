@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dkrepl.core.errors import StoreError
-from dkrepl.io.store import BackingStore, StoreFailed, create_sparse
-from dkrepl.io.store_contents import is_empty, what_it_holds
+from dkrepl.errors import StoreError
+from dkrepl.io.store.contents import is_empty, what_it_holds
+from dkrepl.io.store.store import BackingStore, StoreFailed, create_sparse
 
 MIB = 1 << 20
 BLOCK = 4096

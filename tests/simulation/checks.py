@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import frames
-from dkrepl.core.peer_records import record_of
+from dkrepl.core.lineage.peer_records import record_of
+from dkrepl.core.protocol import frames
 from dkrepl.io.fuse import READ, SYNC, WRITE
 from tests.simulation.ancestry import lost
 from tests.simulation.copies import named_active, unnamed
@@ -17,7 +17,7 @@ from tests.simulation.verdicts import Verdicts
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
-    from dkrepl.core.enquiry import Enquiry
+    from dkrepl.core.election.arbitration import Enquiry
     from tests.simulation.answered import Promise
     from tests.simulation.cluster import Cluster
     from tests.simulation.device import Asked

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from dkrepl.core import metadata
-from dkrepl.core.enquiry import Enquiry
-from dkrepl.core.frames import _RECORD, RECORD_BYTES
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.election.arbitration import Enquiry
+from dkrepl.core.lineage import metadata
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.frames import _RECORD, RECORD_BYTES
 from tests.simulation.answered import Answered, garbage
 from tests.simulation.checks import Checks
 from tests.simulation.device import Application

@@ -6,13 +6,13 @@ import functools
 
 from bitarray import bitarray
 
-from dkrepl.core import active_record
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.errors import MetadataError
-from dkrepl.core.generation import decide
 from dkrepl.core.handshake import hello_of
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.peer_records import record_of, untracked
+from dkrepl.core.intent import activity_record
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.generation import decide
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.peer_records import record_of, untracked
+from dkrepl.errors import MetadataError
 from tests.simulation.disk import Disk
 from tests.simulation.settings import BLOCK
 
@@ -75,6 +75,6 @@ def named_active(content: bytearray | None) -> frozenset[int]:
 @functools.lru_cache(maxsize=64)
 def _named(content: bytes) -> frozenset[int]:
     try:
-        return active_record.parse(content).extents
+        return activity_record.parse(content).extents
     except MetadataError:
         return frozenset()

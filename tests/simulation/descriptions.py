@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dkrepl.core.description import Description
+from dkrepl.config.description import Description
 from tests.simulation.settings import with_copies
 
 if TYPE_CHECKING:

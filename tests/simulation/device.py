@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dkrepl.core.errors import DkreplError
+from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, READ, SYNC, WRITE, ZERO, Request
 from tests.simulation.disk import SECTOR
 from tests.simulation.listener import Fd

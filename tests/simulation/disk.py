@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from dkrepl.core import metadata
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.lineage import metadata
+from dkrepl.core.lineage.metadata import NodeMetadata
 
 SECTOR = 16  # bytes; small, so that contents are cheap
 

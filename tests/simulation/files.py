@@ -11,12 +11,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from dkrepl.core import active_record, metadata
-from dkrepl.core.errors import MetadataError
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.io import intent_files
-from dkrepl.io.store import StoreFailed
-from dkrepl.io.store_calls import StoreCalls
+from dkrepl.core.intent import activity_record
+from dkrepl.core.lineage import metadata
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.errors import MetadataError
+from dkrepl.io.state import intent_files
+from dkrepl.io.store.calls import StoreCalls
+from dkrepl.io.store.store import StoreFailed
 from tests.simulation.disk import SECTOR, BitmapImage, Image
 from tests.simulation.settings import BLOCK
 from tests.simulation.truth import block_of
@@ -253,12 +254,12 @@ class ActiveFile:
         process = self._process = path.process
         disk = process.machine.disk
         self.created = disk.active is None
-        content = active_record.empty_file() if disk.active is None else bytes(disk.active.cache)
+        content = activity_record.empty_file() if disk.active is None else bytes(disk.active.cache)
         try:
-            self.record = active_record.parse(content)
+            self.record = activity_record.parse(content)
         except MetadataError as error:
             self.damage = str(error)
-            self.record = active_record.parse(active_record.empty_file())
+            self.record = activity_record.parse(activity_record.empty_file())
 
     def open(self) -> None:
         process = self._process
@@ -266,7 +267,7 @@ class ActiveFile:
         if self.created or self.damage:
             process.io("active create")
             no_space(process, "active")
-            disk.active = Image(0, active_record.SECTOR, active_record.empty_file())
+            disk.active = Image(0, activity_record.SECTOR, activity_record.empty_file())
         assert disk.active is not None
         self._image = disk.active
         for unit in self._image.unsynced():
@@ -275,7 +276,7 @@ class ActiveFile:
 
     def write(self, serial: int, extents: Iterable[int]) -> None:
         process = self._process
-        offset, content = active_record.pack(serial, tuple(extents))
+        offset, content = activity_record.pack(serial, tuple(extents))
         process.io("active write")
         if process.fails("active") and process.world.chance(0.3):
             raise MetadataError("cannot write the simulated record")

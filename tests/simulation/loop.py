@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.errors import DkreplError
+from dkrepl.errors import DkreplError
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

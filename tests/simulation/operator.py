@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.errors import DkreplError
-from dkrepl.daemon.commands import Commands
+from dkrepl.daemon.control.commands import Commands
+from dkrepl.errors import DkreplError
 from tests.simulation.loop import Events
 from tests.simulation.world import Died, RuleBroken
 

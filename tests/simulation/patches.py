@@ -8,38 +8,18 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core import (
-    bitmap,
-    frames,
-    intent_log,
-    links,
-    marks,
-    metadata,
-    resync,
-    resync_feed,
-    stream,
-    target,
-    target_view,
-    write_log,
-)
-from dkrepl.daemon import (
-    applying,
-    commands,
-    door,
-    emptying,
-    enquiry_runtime,
-    intent,
-    lookout,
-    peer_poll,
-    promote,
-    publisher,
-    requests,
-    resync_pump,
-    source_runtime,
-    status,
-    target_runtime,
-    verify,
-)
+from dkrepl.core.intent import activity_log, bitmap, peer_bitmaps
+from dkrepl.core.lineage import metadata
+from dkrepl.core.protocol import frames
+from dkrepl.core.source import membership, resync, resync_queue, stream, target_view, write_log
+from dkrepl.core.target import target
+from dkrepl.daemon import intent_store
+from dkrepl.daemon.control import commands, status
+from dkrepl.daemon.peers import arbitration_runtime, door, lookout, peer_poll, promote
+from dkrepl.daemon.source import publisher, requests, resync_reader, verify, zeroing
+from dkrepl.daemon.source import runtime as source_runtime
+from dkrepl.daemon.target import applier
+from dkrepl.daemon.target import runtime as target_runtime
 from tests.simulation import files, listener, loop, operator, sockets, stall
 from tests.simulation.device import Device
 from tests.simulation.settings import BLOCK
@@ -93,7 +73,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     )
     boot_id = lambda: cluster.being_started.machine.disk.boot  # noqa: E731
     put(
-        enquiry_runtime,
+        arbitration_runtime,
         Workers=loop.Workers,
         TargetSockets=lambda *of: sockets.TargetSockets(cluster.being_started, *of),
         time=clock,
@@ -113,7 +93,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(verify, time=clock)
     put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))
     put(
-        intent,
+        intent_store,
         BitmapFile=files.BitmapFile,
         ActiveFile=files.ActiveFile,
         bits_memory=SimpleNamespace(remove_others=lambda *_: None),
@@ -121,20 +101,20 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         metadata_file=SimpleNamespace(write=files.MetadataFile.write, boot_id=boot_id),
     )
     put(requests, time=clock, _DRAIN=6, _UNANSWERED_BYTES=1000)
-    put(emptying, time=clock, _EXTENTS=2, _FIRST=8 * BLOCK, _LEAST=8 * BLOCK)
-    put(applying, _PIECE=8 * BLOCK)
-    put(resync_pump, time=clock, RUN_BYTES=128, _IDLE_MESSAGES=3)
+    put(zeroing, time=clock, _EXTENTS=2, _FIRST=8 * BLOCK, _LEAST=8 * BLOCK)
+    put(applier, _PIECE=8 * BLOCK)
+    put(resync_reader, time=clock, RUN_BYTES=128, _IDLE_MESSAGES=3)
     put(publisher, COPY_BELOW=listener.COPY_BELOW, _MOST_RECORDS=3)
-    put(intent_log, LIMIT=5, IDLE=2.0, AHEAD=1)
+    put(activity_log, LIMIT=5, IDLE=2.0, AHEAD=1)
     put(resync, WINDOW=300, WINDOW_RUNS=4)
     put(frames, MAX_LENGTH=13 * 64)
-    put(resync_feed, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2)
-    put(links, RETRY_LAST=4.0)
+    put(resync_queue, ZERO_EXTENTS=2, _ACTIVATE_AHEAD=2)
+    put(membership, RETRY_LAST=4.0)
     put(write_log, CAPACITY=CAPACITY, _MASK=CAPACITY - 1, _WIDE=4, _CELL=4, _SMALL=2, _LARGE=4)
-    for module in (bitmap, marks, resync, stream, write_log):
+    for module in (bitmap, peer_bitmaps, resync, stream, write_log):
         put(module, PIECE_SHIFT=4)
     put(bitmap, FILL_PIECES=1)
-    put(marks, _PIECES=1)
+    put(peer_bitmaps, _PIECES=1)
     put(target, MARKS_BYTES=1, _PARTS_A_ROUND=2)
     put(target_view, DURABLE_LIMIT=CAPACITY // 2)
     put(stream, LOG_LIMIT=CAPACITY - 100)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.peer_records import record_of
-from dkrepl.daemon.intent import IntentStore
+from dkrepl.core.lineage.peer_records import record_of
+from dkrepl.daemon.intent_store import IntentStore
 from tests.simulation.copies import unnamed
 from tests.simulation.files import Paths
 from tests.simulation.world import RuleBroken

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.errors import DkreplError
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon import lifecycle
-from dkrepl.daemon.enquiry_runtime import EnquiryRuntime
-from dkrepl.daemon.source_runtime import SourceRuntime
-from dkrepl.daemon.target_runtime import TargetRuntime
-from dkrepl.io.access import Access
+from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.daemon.target.runtime import TargetRuntime
+from dkrepl.errors import DkreplError
+from dkrepl.io.net.access import Access
 from tests.simulation.files import Folder, MetadataFile, Paths, Store
 from tests.simulation.loop import Events, Reactor
 from tests.simulation.operator import Command, Done

@@ -6,7 +6,7 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.errors import DkreplError
+from dkrepl.errors import DkreplError
 from tests.simulation.commands import give
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from dkrepl.core.description import Description, parse
+from dkrepl.config.description import Description, parse
 
 BLOCK = 64  # bytes
 EXTENT_BLOCKS = 8

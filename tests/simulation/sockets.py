@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dkrepl.core import frames
-from dkrepl.core.description import Description, Node
+from dkrepl.config.description import Description, Node
+from dkrepl.core.protocol import frames
 from tests.simulation.listener import Fd, SourceSockets
 from tests.simulation.network import Connection, Frame
 from tests.simulation.world import RuleBroken

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from dkrepl.core.description import Description
-from dkrepl.core.errors import DkreplError
+from dkrepl.config.description import Description
+from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import SYNC, WRITE
 from tests.simulation import settings
 from tests.simulation.cluster import Cluster

@@ -14,22 +14,29 @@ import msgspec
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import frames, generation, handshake, links, messages, objections, peer_records, quorum, source, target
-from dkrepl.core.ballot import Ballot
-from dkrepl.core.frames import StreamMessage
-from dkrepl.core.generation import Decision
-from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.marks import Marks
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.resync import Resync
-from dkrepl.core.source import Source
-from dkrepl.core.stream import Stream
-from dkrepl.core.target import Target
-from dkrepl.core.target_view import TargetView
-from dkrepl.core.write_log import WriteLog
-from dkrepl.daemon import intent, promote, publisher
-from dkrepl.daemon.source_runtime import SourceRuntime
-from dkrepl.io.store import StoreFailed
+from dkrepl.core import handshake
+from dkrepl.core.election import objections, quorum
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.lineage import generation, peer_records
+from dkrepl.core.lineage.generation import Decision
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames, messages
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.frames import StreamMessage
+from dkrepl.core.source import membership, source
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.source import Source
+from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.source.write_log import WriteLog
+from dkrepl.core.target import target
+from dkrepl.core.target.target import Target
+from dkrepl.daemon import intent_store
+from dkrepl.daemon.peers import promote
+from dkrepl.daemon.source import publisher
+from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.io.store.store import StoreFailed
 from tests.simulation import cluster, faults, files, settings
 from tests.simulation.seeds import cores
 from tests.simulation.simulate import simulate
@@ -49,12 +56,12 @@ def writes_do_not_wait_for_the_intent(patch: Patch) -> None:
 
 
 def extents_leave_without_their_bits_flushed(patch: Patch) -> None:
-    right = intent.IntentStore.commit
+    right = intent_store.IntentStore.commit
 
-    def commit(self: intent.IntentStore, commit: Any, store: Any) -> None:
+    def commit(self: intent_store.IntentStore, commit: Any, store: Any) -> None:
         right(self, replace(commit, sync_bitmaps=False), store)
 
-    patch.setattr(intent.IntentStore, "commit", commit)
+    patch.setattr(intent_store.IntentStore, "commit", commit)
 
 
 def memory_of_another_opening_is_trusted(patch: Patch) -> None:
@@ -187,14 +194,14 @@ def everything_is_copied_each_time(patch: Patch) -> None:
 
 
 def a_restart_marks_everything(patch: Patch) -> None:
-    right = intent.IntentStore.__init__
+    right = intent_store.IntentStore.__init__
 
-    def init(self: intent.IntentStore, *arguments: Any) -> None:
+    def init(self: intent_store.IntentStore, *arguments: Any) -> None:
         right(self, *arguments)
         for file in self.files.values():
             file.bitmap.fill(1)
 
-    patch.setattr(intent.IntentStore, "__init__", init)
+    patch.setattr(intent_store.IntentStore, "__init__", init)
 
 
 def checksums_are_not_looked_at(patch: Patch) -> None:
@@ -322,7 +329,7 @@ def descriptions_that_differ_are_not_refused(patch: Patch) -> None:
 
 
 def former_terms_are_forgotten(patch: Patch) -> None:
-    patch.setattr(links, "still_former", lambda metadata, knowing: ())
+    patch.setattr(membership, "still_former", lambda metadata, knowing: ())
 
 
 def _restarted_as(patch: Patch, change: Callable[[NodeMetadata], NodeMetadata]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from dkrepl.core.errors import DkreplError
+from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import SYNC, WRITE
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import PEER_TIMEOUT

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dkrepl.core import marks
+from dkrepl.core.intent import peer_bitmaps
 from tests.simulation.roles import promote
 from tests.simulation.settings import EXTENT_BLOCKS
 from tests.simulation.story import SEEDS, Story, telling
@@ -21,7 +21,7 @@ OUTSTANDING = 1.2  # seconds
 @pytest.fixture(params=SEEDS)
 def story(request: pytest.FixtureRequest) -> Iterator[Story]:
     with telling(request.param) as told, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(marks, "_PIECES", 1024)  # as in the product: bitmaps of this size are cleared at one message
+        patch.setattr(peer_bitmaps, "_PIECES", 1024)  # as in the product: cleared at one message
         told.run(1.5)  # what more slowly clearing bitmaps had left is cleared
         yield told
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dkrepl.core import vote
-from dkrepl.core.errors import DkreplError
+from dkrepl.core.election import vote
+from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import WRITE
 from tests.simulation.commands import give
 from tests.simulation.disk import SECTOR

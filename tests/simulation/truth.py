@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dkrepl.core import frames
+from dkrepl.core.protocol import frames
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import BLOCK
 from tests.simulation.world import RuleBroken

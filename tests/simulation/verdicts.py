@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.agreement import Terms, min_copies, required, sync_nodes
-from dkrepl.core.generation import decide
-from dkrepl.core.messages import Hello
+from dkrepl.config.terms import Terms, min_copies, required, sync_nodes
+from dkrepl.core.lineage.generation import decide
+from dkrepl.core.protocol.messages import Hello
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from dkrepl.cli.main import exit_code
-from dkrepl.core import key_text
-from dkrepl.core.description_example import render_example
-from dkrepl.io.paths import Paths
+from dkrepl.config import public_key
+from dkrepl.config.example import render_example
+from dkrepl.io.state.paths import Paths
 
 Answer = list[Any] | Callable[[dict[str, Any]], list[Any]]
 """Lines: dicts are sent as JSON, bytes as they are; None stays silent until the client goes."""
@@ -78,7 +78,7 @@ class FakeDaemon:
 def with_keys(text: str) -> str:
     """Return a description in which every node has a public key."""
     parts = text.split("[[node]]")
-    keyed = [f'\npublic_key = "{key_text.write(bytes((n,)) * 32)}"{part}' for n, part in enumerate(parts[1:])]
+    keyed = [f'\npublic_key = "{public_key.write(bytes((n,)) * 32)}"{part}' for n, part in enumerate(parts[1:])]
     return "[[node]]".join([parts[0], *keyed])
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core import active_record as record
-from dkrepl.core.errors import MetadataError
+from dkrepl.core.intent import activity_record as record
+from dkrepl.errors import MetadataError
 
 EXTENTS = st.frozensets(st.integers(0, 2**32 - 1), max_size=300)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core.bitmap import CHANGED, IntentBitmap
+from dkrepl.core.intent.bitmap import CHANGED, IntentBitmap
 
 BLOCKS, PER = 100, 16  # the last extent has 4 blocks
 PIECE = 4096  # bytes

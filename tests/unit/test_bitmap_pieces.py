@@ -7,12 +7,12 @@ import random
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import bitmap as module
-from dkrepl.core import marks as marks_module
-from dkrepl.core import resync as resync_module
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.marks import Marks
-from dkrepl.core.resync import Resync
+from dkrepl.core.intent import bitmap as module
+from dkrepl.core.intent import peer_bitmaps as marks_module
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.source import resync as resync_module
+from dkrepl.core.source.resync import Resync
 
 BLOCKS, PER = 205, 8
 

@@ -10,7 +10,7 @@ import pytest
 from fake_daemon import Cli, cli, source_status, target_status
 
 from dkrepl.cli import control_client, role_change
-from dkrepl.core.errors import DkreplError
+from dkrepl.errors import DkreplError
 
 __all__ = ["cli"]
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from fake_daemon import Cli, cli
 
-from dkrepl.cli.events import parse_since
-from dkrepl.core.errors import UsageError
+from dkrepl.cli.commands.events import parse_since
+from dkrepl.errors import UsageError
 
 __all__ = ["cli"]
 

@@ -17,7 +17,7 @@ from fake_daemon import Cli, cli, source_status
 
 from dkrepl import __version__
 from dkrepl.cli.main import SECTIONS, app, exit_code
-from dkrepl.core.errors import table
+from dkrepl.errors import table
 
 __all__ = ["cli"]
 
@@ -96,7 +96,7 @@ def test_a_bug_is_one_sentence_and_its_trace_is_asked_for(cli: Cli, monkeypatch:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("dkrepl.cli.exit_codes.table", broken)
+    monkeypatch.setattr("dkrepl.cli.commands.exit_codes.table", broken)
     assert cli.run("exit-codes") == (
         1,
         "",

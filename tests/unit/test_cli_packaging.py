@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dkrepl.cli.main import SECTIONS
-from dkrepl.core.errors import table
+from dkrepl.errors import table
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 NAMES = [name for names in SECTIONS.values() for name in names]

@@ -9,9 +9,9 @@ import pytest
 from fake_daemon import Cli, cli, source_status, target_status
 from rich.console import Console
 
-from dkrepl.cli.status_shapes import read_status
-from dkrepl.cli.status_view import draw
-from dkrepl.core.errors import ProtocolError
+from dkrepl.cli.render.status_shapes import read_status
+from dkrepl.cli.render.status_view import draw
+from dkrepl.errors import ProtocolError
 
 __all__ = ["cli"]
 

@@ -46,7 +46,7 @@ def test_when_time_is_up_it_says_who_is_in_what_state_and_why(cli: Cli) -> None:
 
 
 def test_a_daemon_that_starts_late_is_waited_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dkrepl.cli import wait
+    from dkrepl.cli.commands import wait
 
     cli.describe()
     naps: list[float] = []

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dkrepl.core import frames, messages
-from dkrepl.core.errors import ProtocolError
-from dkrepl.core.messages import Alive, Bye, Detach, Digest, Hello, Ready, Refuse, Stalled, Trouble, Welcome
+from dkrepl.core.protocol import frames, messages
+from dkrepl.core.protocol.messages import Alive, Bye, Detach, Digest, Hello, Ready, Refuse, Stalled, Trouble, Welcome
+from dkrepl.errors import ProtocolError
 
 HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 30, 65536, "g1", ["g0"], "Consistent", 4, "0.1.0", "alpha")
 ACK = frames.Ack(3, 2**64 - 1, 10, 9, 8, 7)

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from dkrepl.core.errors import HostError, Refused
-from dkrepl.daemon import control_server
-from dkrepl.daemon.control_server import ControlServer
+from dkrepl.daemon.control import server
+from dkrepl.daemon.control.server import ControlServer
+from dkrepl.errors import HostError, Refused
 
 
 class Answers:
@@ -139,13 +139,13 @@ def test_deeply_nested_json_does_not_end_the_daemon(path: Path) -> None:
 
 
 def test_a_client_that_says_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_server, "_SILENCE", 0.1)
+    monkeypatch.setattr(server, "_SILENCE", 0.1)
     with _connect(path) as client:
         assert client.recv(100) == b""
 
 
 def test_a_client_that_reads_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_server, "_SILENCE", 0.1)
+    monkeypatch.setattr(server, "_SILENCE", 0.1)
     clients = [_connect(path) for _ in range(32)]
     for client in clients:
         client.sendall(b'{"command": "much"}\n')

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.copies import Copies
-from dkrepl.core.description import parse
-from dkrepl.core.description_example import render, render_example
-from dkrepl.core.errors import DescriptionError
-from dkrepl.core.target_view import STATES, TargetState, TargetView
-from dkrepl.core.write_log import WriteLog
+from dkrepl.config.description import parse
+from dkrepl.config.example import render, render_example
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.source.target_view import STATES, TargetState, TargetView
+from dkrepl.core.source.write_log import WriteLog
+from dkrepl.core.source.write_quorum import Copies
+from dkrepl.errors import DescriptionError
 
 
 def view(mode: str = "sync", state: TargetState = "Disconnected", name: str = "beta") -> TargetView:

@@ -7,9 +7,9 @@ from itertools import product
 import msgspec
 import pytest
 
-from dkrepl.core.generation import decide
-from dkrepl.core.messages import Hello
-from dkrepl.core.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.generation import decide
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.protocol.messages import Hello
 
 BETA = PeerRecord(join=5, offered=7, generations=("g3", "g9"), base=("g2",), tracked=True, merged=True)
 SOURCE = NodeMetadata(

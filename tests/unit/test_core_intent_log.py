@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dkrepl.core import intent_log
-from dkrepl.core.intent_log import IDLE, IntentLog
+from dkrepl.core.intent import activity_log
+from dkrepl.core.intent.activity_log import IDLE, IntentLog
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intent_log, "LIMIT", 4)
+    monkeypatch.setattr(activity_log, "LIMIT", 4)
 
 
 def committed(log: IntentLog, confirmed: int = 0, now: float = 0.0, seq: int = 0) -> tuple[set[int], set[int]]:
@@ -98,7 +98,7 @@ def test_what_a_failed_commit_left_out_is_named_by_the_next_and_covers_nothing_u
 
 
 def test_a_sequential_writer_finds_the_next_extents_active(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intent_log, "LIMIT", 100)
+    monkeypatch.setattr(activity_log, "LIMIT", 100)
     log = IntentLog(6, (0,), 1)
     log.want(1, 2)
     active, _ = committed(log)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.marks import Marks
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.intent.peer_bitmaps import Marks
 
 BLOCKS, EXTENT = 64, 8
 

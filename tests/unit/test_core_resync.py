@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core import resync as module
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.resync import RateLimit, Resync
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.source import resync as module
+from dkrepl.core.source.resync import RateLimit, Resync
 
 BLOCK = 4096
 

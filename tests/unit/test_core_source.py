@@ -6,18 +6,18 @@ from typing import Any
 
 import msgspec
 
+from dkrepl.config.description import Description, parse
+from dkrepl.config.example import render_example
+from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Send
-from dkrepl.core.agreement import required
-from dkrepl.core.ballot import Ballot
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import Description, parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.frames import Ack
-from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Refuse, Welcome
-from dkrepl.core.metadata import NodeMetadata, PeerRecord
-from dkrepl.core.roles import as_source
-from dkrepl.core.source import Source
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.role_records import as_source
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.frames import Ack
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Refuse, Welcome
+from dkrepl.core.source.source import Source
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block

@@ -7,17 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from dkrepl.core import frames
+from dkrepl.config.description import parse
+from dkrepl.config.example import render_example
+from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Event, Send
-from dkrepl.core.agreement import required
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Detach, Hello, Ready, Stalled, Welcome
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.source import Source
-from dkrepl.core.target import Target
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Detach, Hello, Ready, Stalled, Welcome
+from dkrepl.core.source.source import Source
+from dkrepl.core.target.target import Target
 
 DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block

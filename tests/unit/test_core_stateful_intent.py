@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dkrepl.core import active_record, intent_log
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.intent_log import IntentLog
+from dkrepl.core.intent import activity_log, activity_record
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.bitmap import IntentBitmap
 
 PER, EXTENTS = 8, 6
 BLOCKS = PER * EXTENTS - 3
@@ -24,7 +24,7 @@ chance = st.integers(0, 1 << 16).map(random.Random)
 class IntentMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.limit, intent_log.LIMIT = intent_log.LIMIT, LIMIT
+        self.limit, activity_log.LIMIT = activity_log.LIMIT, LIMIT
         self.seq = self.confirmed = 0
         self.now = 0.0
         self.live: set[int] = set()  # blocks of writes on the way to the target
@@ -36,13 +36,13 @@ class IntentMachine(RuleBasedStateMachine):
         self.bitmap = IntentBitmap(self.bits, self.seals, BLOCKS, PER)
         self.bitmap.fill(0)
         self.bits_disk, self.seals_disk = bytes(self.bits), bytes(self.seals)
-        self.record = self.record_disk = active_record.empty_file()
-        self.log = IntentLog(EXTENTS, (), active_record.parse(self.record).serial)
+        self.record = self.record_disk = activity_record.empty_file()
+        self.log = IntentLog(EXTENTS, (), activity_record.parse(self.record).serial)
         self.steps: list[str] = []  # of the commit on its way
         self.planned: frozenset[int] = frozenset()
 
     def teardown(self) -> None:
-        intent_log.LIMIT = self.limit
+        activity_log.LIMIT = self.limit
 
     # --- the source --------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class IntentMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.steps)
     @rule(idle=st.booleans(), everything=st.integers(0, 2))
     def commit_begins(self, idle: bool, everything: int) -> None:
-        self.now += intent_log.IDLE + 1.0 if idle else 0.1
+        self.now += activity_log.IDLE + 1.0 if idle else 0.1
         found = self.log.plan(self.confirmed, self.now, everything == 0)
         if found is not None:
             self.planned, leaving = found
@@ -105,7 +105,7 @@ class IntentMachine(RuleBasedStateMachine):
         elif step == "bitmap":
             self.bits_disk, self.seals_disk = bytes(self.bits), bytes(self.seals)
         elif step == "write record":
-            at, content = active_record.pack(self.log.serial, tuple(self.planned))
+            at, content = activity_record.pack(self.log.serial, tuple(self.planned))
             self.record = self.record[:at] + content + self.record[at + len(content) :]
         else:
             self.record_disk = self.record
@@ -121,7 +121,7 @@ class IntentMachine(RuleBasedStateMachine):
     @rule(chance=chance)
     def commit_fails(self, chance: random.Random) -> None:
         """A write or a flush gave an error: what was not flushed may be on the disk all the same."""
-        self.record_disk = self._torn(self.record_disk, self.record, active_record.SECTOR, chance)
+        self.record_disk = self._torn(self.record_disk, self.record, activity_record.SECTOR, chance)
         self.steps = []
         self.log.failed()
 
@@ -135,10 +135,10 @@ class IntentMachine(RuleBasedStateMachine):
     def power_is_lost(self, chance: random.Random) -> None:
         known = self.bitmap.bits.copy()
         self._write_back(chance)
-        self.record = self.record_disk = self._torn(self.record_disk, self.record, active_record.SECTOR, chance)
+        self.record = self.record_disk = self._torn(self.record_disk, self.record, activity_record.SECTOR, chance)
         self.store = list(self.store_disk)
         self.bits[:], self.seals[:] = self.bits_disk, self.seals_disk
-        found = active_record.parse(self.record)
+        found = activity_record.parse(self.record)
         assert not self.bitmap.damaged(found.extents), "R8: a power loss alone looks like damage"
         self.bitmap.mark_extents(found.extents)
         for block in range(BLOCKS):

@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.resync import Resync
-from dkrepl.core.stream import Stream
-from dkrepl.core.target_view import TargetView
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_view import TargetView
 
 BLOCKS, PER, SHIFT = 16, 8, 12
 PARTS = 2  # of a block: a write changes some of them, so it makes a block that differs no equal one

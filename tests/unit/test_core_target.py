@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from dkrepl.config.description import parse
+from dkrepl.config.example import render_example
+from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Connect, KeepAside
-from dkrepl.core.agreement import required
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.messages import PROTOCOL_MAX, Hello, Welcome
-from dkrepl.core.metadata import NodeMetadata, PeerRecord
-from dkrepl.core.peer_records import record_of
-from dkrepl.core.target import Target
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.peer_records import record_of
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, Hello, Welcome
+from dkrepl.core.target.target import Target
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core import write_log
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.resync import Resync
-from dkrepl.core.write_log import WriteLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.source import write_log
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.write_log import WriteLog
 
 BLOCKS = 10000
 

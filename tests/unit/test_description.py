@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core import key_text
-from dkrepl.core.description import Description, parse, require_keys, without_keys
-from dkrepl.core.description_example import render, render_example
-from dkrepl.core.errors import DescriptionError, NotFound
+from dkrepl.config import public_key
+from dkrepl.config.description import Description, parse, require_keys, without_keys
+from dkrepl.config.example import render, render_example
+from dkrepl.errors import DescriptionError, NotFound
 
 HEAD = 'name = "r0"\nsize = "1GiB"\nsource = "alpha"\n'
 ALPHA = '[[node]]\nname = "alpha"\naddress = "10.0.0.1"\nstore = "/srv/r0"\n'
@@ -237,7 +237,7 @@ def test_a_store_may_stand_still_for_longer_than_a_peer_may_be_silent(peer_timeo
     assert parse(f"peer_timeout = {peer_timeout}\n" + GOOD, "r0", {}).store_timeout == store_timeout
 
 
-KEY, OTHER = (key_text.write(bytes((byte,)) * 32) for byte in (1, 250))
+KEY, OTHER = (public_key.write(bytes((byte,)) * 32) for byte in (1, 250))
 
 
 def test_a_node_is_known_by_its_key_and_while_it_is_replaced_by_two() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dkrepl.core.description import parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.errors import DescriptionError, NotFound, UsageError
-from dkrepl.io.description_file import list_mirrors, load, load_file, only_mirror, which_node
-from dkrepl.io.paths import Paths
+from dkrepl.config.description import parse
+from dkrepl.config.example import render_example
+from dkrepl.errors import DescriptionError, NotFound, UsageError
+from dkrepl.io.state.description_file import list_mirrors, load, load_file, only_mirror, which_node
+from dkrepl.io.state.paths import Paths
 
 EXAMPLE = parse(render_example(), "r0", {})
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from dkrepl.core.errors import StoreError
-from dkrepl.io import diverged
-from dkrepl.io.store import BackingStore, create_sparse
+from dkrepl.errors import StoreError
+from dkrepl.io.store import diverged
+from dkrepl.io.store.store import BackingStore, create_sparse
 
 SIZE = 1 << 20
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dkrepl.core.errors import MetadataError
-from dkrepl.io import durable_file
+from dkrepl.errors import MetadataError
+from dkrepl.io.state import durable_file
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:

@@ -7,18 +7,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
+from dkrepl.config.description import parse
 from dkrepl.core import actions as act
-from dkrepl.core import frames
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import parse
-from dkrepl.core.errors import DkreplError
-from dkrepl.core.intent_log import IntentLog
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.source import Source
-from dkrepl.daemon.requests import Requests
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames
+from dkrepl.core.source.source import Source
+from dkrepl.daemon.source.requests import Requests
+from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, SYNC, WRITE, Request
-from dkrepl.io.store import StoreFailed
-from dkrepl.io.store_calls import StoreCalls
+from dkrepl.io.store.calls import StoreCalls
+from dkrepl.io.store.store import StoreFailed
 
 MIB = 1 << 20
 DESCRIPTION = """

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from dkrepl.config.description import parse
+from dkrepl.config.example import render_example
 from dkrepl.core.actions import Commit, Send
-from dkrepl.core.ballot import Ballot
-from dkrepl.core.description import parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.enquiry import QUICK, Enquiry
-from dkrepl.core.messages import Answer, Ask, Copy
-from dkrepl.core.metadata import NodeMetadata, PeerRecord
-from dkrepl.core.roles import as_follower, as_source
+from dkrepl.core.election.arbitration import QUICK, Enquiry
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.role_records import as_follower, as_source
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.messages import Answer, Ask, Copy
 
 ALPHA = NodeMetadata(
     format=1,

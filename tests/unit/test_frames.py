@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest as checksum
 
-from dkrepl.core import frames
-from dkrepl.core.errors import ProtocolError
+from dkrepl.core.protocol import frames
+from dkrepl.errors import ProtocolError
 
 LIMIT = 1 << 20  # bytes of the mirror
 SESSION = 0x1234_5678_9ABC_DEF1

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core.errors import HostError
+from dkrepl.errors import HostError
 from dkrepl.io.fuse import FuseSession, messages
 
 

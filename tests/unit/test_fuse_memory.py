@@ -8,7 +8,7 @@ from pathlib import Path
 
 _CHURN = """
 import resource
-from dkrepl.io import memory
+from dkrepl.io.host import memory
 if {keep}:
     assert memory.keep_freed_memory()
 def churn(times):
@@ -39,7 +39,7 @@ def test_freed_memory_is_used_again_without_being_faulted_in_again() -> None:
 
 
 def test_serving_io_is_declared_or_refused_but_never_raises() -> None:
-    code = "from dkrepl.io import memory; print(memory.serve_io())"
+    code = "from dkrepl.io.host import memory; print(memory.serve_io())"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() in ("True", "False")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dkrepl.core.errors import HostError
+from dkrepl.errors import HostError
 from dkrepl.io.fuse import DISCARD, MAX_TRANSFER, READ, SYNC, WRITE, ZERO, FuseSession, SessionEnded, messages
 from dkrepl.io.fuse.session import BUFFERS, LARGE
 

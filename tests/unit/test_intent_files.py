@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dkrepl.core import active_record
-from dkrepl.core.bitmap import PIECE_SHIFT
-from dkrepl.core.errors import MetadataError, StateDirectoryError
-from dkrepl.core.metadata import FORMAT, NodeMetadata
-from dkrepl.io import bits_memory
-from dkrepl.io.intent_files import ActiveFile, BitmapFile
+from dkrepl.core.intent import activity_record
+from dkrepl.core.intent.bitmap import PIECE_SHIFT
+from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
+from dkrepl.errors import MetadataError, StateDirectoryError
+from dkrepl.io.state import bits_memory
+from dkrepl.io.state.intent_files import ActiveFile, BitmapFile
 
 RECORD = NodeMetadata(
     format=FORMAT,
@@ -319,7 +319,7 @@ def test_the_newest_commit_is_found_again(tmp_path: Path) -> None:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(written=st.integers(0, active_record.SECTORS - 1), many=st.integers(1, 1024), seed=st.integers(0, 2**16 - 1))
+@given(written=st.integers(0, activity_record.SECTORS - 1), many=st.integers(1, 1024), seed=st.integers(0, 2**16 - 1))
 def test_a_commit_torn_by_a_power_loss_leaves_the_one_before(
     tmp_path: Path, written: int, many: int, seed: int
 ) -> None:
@@ -345,11 +345,11 @@ def test_a_commit_torn_by_a_power_loss_leaves_the_one_before(
     # The next commit goes where the torn one was, and counts as the newest.
     found.write(found.record.serial + 1, {9})
     found.close()
-    assert active_record.parse(path.read_bytes()).extents == {9}
+    assert activity_record.parse(path.read_bytes()).extents == {9}
     again = bytearray(torn)
-    offset, content = active_record.pack(found.record.serial + 1, {9})
+    offset, content = activity_record.pack(found.record.serial + 1, {9})
     again[offset : offset + 512] = content[:512]
-    assert active_record.parse(bytes(again)).extents == {3, 4}
+    assert activity_record.parse(bytes(again)).extents == {3, 4}
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 16384, b"x" * 100])
@@ -370,7 +370,7 @@ def test_more_than_fits_is_refused_before_anything_is_written(tmp_path: Path) ->
     file = _reopened(path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="do not fit"):
-        file.write(file.record.serial + 1, range(active_record.CAPACITY + 1))
+        file.write(file.record.serial + 1, range(activity_record.CAPACITY + 1))
     assert path.read_bytes() == before
     file.close()
     shutil.rmtree(tmp_path)

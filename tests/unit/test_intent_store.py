@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from dkrepl.core.actions import Commit
-from dkrepl.core.errors import MetadataError, StoreError
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.daemon.intent import IntentStore
-from dkrepl.io import metadata_file
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.daemon.intent_store import IntentStore
+from dkrepl.errors import MetadataError, StoreError
+from dkrepl.io.state import metadata_file
 
 RECORD = NodeMetadata(
     format=1, mirror="r0", mirror_id="m1", node="alpha", role="source", size=1 << 20, block=4096, extent=1 << 15

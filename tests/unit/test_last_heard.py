@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dkrepl.core.last_heard import LastHeard
-from dkrepl.core.messages import Alive
+from dkrepl.core.protocol.messages import Alive
+from dkrepl.core.target.last_heard import LastHeard
 
 
 def alive(at: float, seq: int, written: int, session: int = 7, **more: object) -> Alive:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dkrepl.core.ballot import Ballot
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.roles import as_target
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.role_records import as_target
+from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.lifecycle import Overruled, after_enquiry, after_serving, asks_first, served_with
 
 SOURCE = NodeMetadata(

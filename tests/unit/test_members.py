@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from xxhash import xxh3_64_intdigest as checksum
 
-from dkrepl.core import frames, members, peer_records
-from dkrepl.core.errors import ProtocolError
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.lineage import peer_records
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames, members
+from dkrepl.errors import ProtocolError
 
 GENERATION = int("ab" * 8, 16)
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_hexdigest
 
-from dkrepl.core import metadata
-from dkrepl.core.errors import MetadataError
-from dkrepl.core.metadata import HISTORY, NodeMetadata, PeerRecord
+from dkrepl.core.lineage import metadata
+from dkrepl.core.lineage.metadata import HISTORY, NodeMetadata, PeerRecord
+from dkrepl.errors import MetadataError
 
 RECORD = NodeMetadata(
     format=1,

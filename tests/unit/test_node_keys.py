@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fake_daemon import Cli, cli
 
-from dkrepl.core import key_text
-from dkrepl.core.errors import NodeKeyError, Refused
-from dkrepl.io import node_keys
+from dkrepl.config import public_key
+from dkrepl.errors import NodeKeyError, Refused
+from dkrepl.io.state import node_keys
 
 __all__ = ["cli"]
 
@@ -23,7 +23,7 @@ def secret_of(cli: Cli, name: str = node_keys.CURRENT) -> str:
 def test_a_key_is_made_for_root_alone_and_its_public_part_is_printed(cli: Cli) -> None:
     code, out, err = cli.run("key", "generate")
     assert (code, err) == (0, "")
-    assert len(key_text.read(out.strip())) == 32
+    assert len(public_key.read(out.strip())) == 32
     assert stat.S_IMODE((cli.paths.keys / "node.secret").stat().st_mode) == 0o600
     assert stat.S_IMODE(cli.paths.keys.stat().st_mode) == 0o700
     assert list(cli.paths.keys.iterdir()) == [cli.paths.keys / "node.secret"]
@@ -102,7 +102,7 @@ def test_what_the_service_manager_hands_over_is_used_instead_of_the_file(cli: Cl
 
 def test_a_secret_is_not_in_what_is_printed_of_a_pair(cli: Cli) -> None:
     keys = node_keys.generate(cli.paths)
-    assert secret_of(cli) == key_text.write(keys.secret)
+    assert secret_of(cli) == public_key.write(keys.secret)
     assert repr(keys.secret) not in repr(keys)
     with pytest.raises(Refused):
         node_keys.generate(cli.paths)

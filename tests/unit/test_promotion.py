@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from dkrepl.core.agreement import required
-from dkrepl.core.ballot import Ballot
-from dkrepl.core.description import Description, parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.messages import Answer, Copy
-from dkrepl.core.objections import lineage
-from dkrepl.core.promotion import Assessment, assess
+from dkrepl.config.description import Description, parse
+from dkrepl.config.example import render_example
+from dkrepl.config.terms import required
+from dkrepl.core.election.objections import lineage
+from dkrepl.core.election.promotion import Assessment, assess
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.messages import Answer, Copy
 
 G0, G1, G2 = "a" * 16, "b" * 16, "c" * 16
 

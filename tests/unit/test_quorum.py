@@ -7,10 +7,10 @@ import itertools
 import msgspec
 import pytest
 
-from dkrepl.core import quorum
-from dkrepl.core.agreement import advisory, differences, digest, required, sync_nodes
-from dkrepl.core.description import Description, parse
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.config.description import Description, parse
+from dkrepl.config.terms import advisory, differences, digest, required, sync_nodes
+from dkrepl.core.election import quorum
+from dkrepl.core.lineage.metadata import NodeMetadata
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 

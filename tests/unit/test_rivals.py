@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dkrepl.core.messages import Answer
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.rivals import found
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.messages import Answer
+from dkrepl.core.source.split_brain import found
 
 RECORD = NodeMetadata(1, "r0", "m1", "alpha", "source", size=1 << 20, block=4096, extent=32768, generation="g1")
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from dkrepl.core import frames
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.marks import Marks
-from dkrepl.core.resync import Resync
-from dkrepl.core.write_log import WriteLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.protocol import frames
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.write_log import WriteLog
 from tests.bench.scale import Mirror, describe
 
 PIECE = 1 << 15  # blocks

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from dkrepl.io import fd_store, sign_of_life
-from dkrepl.io.sign_of_life import SignOfLife
+from dkrepl.io.state import sign_of_life
+from dkrepl.io.state.sign_of_life import SignOfLife
+from dkrepl.io.systemd import fd_store
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core.units import (
+from dkrepl.config.units import (
     exact_size,
     format_duration,
     format_rate,

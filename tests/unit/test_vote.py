@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from dkrepl.config.description import parse
+from dkrepl.config.example import render_example
+from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Connect, Send
-from dkrepl.core.agreement import required
-from dkrepl.core.ballot import Ballot
-from dkrepl.core.bitmap import IntentBitmap
-from dkrepl.core.description import parse
-from dkrepl.core.description_example import render_example
-from dkrepl.core.messages import PROTOCOL_MAX, Alive, Answer, Ask, Handover, Hello, Welcome
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.core.target import Target
-from dkrepl.core.vote import SECONDS, released
+from dkrepl.core.election.vote import SECONDS, released
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, Alive, Answer, Ask, Handover, Hello, Welcome
+from dkrepl.core.target.target import Target
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block

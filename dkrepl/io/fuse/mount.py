@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path
 
-from dkrepl.core.errors import HostError
+from dkrepl.errors import HostError
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -13,7 +13,7 @@ import select
 from pathlib import Path
 from typing import Final
 
-from dkrepl.core.errors import HostError
+from dkrepl.errors import HostError
 from dkrepl.io.fuse import answers, messages, mount
 from dkrepl.io.fuse.buffers import BufferPool
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dkrepl.io.fuse import OP_NAMES, READ, WRITE, FuseSession, Request, SessionEnded, mount
-from dkrepl.io.store import BackingStore
+from dkrepl.io.store.store import BackingStore
 from harness.node import ROOT
 from harness.waiting import LONG, wait_for
 

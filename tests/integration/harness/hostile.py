@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import msgspec
 import zmq
 
-from dkrepl.core import frames, messages
-from dkrepl.core.metadata import NodeMetadata
-from dkrepl.io.node_keys import NodeKeys
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames, messages
+from dkrepl.io.state.node_keys import NodeKeys
 
 
 @contextlib.contextmanager

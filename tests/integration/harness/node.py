@@ -17,13 +17,14 @@ from typing import Any
 
 from dkrepl.cli.control_client import ask
 from dkrepl.cli.main import exit_code
-from dkrepl.core import metadata
-from dkrepl.core.errors import DaemonNotRunning, NotFound, Refused, TimedOut
-from dkrepl.core.metadata import NodeMetadata
+from dkrepl.core.lineage import metadata
+from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon.initialise import initialise
-from dkrepl.io import loop, node_keys
+from dkrepl.errors import DaemonNotRunning, NotFound, Refused, TimedOut
+from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
-from dkrepl.io.paths import Paths
+from dkrepl.io.state import node_keys
+from dkrepl.io.state.paths import Paths
 from harness.waiting import LONG, wait_for
 
 MIRROR = "r0"

@@ -16,7 +16,7 @@ from struct import Struct
 
 sys.path.insert(0, os.getcwd())
 
-from dkrepl.io.store import BackingStore
+from dkrepl.io.store.store import BackingStore
 
 #: What; number of a flush; offset, or how many changes a flush covers; length. Then a write's data.
 ENTRY = Struct("<BQQQ")

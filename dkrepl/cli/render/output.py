@@ -1,0 +1,91 @@
+"""How commands print: JSON for scripts, text for people, one sentence for an error.
+
+rich is imported only when something is drawn with it: it costs as much time as all the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from dkrepl.errors import DkreplError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_WIDTH = 160
+"""Columns when no terminal says how wide it is: nothing that a script greps for is wrapped."""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document: on one line, or indented if a person looks at it."""
+    text = msgspec.json.encode(value, order="deterministic")
+    if sys.stdout.isatty():
+        text = msgspec.json.format(text, indent=2)
+    print(text.decode(), flush=True)
+
+
+def print_text(text: str) -> None:
+    """Print a line of text as it is."""
+    print(text, flush=True)
+
+
+def console(file: IO[str] | None = None) -> Console:
+    """Return a rich console: colours and the terminal's width on a terminal, plain and wide without one."""
+    from rich.console import Console
+
+    class QuietConsole(Console):
+        """Leaves a reader that went away to the caller; rich's own would end the process."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    out = file or sys.stdout
+    terminal = out.isatty()
+    return QuietConsole(
+        file=out,
+        width=None if terminal else PLAIN_WIDTH,
+        force_terminal=None if terminal else False,
+        no_color=None if terminal else True,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        soft_wrap=False,
+    )
+
+
+def print_error(error: DkreplError, as_json: bool) -> None:
+    """Print an error: its sentence on stderr, or with JSON an object on stdout."""
+    if as_json:
+        print_json(error_as_dict(error))
+    else:
+        print(f"dkrepl: {error}", file=sys.stderr, flush=True)
+
+
+def error_as_dict(error: DkreplError) -> dict[str, dict[str, Any]]:
+    """Return the error as every ``--json`` shows it."""
+    return {"error": {"code": error.exit_code, "name": error.name, "message": str(error)}}
+
+
+def clean(text: object) -> str:
+    """Return text of unknown origin without anything that could steer a terminal."""
+    from dkrepl.config.schema import printable
+
+    return printable(str(text))
+
+
+def print_done(answer: Any, as_json: bool, sentence: str) -> None:
+    """Print what a command did: the daemon's message or ``sentence``, and the states it left the targets in."""
+    if as_json:
+        print_json(answer)
+        return
+    known = answer if isinstance(answer, dict) else {}
+    if isinstance(known.get("message"), str):
+        sentence = clean(known["message"])
+    targets = known.get("targets")
+    if isinstance(targets, list):
+        states = [f"{t['name']} {t['state']}" for t in targets if isinstance(t, dict) and {"name", "state"} <= t.keys()]
+        sentence += f" (now: {clean(', '.join(states))})" if states else ""
+    print_text(sentence)

@@ -1,0 +1,1 @@
+"""What the administrator describes, and the limits in force."""

@@ -1,0 +1,342 @@
+"""Whether a node that was source may serve again: it asks its peers first (rule R7).
+
+While it was away one of them may have been promoted. It may serve when every peer has answered, and none of them is
+source or holds data that descends from its own. If one is source, and was not elected before this node, or does hold
+such data, this node becomes a target and follows it. With ``min_copies`` of 2 or more it may also serve while peers are
+silent, if these are too few to have answered a write without any of the others (R11, core/election/quorum.py).
+
+A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
+
+Some answers count as silence:
+
+- A peer that was source too, and is asking as well, unless it was elected before this node, or its data is known to be
+  older: nothing tells which of the two was source last.
+- A target that holds writes which this node lacks, while this node holds writes which the target lacks. The
+  administrator decides which of the two is right, by promoting one or by having the target give way.
+- A source that was elected before this node: it may lack what was answered since, so it is not followed, and this node
+  does not serve beside it.
+- An old answer, because the peer may have been promoted since.
+
+Before it serves it needs votes, its own among them (core/election/vote.py): W = ``min_copies`` of sync nodes, if no
+answer tells of a candidate or a source that was elected after this node, so that no other can get the N - W + 1 votes
+that a promotion takes; or else N - W + 1, and that of every target that answers. Then it serves under the ballot of these
+votes; if it serves without asking for any, under the one that it had.
+
+Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
+``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
+it waits ``start_alone`` seconds, or for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from dkrepl.config.description import Description
+from dkrepl.config.terms import required, sync_nodes
+from dkrepl.core.actions import Action, Commit, Event, Send
+from dkrepl.core.election.quorum import decisive, decisive_to_serve, satisfied
+from dkrepl.core.election.vote import next_number, of_answer, votes
+from dkrepl.core.lineage.generation import spared
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.peer_records import record_of
+from dkrepl.core.lineage.role_records import is_blank
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.messages import Answer, Ask
+
+QUICK = 0.5  # seconds
+_FRESH = 6.0  # seconds after its question for which an answer counts; votes last far longer
+_RECORD_AGAIN = 1.0  # seconds after a failure
+_ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that has not answered
+
+Verdict = Literal["serve", "follow"]
+
+
+class _Rival(NamedTuple):
+    """A peer beside which this node does not serve by itself; ``seen``: the round of its last answer.
+
+    "asks": it was source too; "diverged": a target that may hold answered writes which this node lacks; "older": it is
+    source, and was elected before this node.
+    """
+
+    seen: int
+    what: Literal["asks", "diverged", "older"]
+
+
+class Enquiry:
+    """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
+
+    def __init__(self, description: Description, node: str, metadata: NodeMetadata, age: float | None = None) -> None:
+        self.verdict: Verdict | None = None
+        self.reason = ""
+        self.actions: list[Action] = []
+        self.answers: dict[str, Answer] = {}  # of this round of questions or the last
+        self._rivals: dict[str, _Rival] = {}  # peers that may hold more than this node; which, nothing tells
+        self._heard: dict[str, int] = {}  # the round in which a peer answered last
+        self._round = 0
+        self._asked: dict[int, float] = {}  # the rounds whose answers count, and when they were asked
+        self._metadata = metadata
+        self._node = node
+        self._peers = [peer.name for peer in description.peers(node)]
+        self._ask = Ask(node, description.name, metadata.mirror_id)
+        self._newest = Ballot()  # that an answer named
+        self._asked_votes = False
+        self._stand_at = 0.0  # seconds waited, after which it may be recorded that it asks for votes
+        self._stood = 0  # number of the ballot that is on record
+        self._terms = required(description)
+        self._elected: Ballot | None = None  # under which it is to serve; None: the one that it has
+        self._alone = QUICK if is_blank(metadata) else description.start_alone
+        self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
+        self._began: float | None = None
+        self._waited = 0.0  # seconds, at the last tick
+        self._ask_at = 0.0
+        self._wait = _ASK_FIRST
+        self._describe()
+
+    @property
+    def missing(self) -> list[str]:
+        """The peers that have not answered."""
+        return [name for name in self._peers if name not in self.answers]
+
+    def on_answer(self, answer: Answer) -> None:
+        """Take the answer of a peer; one of another mirror counts as none."""
+        if self.verdict is not None or answer.node not in self._peers or answer.mirror != self._ask.mirror:
+            return
+        if is_blank(self._metadata) and (answer.role == "source" or answer.generation):
+            # This node was initialised anew, as the description's first source, but the mirror lives on elsewhere.
+            self._decide("follow", f"{answer.node} holds the mirror's data already, and this node none")
+            return
+        if answer.mirror_id and answer.mirror_id != self._metadata.mirror_id:
+            return
+        if answer.number not in self._asked:
+            return  # to a question of too long ago: the peer may be something else by now
+        self._newest = max(self._newest, *of_answer(answer))
+        if (what := self._rivalry(answer)) is not None:
+            self.answers.pop(answer.node, None)
+            self._rivals[answer.node] = _Rival(answer.number, what)
+            self._describe()
+            return
+        self._rivals.pop(answer.node, None)
+        self.answers[answer.node], self._heard[answer.node] = answer, answer.number
+        if answer.role == "source":
+            self._decide("follow", f"{answer.node} is source")
+        elif self._descends(answer):
+            self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
+        elif not self.missing and self._has_votes():
+            self._serve_elected("every peer has answered, and none holds newer data")
+        else:
+            self._describe()
+
+    def advance(self, now: float) -> None:
+        """Take note of the time: answers to old questions no longer count, should the loop have stood still."""
+        if self._began is None:
+            self._began = now
+        self._waited = now - self._began
+        self._asked = {number: at for number, at in self._asked.items() if now - at < _FRESH}
+        self.answers = {name: one for name, one in self.answers.items() if self._heard[name] in self._asked}
+
+    def tick(self, now: float) -> None:
+        """Let time pass: questions, and the end of the patience."""
+        if self.verdict is not None:
+            return
+        self.advance(now)
+        waited = self._waited
+        patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
+        if self._lead is not None and QUICK <= waited < self._lead and not self._others:
+            self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
+        elif waited >= QUICK and self._enough() and self._has_votes():
+            self._serve_elected(f"enough peers have answered, and none holds newer data; {self._names} did not answer")
+        elif self._alone is not None and waited >= self._alone and not patient:
+            self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
+        elif now >= self._ask_at:
+            self._ask_at = now + self._wait
+            self._wait = min(_ASK_LAST, self._wait * 2)
+            self._round += 1
+            self._asked[self._round] = now
+            self._rivals = {name: rival for name, rival in self._rivals.items() if rival.seen >= self._round - 1}
+            self._describe()
+            # Votes are asked for only while they would be enough to serve: a voter follows nobody else.
+            wanted = ""
+            if self._ask.vote and (not self.missing or self._enough()):
+                self.stand()  # under a newer ballot, if an answer has named one that is newer than ours
+                wanted = "wanted" if self.stands is not None else ""
+                self._asked_votes = self._asked_votes or bool(wanted)
+            ask = msgspec.structs.replace(self._ask, vote=wanted, number=self._round)
+            self.actions += [Send(name, ask) for name in self._peers]
+
+    def stand(self, seen: Iterable[Ballot] = (), force: bool = False) -> None:
+        """From now on this node asks for the votes of its peers, and votes for itself.
+
+        Its ballot is newer than those ``seen``, and than those that the answers named.
+        """
+        if self._waited < self._stand_at:
+            return
+        newest = max((*seen, self._newest))
+        if not self._ask.vote or newest > Ballot(self._ask.ballot, self._node):
+            number = max(next_number(self._metadata, (newest,), force), self._ask.ballot + 1)
+            self._ask = msgspec.structs.replace(self._ask, vote="wanted", ballot=number)
+            self.actions.append(Commit(number, metadata=msgspec.structs.replace(self._metadata, stood=number)))
+
+    @property
+    def stands(self) -> Ballot | None:
+        """The ballot under which this node asks for votes, once it is on record that it does."""
+        return Ballot(self._ask.ballot, self._node) if self._ask.ballot == self._stood > 0 else None
+
+    def committed(self, number: int) -> None:
+        """It is on record that this node asks for votes under the ballot of that number."""
+        self._stood = max(self._stood, number)
+        self._ask_at, self._wait = 0.0, _ASK_FIRST
+
+    def commit_failed(self, number: int) -> None:
+        """That could not be recorded; it is tried again."""
+        self._stand_at = self._waited + _RECORD_AGAIN
+        if number == self._ask.ballot:
+            self._ask = msgspec.structs.replace(self._ask, vote="")
+
+    def _serve_elected(self, reason: str) -> None:
+        """Serve under the new ballot, unless its own vote was enough, so that nobody was asked."""
+        if self._asked_votes or self._voters:
+            self._elected = self.stands
+        self._decide("serve", reason)
+
+    def insist(self, ballot: Ballot | None) -> None:
+        """Serve now, although peers have not answered: the administrator has promoted this node."""
+        if self.verdict is None:
+            self._elected = ballot
+            self._decide("serve", "promoted by the administrator")
+
+    def with_outcome(self, record: NodeMetadata) -> NodeMetadata:
+        """Return the node's record with the ballot under which it is to serve."""
+        return record if self._elected is None else msgspec.structs.replace(record, ballot=self._elected)
+
+    @property
+    def vote(self) -> str:
+        """For whom this node votes: for itself, once it is to ask for votes. It votes for nobody else."""
+        return self._node if self._ask.vote else ""
+
+    def _has_votes(self) -> bool:
+        """Whether so many nodes vote for this one that no other can be source. Begins to ask for votes if needed.
+
+        A target that cannot record its vote keeps nobody from serving who has votes enough without it.
+        """
+        if is_blank(self._metadata):
+            return True  # it holds nothing
+        if self._lead is not None and self._waited < self._lead:
+            return not self._others  # no other node can have been promoted yet, unless an answer shows a vote for one
+        voters = {self._node, *self._voters}
+        every = (self._terms, *self._metadata.former)
+        left = self._others or any(map(self._left_us, self.answers.values()))
+        if not left and all(satisfied(terms, voters) for terms in every):
+            return True
+        self.stand()
+        withheld = [name for name, answer in self.answers.items() if answer.role == "target" and name not in voters]
+        absent = {*self._peers, *(name for terms in every for name in sync_nodes(terms))} - voters
+        return not withheld and not any(decisive(sorted(absent), terms) for terms in every)
+
+    @property
+    def _voters(self) -> list[str]:
+        """The targets that vote for this node."""
+        ballot = self.stands
+        return [
+            name
+            for name, answer in self.answers.items()
+            if ballot is not None and answer.role == "target" and votes(answer, ballot)
+        ]
+
+    def _left_us(self, answer: Answer) -> list[str]:
+        """Return the nodes elected after this one for which a target has voted, or that it has followed."""
+        newer = [ballot.node for ballot in of_answer(answer) if ballot > self._metadata.ballot]
+        return [name for name in newer if name != self._node]
+
+    @property
+    def _others(self) -> list[str]:
+        """The other nodes that have votes."""
+        return sorted({answer.vote for answer in self.answers.values()} - {"", self._node})
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self.missing)
+
+    def _enough(self) -> bool:
+        """Whether the peers that answered must know of every write answered while this node was away (R11)."""
+        for answer in self.answers.values():
+            hears = answer.copy.hears if answer.copy else ""
+            if hears or not answer.mirror_id or answer.terms != self._terms:
+                return False  # it hears another source, knows nothing, or has other terms
+            if answer.agreed and answer.agreed != self._terms:
+                return False  # under its old terms fewer copies may have been enough to answer a write
+        agreed = self._metadata.agreed
+        if self._rivals or self._metadata.former or (agreed and agreed != self._terms):
+            return False  # older terms may still be in force somewhere (R14)
+        return not decisive_to_serve(self.missing, self._terms)
+
+    def _descends(self, answer: Answer) -> bool:
+        """Whether a peer's data has a past that contains ours, and is not known here."""
+        own, base = self._metadata.generation, answer.base
+        # The base tells as well, for a history ends after so many generations.
+        past = not own or own in answer.history or (own in base and not spared(base, answer.generation))
+        return answer.generation not in self._known(answer) and past
+
+    def _rivalry(self, answer: Answer) -> Literal["asks", "diverged", "older"] | None:
+        """Return why this node does not serve by itself beside a peer, nor follow it; None if it may."""
+        if answer.role == "source":
+            return "older" if answer.ballot < self._metadata.ballot else None
+        if self._descends(answer):
+            return None
+        # It may hold answered writes that this node lacks, while this node holds some that it lacks.
+        apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
+        if answer.role == "asking":
+            before = answer.ballot < self._metadata.ballot and not apart  # that was elected before this node
+            return None if before or self._older(answer) else "asks"
+        return "diverged" if apart and answer.yields_to != self._node else None
+
+    def _older(self, answer: Answer) -> bool:
+        """Whether what a peer holds is part of our past."""
+        return answer.generation != self._metadata.generation and answer.generation in self._known(answer)
+
+    def _known(self, answer: Answer) -> set[str]:
+        metadata = self._metadata
+        generations = record_of(metadata, answer.node).generations
+        return {metadata.generation, *metadata.history, *generations, ""}
+
+    def _decide(self, verdict: Verdict, reason: str) -> None:
+        self.verdict, self.reason = verdict, reason
+        fields = {"outcome": verdict, "reason": reason, "not_answered": self.missing or None}
+        self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
+
+    def _describe(self) -> None:
+        ever = self._alone is None or (self._rivals and self._alone != QUICK)
+        patience = "for ever (start_alone)" if ever else f"{self._alone:g} s at most"
+        silent = ", ".join(name for name in self.missing if name not in self._rivals)
+        waiting = f"waiting for {silent}, {patience}" if silent else "all have answered"
+        self.reason = f"it was source, and asks first whether another was promoted: {waiting}"
+        targets = {name: answer for name, answer in self.answers.items() if answer.role == "target"}
+        if hearing := {name: one.copy.hears for name, one in targets.items() if one.copy and one.copy.hears}:
+            heard = ", ".join(f"{name} follows {source}" for name, source in hearing.items())
+            self.reason += f"; {heard}, which may answer writes: demote one of the two"
+        elif self._ask.vote and not self.missing and (names := ", ".join(targets.keys() - {*self._voters})):
+            self.reason += f"; {names} did not vote for it: see whether the state directory there can be written"
+        elif self._ask.vote and (
+            left := {name: self._left_us(one)[0] for name, one in targets.items() if self._left_us(one)}
+        ):
+            voted = ", ".join(
+                f"{name} has voted for {elected}, or followed it" for name, elected in sorted(left.items())
+            )
+            elected = ", ".join(sorted(set(left.values())))
+            self.reason += (
+                f"; {voted}, since this node was elected, so {elected} may be source: start {elected}, or promote this "
+                "node if that is off for good"
+            )
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "older"):
+            self.reason += f"; {names} is source, but this node was elected after it: demote {names}"
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "asks"):
+            self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
+        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "diverged"):
+            self.reason += (
+                f"; {names} holds writes that this node lacks, and this node some that {names} lacks (split-brain): "
+                f"promote the one that is to serve, or let the other give way (dkrepl resolve --keep {self._node})"
+            )
+        if self._others:
+            self.reason += f"; {', '.join(self._others)} wants to be source too, and has votes for a few seconds"

@@ -1,0 +1,1 @@
+"""Which blocks may differ, and which extents may be written."""

@@ -1,0 +1,1 @@
+"""What a node remembers, and whose data descends from whose."""

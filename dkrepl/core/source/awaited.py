@@ -1,0 +1,53 @@
+"""Sync targets that a source waits for after a restart, before it answers anything without them.
+
+They had every write when the previous daemon ended. If writes were answered before they are back, a loss of power here
+would destroy those writes, while a target could still believe that it has everything. So no write is answered for up to
+``PATIENCE`` seconds; a target that is not in sync by then counts as lost, and the next answer needs a new generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.peer_records import has_all, record_of
+from dkrepl.core.source.target_view import TargetView
+
+PATIENCE = 2.0  # seconds: a target that runs is back sooner
+
+
+class Returning:
+    """``names``: who is waited for; empty once the wait is over."""
+
+    def __init__(self, metadata: NodeMetadata, views: Iterable[TargetView]) -> None:
+        self.names: list[str] = []
+        self._until: float | None = None
+        if metadata.minted_at:  # it was source under this generation; a node that was just promoted waits for nobody
+            self.names = [
+                view.name
+                for view in views
+                if view.mode == "sync"
+                and view.state != "Paused"
+                and metadata.generation in record_of(metadata, view.name).base
+                and has_all(record_of(metadata, view.name), metadata.generation)
+            ]
+
+    def over(self, views: Mapping[str, TargetView], now: float) -> bool:
+        """Whether the wait ends with this call; from then on ``names`` is empty."""
+        if not self.names:
+            return False
+        if self._until is None:
+            self._until = now + PATIENCE
+        back = all(views[name].state in ("InSync", "Paused", "Refused") for name in self.names)
+        if back or now >= self._until:
+            self.names = []
+        return not self.names
+
+    @property
+    def warning(self) -> str | None:
+        """What status says meanwhile."""
+        if not self.names:
+            return None
+        return (
+            f"waiting up to {PATIENCE:g} s for {', '.join(self.names)} to be in sync again, before writes are answered"
+        )

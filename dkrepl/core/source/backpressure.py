@@ -1,0 +1,43 @@
+"""Writes wait for room in the intent log: the targets are asked to flush what keeps extents active (rule R5).
+
+One that may not delay the application, and does not confirm within ``PATIENCE``, has to leave the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dkrepl.core.source.target_view import TargetView
+
+PATIENCE = 0.2  # seconds that a write waits because of targets that may not delay it
+
+
+class LogRoom:
+    """At most one flush at a time is on its way."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[int, float] | None = None  # seq and time of the flush that is to make room
+
+    def enough(self) -> None:
+        """No write waits for room."""
+        self._asked = None
+
+    def asked(self, seq: int, now: float) -> None:
+        """The targets were asked to flush everything up to ``seq``."""
+        self._asked = (seq, now)
+
+    def delayers(self, members: Sequence[TargetView], now: float) -> list[TargetView]:
+        """Return who has had its time and may not delay the application."""
+        if self._asked is None or now - self._asked[1] <= PATIENCE:
+            return []
+        return [view for view in self._slow(members) if view.on_full == "bitmap" and view.mode != "sync"]
+
+    def must_ask(self, members: Sequence[TargetView]) -> bool:
+        """Whether the targets are to be asked to flush: nobody has a flush before it any more."""
+        if self._asked is not None and self._slow(members):
+            return False
+        waited, self._asked = self._asked is not None, None
+        return bool(members) and not waited
+
+    def _slow(self, members: Sequence[TargetView]) -> list[TargetView]:
+        return [view for view in members if self._asked is not None and view.durable < self._asked[0]]

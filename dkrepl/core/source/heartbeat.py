@@ -1,0 +1,54 @@
+"""What a source says to its targets now and then: that it lives, how far they are, and how far the others are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dkrepl.config.description import Description
+from dkrepl.core.protocol.messages import Alive, Positions
+from dkrepl.core.source.lag import LagClock, lag_of
+from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.source.write_log import WriteLog
+
+
+def alive(
+    view: TargetView,
+    session: int,
+    description: Description,
+    log: WriteLog,
+    clock: LagClock,
+    wall: float,
+    now: float,
+    stalled: float,
+) -> Alive:
+    """Return the heartbeat to ``view``; ``wall``: Unix seconds, ``now``: monotonic ones.
+
+    ``stalled``: seconds for which the source's own store has stood still.
+    """
+    resync, block = view.resync, description.block
+    dirty = 0 if view.state == "InSync" else min(view.bitmap.count() * block, description.size)
+    seconds, missing = lag_of(view, log, clock, dirty, now)
+    return Alive(
+        view.join,
+        session,
+        view.state,
+        (resync.total - resync.done) * block if resync else 0,
+        resync.total * block if resync else 0,
+        resync.rate(now) if resync else 0.0,
+        wall,
+        log.seq,
+        log.written,
+        missing,
+        seconds,
+        stalled,
+    )
+
+
+def positions(members: Sequence[TargetView], generation: str) -> Iterator[tuple[str, Positions]]:
+    """Yield, for each target in sync for which it has changed, how far the others in sync are durable (R8)."""
+    durable = {view.name: (view.join, view.durable, view.mode == "sync") for view in members if view.state == "InSync"}
+    for view in members:
+        others = {name: at for name, at in durable.items() if name != view.name}
+        if view.name in durable and others and others != view.told:
+            view.told = others
+            yield view.name, Positions(view.join, generation, others)

@@ -1,0 +1,82 @@
+"""Which blocks are copied next, and to whom: targets in turn, within their limits, in extents that are active.
+
+Rule R1 holds for a resync as well: bits change only while their extent is active, so an extent is made active before
+its first block is copied, and kept so (*pinned*) until the copy is confirmed durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from dkrepl.config.description import Description
+from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.protocol import frames
+from dkrepl.core.source.resync import ZERO_EXTENTS, Resync
+from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_view import TargetView
+
+_ACTIVATE_AHEAD = 16  # extents made active at once
+
+
+class ResyncFeed:
+    """Feeds the resyncs of the members of ``stream``. Blocks and extents as ``description`` says."""
+
+    def __init__(self, description: Description, stream: Stream, intent: IntentLog) -> None:
+        self._stream = stream
+        self._intent = intent
+        self._per = description.extent // description.block  # blocks in an extent
+        # The limits of a message and of a record.
+        self._most = max(1, min(ZERO_EXTENTS * self._per, frames.MAX_LENGTH // description.block))
+
+    def next(self, now: float, skip: Container[str] = ()) -> tuple[TargetView, int, int] | None:
+        """Return (target, first, end): stale blocks to copy next, or None. Their extents are active (R1).
+
+        Targets take turns; those named in ``skip`` are left out.
+        """
+        active, per = self._intent.active, self._per
+        for view in self._stream.members:
+            resync = view.resync
+            if resync is None or resync.finishing or view.name in skip or view.rate_limit.delay(now):
+                continue
+            found = resync.next_run(self._most)
+            if found is None:
+                continue
+            first, end = found
+            low = first // per
+            if low not in active:
+                self._activate_for(resync, low)
+                continue
+            high = low + 1
+            while high * per < end and high in active:
+                high += 1
+            self._stream.members = (*(m for m in self._stream.members if m is not view), view)  # in turn
+            return view, first, min(end, high * per)
+        return None
+
+    def pin(self, first: int, end: int) -> None:
+        """Keep the extents of blocks ``first`` to ``end`` - 1 active, which they are, until ``unpin`` of the same."""
+        self._intent.pin(first // self._per, (end - 1) // self._per + 1)
+
+    def unpin(self, first: int, end: int) -> None:
+        """Undo one ``pin``."""
+        self._intent.unpin(first // self._per, (end - 1) // self._per + 1)
+
+    def sent(self, view: TargetView, first: int, end: int, data_bytes: int) -> int:
+        """Blocks ``first`` to ``end`` - 1 are published to ``view`` at this place of the stream; return the rseq.
+
+        Rule R3: the caller has read them after the last write and publishes them before the next.
+        """
+        assert view.resync is not None
+        self.pin(first, end)
+        view.rate_limit.spend(data_bytes)
+        view.resent_bytes += data_bytes
+        return view.resync.sent(first, end, data_bytes, self._stream.log.seq)
+
+    def _activate_for(self, resync: Resync, extent: int) -> None:
+        wanted = extent
+        for _ in range(_ACTIVATE_AHEAD):
+            self._intent.want_later(wanted)
+            block = resync.find((wanted + 1) * self._per)
+            if block < 0:
+                return
+            wanted = block // self._per

@@ -1,0 +1,200 @@
+"""The stream of a source: orders writes, knows who is in it, and decides when an application gets its answer.
+
+    intend   seq given, bits set in every bitmap, before the data is written here        (R1, with the intent log)
+    park     written here and published: the answer waits
+    release  every target that must have it has it (R4); a window that is full holds it (R5)
+
+A write that is answered while a target has left must first have a new generation durable (rule R7), so ``hold`` stops
+every answer until then.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from dkrepl.core.intent.bitmap import PIECE_SHIFT
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.source.write_log import LOG_LIMIT, WriteLog
+
+Token = tuple[int, int]  # what the caller needs to give an answer; opaque here
+
+
+class Watch:
+    """Notes whether blocks ``first`` to ``end`` - 1 are written while they are read somewhere else."""
+
+    __slots__ = ("end", "first", "touched")
+
+    def __init__(self, first: int, end: int) -> None:
+        self.first = first
+        self.end = end
+        self.touched = False
+
+
+class Stream:
+    """Blocks are of ``1 << shift`` bytes; ``views`` are all targets of the mirror, in the stream or not."""
+
+    def __init__(self, views: Sequence[TargetView], shift: int, groups: int) -> None:
+        self.log = WriteLog()
+        self.views = tuple(views)
+        self.members: tuple[TargetView, ...] = ()
+        self.masks = [0] * groups
+        self.hold = False
+        self.local_durable = 0
+        self.watches: list[Watch] = []
+        self.under_way: tuple[int, int] | None = None  # (offset, end) in bytes of a slow change that has no seq yet
+        self._shift = shift
+        self._resyncs: tuple[Resync, ...] = ()
+        self._maps = [(view.bitmap.bits, view.bitmap.touched) for view in views]
+        self._bitmaps = [view.bitmap for view in views]
+        self._writes: deque[tuple[int, Token]] = deque()
+        self._flushes: deque[tuple[int, Token]] = deque()
+
+    @property
+    def confirmed(self) -> int:
+        """The newest seq that every member has confirmed durable."""
+        return min((view.durable for view in self.members), default=self.log.seq)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any answer waits."""
+        return bool(self._writes or self._flushes)
+
+    def begin_slow(self, offset: int, length: int) -> None:
+        """Begin a slow change, one at a time: sets its bits (R1), which stay until it has a seq (R2).
+
+        Until ``end_slow`` nothing else may change the range, and its content belongs to no place of the stream (R3).
+        """
+        first, end = self._blocks(offset, length)
+        for resync in self._resyncs:
+            resync.before_write(first, end)
+        for bitmap in self._bitmaps:
+            bitmap.mark(first, end)
+        for watch in self.watches:
+            if first < watch.end and watch.first < end:
+                watch.touched = True
+        self.log.begin(first, end)
+        self.under_way = (offset, offset + length)
+
+    def end_slow(self) -> int:
+        """The slow change has ended, well or not: return the seq that it has at this place of the stream."""
+        assert self.under_way is not None
+        offset, end = self.under_way
+        seq = self.intend(offset, end - offset, 0)
+        self.log.end_of(*self._blocks(offset, end - offset))
+        self.under_way = None
+        return seq
+
+    def changing(self, offset: int, length: int) -> bool:
+        """Whether a slow change that has no seq yet overlaps the range."""
+        now = self.under_way
+        return now is not None and offset < now[1] and now[0] < offset + length
+
+    def _blocks(self, offset: int, length: int) -> tuple[int, int]:
+        return offset >> self._shift, ((offset + length - 1) >> self._shift) + 1
+
+    def intend(self, offset: int, length: int, data_length: int) -> int:
+        """Give the next seq to a change of ``length`` bytes at ``offset`` and set its bits (R1).
+
+        Must precede the write to the local store. ``data_length``: bytes that go to the targets.
+        """
+        first = offset >> self._shift
+        end = ((offset + length - 1) >> self._shift) + 1
+        for resync in self._resyncs:
+            resync.before_write(first, end)
+        if end - first == 1:
+            piece = first >> PIECE_SHIFT
+            for bits, touched in self._maps:
+                bits[first] = 1
+                touched[piece] = 1  # CHANGED
+        else:
+            for bitmap in self._bitmaps:
+                bitmap.mark(first, end)
+        for watch in self.watches:
+            if first < watch.end and watch.first < end:
+                watch.touched = True
+        if not self.members:
+            self.log.trim(self.log.seq)
+        return self.log.append(first, end, data_length)
+
+    def control_record(self) -> int:
+        """Give the next seq to a record that changes no data."""
+        if not self.members:
+            self.log.trim(self.log.seq)
+        return self.log.append(0, 0, 0)
+
+    def park(self, seq: int, token: Token) -> None:
+        """The write ``seq`` is stored here and published; its answer ``token`` waits for ``release``."""
+        self._writes.append((seq, token))
+
+    def park_flush(self, seq: int, token: Token) -> None:
+        """The answer ``token`` waits until everything up to ``seq`` is durable where it must be."""
+        self._flushes.append((seq, token))
+
+    def release(self) -> list[Token]:
+        """Return the tokens of what may be answered now."""
+        out: list[Token] = []
+        if self.hold:
+            return out
+        members, log, writes = self.members, self.log, self._writes
+        if writes and not any(view.holds(writes[-1][0], log) for view in members):
+            out.extend(token for _, token in writes)
+            writes.clear()
+        while writes and not any(view.holds(writes[0][0], log) for view in members):
+            out.append(writes.popleft()[1])
+        flushes = self._flushes
+        if flushes:
+            durable = min((v.durable for v in members if v.mode == "sync"), default=self.local_durable)
+            durable = min(durable, self.local_durable)
+            while flushes and flushes[0][0] <= durable:
+                out.append(flushes.popleft()[1])
+        return out
+
+    def fail_flushes(self, seq: int) -> list[Token]:
+        """The local store could not be flushed: return the tokens of the flushes up to ``seq``."""
+        out = []
+        while self._flushes and self._flushes[0][0] <= seq:
+            out.append(self._flushes.popleft()[1])
+        return out
+
+    def fail_held(self) -> list[Token]:
+        """The generation that held answers cannot be recorded: return the tokens of all of them, to be failed."""
+        out: list[Token] = []
+        if self.hold:
+            out = [token for _, token in (*self._writes, *self._flushes)]
+            self._writes.clear()
+            self._flushes.clear()
+        return out
+
+    def overfull(self) -> list[TargetView]:
+        """Members that leave the stream (R5): under ``on_full = "bitmap"`` with a full window; and any that leaves so
+        much unconfirmed that the write log is nearly full, as flushes without a write do, which no window holds."""
+        seq, log = self.log.seq, self.log
+        return [
+            view
+            for view in self.members
+            if (view.on_full == "bitmap" and view.mode != "sync" and view.over(seq, log))
+            or seq - view.durable > LOG_LIMIT
+        ]
+
+    def enter(self, view: TargetView, now: float) -> None:
+        """Publish to ``view`` from the next write on; its state is already one of those in the stream."""
+        if not self.members:
+            self.log.trim(self.log.seq)
+        view.applied = view.durable = self.log.seq
+        view.applied_at = view.durable_at = now
+        self.members = (*self.members, view)
+        self.masks[view.group] |= view.bit
+
+    def copying(self, view: TargetView, resync: Resync | None) -> None:
+        """From now on ``resync`` copies to ``view``, a member; with None it has ended."""
+        view.resync = resync
+        self._resyncs = tuple(member.resync for member in self.members if member.resync is not None)
+
+    def leave(self, view: TargetView) -> None:
+        """Publish to ``view`` no more; what it has not confirmed stays in its bitmap."""
+        self.copying(view, None)
+        self.members = tuple(member for member in self.members if member is not view)
+        self.masks[view.group] &= ~view.bit
+        self.log.trim(self.confirmed)

@@ -1,0 +1,97 @@
+"""How many copies confirm a write before its answer: the source's own, and every sync target that is InSync.
+
+The own copy of an asynchronous source counts only where ``min_copies`` is 1: the others, who may promote another node,
+need not know that it was made source (R11, core/election/quorum.py).
+
+With fewer than ``min_copies`` nothing that changes data is begun, and nothing that was begun is answered (R4): it
+waits, or fails under ``on_too_few = "error"``. Reads go on. With ``min_copies = 1`` there are always enough.
+
+After a change of the description the *former* terms must be satisfied as well, until enough nodes know the new ones
+(R14, core/election/quorum.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from dkrepl.core.election.quorum import satisfied
+from dkrepl.core.source.target_view import TargetView
+
+
+class Copies:
+    """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
+
+    ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
+    that, as recorded when this source started, have every write answered so far, except what their bitmaps mark;
+    ``source_is_sync``: only then its own copy counts.
+    """
+
+    __slots__ = ("_former", "_own", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
+
+    def __init__(
+        self,
+        least: int,
+        refuse: bool,
+        views: Collection[TargetView],
+        former: Iterable[Mapping[str, str]] = (),
+        node: str = "",
+        complete: Collection[str] = (),
+        source_is_sync: bool = True,
+    ) -> None:
+        self.least = least
+        self.refuse = refuse
+        self._own = {node} if source_is_sync or least == 1 else set()
+        self.confirmable = len(self._own)
+        self.too_few = False
+        self._views = [view for view in views if view.mode == "sync"]
+        self.must_satisfy(former)
+        # Since there are too few: whether all that was written is durable on enough targets.
+        self.flushed = self._enough(
+            view.name for view in self._views if view.name in complete and not view.bitmap.any()
+        )
+
+    def must_satisfy(self, former: Iterable[Mapping[str, str]]) -> None:
+        """From now on writes must satisfy these former terms as well as the present ones."""
+        self._former = list(former)
+
+    def _enough(self, names: Iterable[str]) -> bool:
+        """Whether the source and the sync targets ``names`` are enough copies, now and by the former terms."""
+        there = {*self._own, *names}
+        return len(there) >= self.least and all(satisfied(terms, there) for terms in self._former)
+
+    @property
+    def refusing(self) -> bool:
+        """Whether writes are to fail now."""
+        return self.too_few and self.refuse
+
+    def changed(self) -> bool:
+        """Count anew; returns whether there are too few now and were not before, or the other way round."""
+        self.confirmable = len(self._own) + sum(view.state == "InSync" for view in self._views)
+        before, self.too_few = (
+            self.too_few,
+            not self._enough(view.name for view in self._views if view.state == "InSync"),
+        )
+        return before != self.too_few
+
+    def note_flushed(self, newest: int, leaving: TargetView) -> None:
+        """There are too few from now on, for ``leaving`` was InSync; ``newest``: the newest write that changed data."""
+        there = [view for view in self._views if view.state == "InSync" or view is leaving]
+        self.flushed = self._enough(view.name for view in there if view.durable >= newest)
+
+    @property
+    def warning(self) -> str | None:
+        """What status says while there are too few."""
+        if not self.too_few:
+            return None
+        what = "fail" if self.refuse else "wait"
+        if self.confirmable >= self.least:
+            return (
+                f"the description has changed, and too few nodes of the old one know it yet, so writes {what} until "
+                "more sync targets of the old description are InSync under the new one; if the others are gone for "
+                "good, run dkrepl config adopt --fenced NODE"
+            )
+        why = "" if self._own else "; this source is async, so its own copy does not count: switch over to a sync node"
+        return (
+            f"{self.confirmable} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "
+            f"sync targets are InSync{why}"
+        )

@@ -1,0 +1,382 @@
+"""What can be asked of a running daemon over its control socket, one function a command.
+
+Runs in a client's thread; whatever touches the core's state is done in the loop (``in_loop``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeVar
+
+from dkrepl.config.terms import sync_nodes
+from dkrepl.core.election.vote import next_number
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.role_records import as_source, as_target
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.daemon.control import descriptions, status
+from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.lifecycle import Overruled
+from dkrepl.daemon.peers import promote
+from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.source import verify
+from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.daemon.target.runtime import TargetRuntime
+from dkrepl.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
+from dkrepl.io.host.boot_clock import boot_seconds
+
+Answer = Iterator[tuple[str, dict[str, Any]]]
+Result = TypeVar("Result")
+_LOOP_SECONDS = 8.0  # that the loop may take to answer
+_LOOK_SECONDS = 0.05  # after which it is looked at whether the loop runs at all
+_MOST_RANGES = 1000
+
+
+class Commands:
+    """Carries out commands on a runtime; ``stop`` ends it cleanly."""
+
+    def __init__(
+        self,
+        runtime: SourceRuntime | TargetRuntime | EnquiryRuntime,
+        reactor: Reactor,
+        events: EventLog,
+        stop: Callable[[], None],
+        reload: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._runtime = runtime
+        self._reactor = reactor
+        self._events = events
+        self._stop = stop
+        self._read_keys = reload
+        self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
+            "status": self._status,
+            "events": self._events_since,
+            "pause": self._pause,
+            "resume": self._resume,
+            "resync": self._resync,
+            "verify": self._verify,
+            "intent": self._intent,
+            "promote": self._promote,
+            "switchover": self._switchover,
+            "resolve": self._resolve,
+            "demote": self._demote,
+            "reload": self._reload,
+            "clear": self._clear,
+            "adopt": self._adopt,
+            "descriptions": self._descriptions,
+        }
+
+    def carry_out(self, command: str, arguments: dict[str, Any]) -> Answer:
+        """Yield ("progress", ...) any number of times, then ("ok", ...). Raises ``DkreplError``."""
+        handler = self._commands.get(command)
+        if handler is None:
+            raise UsageError(f"the daemon knows no command {command!r}; it knows {', '.join(self._commands)}")
+        yield from handler(arguments)
+
+    def in_loop(self, work: Callable[[], Result]) -> Result:
+        """Run ``work`` in the loop and return its result.
+
+        Raises ``TimedOut`` if the loop does not get to it, ``DaemonNotRunning`` if it never will.
+        """
+        finished = threading.Event()
+        outcome: list[Any] = [None, None]
+
+        def run() -> None:
+            try:
+                outcome[0] = work()
+            except Exception as error:
+                outcome[1] = error
+            finished.set()
+
+        self._reactor.post(run)
+        deadline = time.monotonic() + _LOOP_SECONDS
+        while not finished.wait(_LOOK_SECONDS):
+            if self._reactor.ended and not finished.is_set():
+                mirror = self._runtime.description.name
+                raise DaemonNotRunning(
+                    f"the daemon of mirror {mirror} stops or changes its role; ask again in a moment"
+                )
+            if time.monotonic() < deadline:
+                continue
+            raise TimedOut(f"the daemon's loop did not answer within {_LOOP_SECONDS:g} s; {self._why()}")
+        if outcome[1] is not None:
+            raise outcome[1]
+        result: Result = outcome[0]
+        return result
+
+    def _why(self) -> str:
+        stall = getattr(self._runtime, "stall", None)
+        seconds = stall.loop_seconds if stall is not None else 0.0
+        return f"it has waited for its store for {seconds:.0f} s" if seconds else "its store may be stuck"
+
+    def _status(self, _: dict[str, Any]) -> Answer:
+        runtime = self._runtime
+        if isinstance(runtime, EnquiryRuntime):
+            found = self.in_loop(lambda: status.of_enquiry(runtime))
+        elif isinstance(runtime, SourceRuntime):
+            found = self.in_loop(lambda: status.of_source(runtime))
+        else:
+            found = self.in_loop(lambda: status.of_target(runtime))
+        yield "ok", found | status.of_host(runtime.node.store)
+
+    def _events_since(self, arguments: dict[str, Any]) -> Answer:
+        since = arguments.get("since")
+        if since is not None and not isinstance(since, int | float):
+            raise UsageError("since is a time in Unix seconds")
+        found, position = self._events.since(since)
+        for event in found:
+            yield "progress", event
+        while arguments.get("follow"):
+            new, position = self._events.wait(position, 5.0)
+            for event in new:
+                yield "progress", event
+            if not new:
+                yield "progress", {}
+        yield "ok", {}
+
+    def _pause(self, arguments: dict[str, Any]) -> Answer:
+        return self._each(arguments, lambda runtime, name, now: runtime.source.pause(name, now))
+
+    def _resume(self, arguments: dict[str, Any]) -> Answer:
+        return self._each(arguments, lambda runtime, name, now: runtime.source.resume(name, now))
+
+    def _resync(self, arguments: dict[str, Any]) -> Answer:
+        full = bool(arguments.get("full"))
+        return self._each(arguments, lambda runtime, name, now: runtime.source.resync(name, full, now))
+
+    def _verify(self, arguments: dict[str, Any]) -> Answer:
+        runtime = self._source("verify")
+        return verify.verify(runtime, self._names(runtime, arguments), self.in_loop)
+
+    def _intent(self, arguments: dict[str, Any]) -> Answer:
+        runtime = self._source("show the intent log")
+        name = arguments.get("target")
+        names = self._names(runtime, {"targets": [name] if name else []})
+
+        def collect() -> list[dict[str, Any]]:
+            block, size = runtime.description.block, runtime.description.size
+            rows = []
+            for target in names:
+                bitmap = runtime.source.views[target].bitmap
+                dirty = bitmap.count()
+                rows.append(
+                    {
+                        "name": target,
+                        "block": block,
+                        "blocks": bitmap.blocks,
+                        "dirty_blocks": dirty,
+                        "dirty_bytes": min(dirty * block, size),
+                        "ranges": [
+                            {"offset": first * block, "length": min(end * block, size) - first * block}
+                            for first, end in bitmap.runs(_MOST_RANGES)
+                        ],
+                        "active_extents": len(runtime.source.intent.active),
+                    }
+                )
+            return rows
+
+        yield "ok", {"targets": self.in_loop(collect)}
+
+    def _promote(self, arguments: dict[str, Any]) -> Answer:
+        runtime = self._runtime
+        if isinstance(runtime, SourceRuntime):
+            raise Refused(f"{runtime.node.name} is already the source of {runtime.description.name}")
+        fenced = self._nodes(arguments.get("fenced"))
+        if arguments.get("dry_run"):
+            yield "ok", promote.dry_run(runtime, self.in_loop, fenced)
+            return
+        elected = promote.elect(runtime, arguments.get("force"), self.in_loop, fenced)
+        if isinstance(runtime, EnquiryRuntime):
+            if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time()), elected.ballot)):
+                raise Refused(f"{runtime.enquiry.reason}, so this node follows it as a target now; see dkrepl status")
+            yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
+            return
+
+        def become(metadata: NodeMetadata) -> NodeMetadata:
+            if boot_seconds() > elected.until:
+                reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
+                self._events.tell("promotion_failed", "error", {"reason": reason})
+                return metadata
+            ballot = elected.ballot or Ballot(next_number(metadata), metadata.node)  # by force, it was not recorded
+            return as_source(metadata, uuid.uuid4().hex, ballot, elected.codes, time.time())
+
+        yield from self._change_role(become)
+
+    def _demote(self, _: dict[str, Any]) -> Answer:
+        runtime = self._source("be demoted")
+        self._unused(runtime)
+        return self._change_role(as_target)
+
+    def _switchover(self, arguments: dict[str, Any]) -> Answer:
+        """Hand the mirror over to a target that has everything; the caller looks at what becomes of it."""
+        runtime = self._source("hand the mirror over")
+        [heir] = self._names(runtime, {"targets": [str(arguments.get("to"))]})
+
+        def check() -> None:
+            view = runtime.source.views[heir]
+            if view.state != "InSync":
+                raise Refused(
+                    f"{heir} is {view.state} and may lack writes; wait until it is InSync (dkrepl wait insync {heir})"
+                )
+
+        def become(metadata: NodeMetadata) -> NodeMetadata:
+            if heir in runtime.drained:
+                return as_target(metadata, heir, runtime.drained[heir])
+            reason = f"{heir} did not confirm the last writes in time; this node stays source"
+            self._events.tell("switchover_failed", "error", {"to": heir, "reason": reason})
+            return metadata
+
+        self.in_loop(check)
+        self._unused(runtime)
+        return self._change_role(become)
+
+    def _resolve(self, arguments: dict[str, Any]) -> Answer:
+        """Give way to another node's data: what this node alone has may be replaced, and is kept aside before (R7)."""
+        runtime = self._runtime
+        keep, discard = str(arguments.get("keep")), bool(arguments.get("discard"))
+        mirror, here = runtime.description.name, runtime.node.name
+        if keep == here:
+            raise UsageError(f"{here} is the node that this runs on; run it on the node that is to give way to {here}")
+        if keep not in [peer.name for peer in runtime.description.peers(here)]:
+            raise NotFound(f"{keep} is not a node of {mirror}")
+        mode: Literal["keep", "discard"] = "discard" if discard else "keep"
+        if isinstance(runtime, TargetRuntime):
+            self.in_loop(lambda: runtime.yield_to(keep, mode))
+            yield "ok", {"mirror": mirror, "node": here, "role": "target", "yields_to": keep}
+            return
+        if isinstance(runtime, SourceRuntime):
+            self._unused(runtime)
+        yield from self._change_role(lambda metadata: as_target(metadata, yields=mode, yields_to=keep))
+
+    @staticmethod
+    def _unused(runtime: SourceRuntime) -> None:
+        users = runtime.device.users()
+        if users:
+            raise Refused(f"{runtime.device.link} is in use ({'; '.join(users)}); stop that first")
+
+    def _reload(self, _: dict[str, Any]) -> Answer:
+        """Take up new keys of the peers."""
+        runtime = self._runtime
+        self._read_keys()
+        self.in_loop(runtime.renew_keys)
+        self._events.tell("keys_reloaded")
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name}
+
+    def _clear(self, arguments: dict[str, Any]) -> Answer:
+        """The administrator lifts a verdict on this node's copy (R15)."""
+        runtime, verdict = self._source("clear a verdict"), arguments.get("verdict")
+        clear = {"store-failed": runtime.source.clear_store_failed, "forced-promotion": runtime.source.clear_forced}
+        if verdict not in clear:
+            raise UsageError(f"there is no verdict {verdict!r}; those that can be cleared are {', '.join(clear)}")
+        recorded = threading.Event()
+
+        def work() -> None:
+            if verdict == "store-failed":
+                runtime.store.begin()
+            clear[str(verdict)]()
+            runtime.when_recorded(recorded.set)
+
+        self.in_loop(work)
+        self._when(recorded, runtime)
+        self._events.tell("verdict_cleared", "warning", {"verdict": verdict})
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "cleared": verdict}
+
+    def _adopt(self, arguments: dict[str, Any]) -> Answer:
+        """Stop applying the old description: the nodes ``fenced`` are declared never to use it again (R14)."""
+        runtime = self._source("adopt a description")
+        fenced = self._nodes(arguments.get("fenced"))
+        recorded = threading.Event()
+
+        def work() -> list[str]:
+            missing = runtime.source.not_knowing(*fenced)
+            if not missing:
+                runtime.source.knows(*fenced)
+                runtime.when_recorded(recorded.set)
+            return missing
+
+        if missing := self.in_loop(work):
+            raise Refused(
+                f"{', '.join(missing)} may still use the old description, and could be promoted by it, so nothing was "
+                "changed: start them with the new one, or, if they are off for good, declare so many of them fenced "
+                "that the rest are too few (--fenced NODE)"
+            )
+        self._when(recorded, runtime)
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "fenced": fenced}
+
+    def _descriptions(self, _: dict[str, Any]) -> Answer:
+        """Ask the peers for their descriptions, and name the keys that differ (R14)."""
+        yield "ok", descriptions.compare(self._runtime, self.in_loop)
+
+    def _nodes(self, named: object) -> list[str]:
+        """Return the names of other nodes that a command was given. Raises ``UsageError``, ``NotFound``."""
+        names = named or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UsageError("nodes are given as a list of names")
+        runtime = self._runtime
+        known = {peer.name for peer in runtime.description.peers(runtime.node.name)}
+        if isinstance(runtime, SourceRuntime):
+            known.update(name for terms in runtime.source.metadata.former for name in sync_nodes(terms))
+        for name in names:
+            if name not in known - {runtime.node.name}:
+                raise NotFound(
+                    f"{name} is not another node of {runtime.description.name}: they are {', '.join(sorted(known))}"
+                )
+        return names
+
+    @staticmethod
+    def _when(recorded: threading.Event, runtime: SourceRuntime) -> None:
+        if not recorded.wait(_LOOP_SECONDS):
+            raise TimedOut(
+                f"it is done, but was not recorded durably within {_LOOP_SECONDS:g} s, so a restart may undo it; "
+                "look at the file system of the state directory"
+            )
+        if runtime.source.commit_error:
+            raise MetadataError(f"it is done, but could not be recorded: {runtime.source.commit_error}")
+
+    def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
+        runtime = self._runtime
+        role = "target" if isinstance(runtime, SourceRuntime) else "source"
+        runtime.becomes = become
+        self._events.tell("role_changes", fields={"role": role})
+        self._stop()
+        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": role}
+
+    def _each(self, arguments: dict[str, Any], act: Callable[[SourceRuntime, str, float], None]) -> Answer:
+        runtime = self._source("do that")
+        names = self._names(runtime, arguments)
+        recorded = threading.Event()
+
+        def work() -> list[dict[str, Any]]:
+            now = time.monotonic()
+            for name in names:
+                act(runtime, name, now)
+            runtime.when_recorded(recorded.set)
+            return [{"name": name, "state": runtime.source.views[name].state} for name in names]
+
+        done = self.in_loop(work)
+        self._when(recorded, runtime)
+        yield "ok", {"targets": done}
+
+    def _source(self, what: str) -> SourceRuntime:
+        runtime = self._runtime
+        if isinstance(runtime, SourceRuntime):
+            return runtime
+        if isinstance(runtime, EnquiryRuntime):
+            raise Refused(f"{runtime.node.name} cannot {what} yet: {runtime.enquiry.reason}")
+        where = runtime.target.source or "not known now"
+        raise Refused(f"{runtime.node.name} is a target and cannot {what}; ask the source ({where})")
+
+    @staticmethod
+    def _names(runtime: SourceRuntime, arguments: dict[str, Any]) -> list[str]:
+        names = arguments.get("targets") or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UsageError("targets is a list of names")
+        for name in names:
+            if name not in runtime.source.views:
+                raise NotFound(
+                    f"{name} is not a target of this mirror; its targets are {', '.join(runtime.source.views)}"
+                )
+        return names or list(runtime.source.views)

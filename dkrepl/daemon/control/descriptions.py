@@ -1,0 +1,64 @@
+"""What the nodes' descriptions say: asks every peer, and names the keys that differ (rule R14)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dkrepl.config.description import Description, Node
+from dkrepl.config.terms import advisory, differences, required
+from dkrepl.core.protocol.messages import Ask, Describe, Described
+
+_PATIENCE = 12  # times that those who have not answered are asked
+_AGAIN = 0.25  # seconds between
+
+
+class Asking(Protocol):
+    """A runtime that can ask its peers; ``descriptions`` has what they said."""
+
+    description: Description
+    node: Node
+
+    @property
+    def descriptions(self) -> dict[str, Described]:
+        """What the peers said of their descriptions, by name."""
+
+    def ask_peer(self, peer: str, question: Ask | Describe) -> None:
+        """Send a question to a peer."""
+
+
+def compare(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
+    """Return, for each peer, the keys in which its description differs. Called from a client's thread."""
+    own = runtime.description
+    peers = [peer.name for peer in own.peers(runtime.node.name)]
+    question = Describe(runtime.node.name, own.name)
+
+    def ask() -> list[str]:
+        missing = [peer for peer in peers if peer not in runtime.descriptions]
+        for peer in missing:
+            runtime.ask_peer(peer, question)
+        return missing
+
+    in_loop(runtime.descriptions.clear)
+    pause = threading.Event()
+    for _ in range(_PATIENCE):
+        if not in_loop(ask):
+            break
+        pause.wait(_AGAIN)
+    found: dict[str, Described] = in_loop(lambda: dict(runtime.descriptions))
+    nodes = [_row(own, peer, found.get(peer)) for peer in peers]
+    return {
+        "mirror": own.name,
+        "node": runtime.node.name,
+        "agree": all(row["answered"] and not row["required"] and not row["advisory"] for row in nodes),
+        "nodes": nodes,
+    }
+
+
+def _row(own: Description, peer: str, answer: Described | None) -> dict[str, Any]:
+    required_keys, advisory_keys = [], []
+    if answer is not None:
+        required_keys = [one._asdict() for one in differences(required(own), answer.terms)]
+        advisory_keys = [one._asdict() for one in differences(advisory(own), answer.advisory)]
+    return {"node": peer, "answered": answer is not None, "required": required_keys, "advisory": advisory_keys}

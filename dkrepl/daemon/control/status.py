@@ -1,0 +1,302 @@
+"""What ``dkrepl status`` shows: put together from the core's state, in the loop, so that it is of one moment (R10)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import psutil
+
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.source.lag import lag_of
+from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.split_brain import Rival
+from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.target.target import Target
+from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.daemon.target.runtime import TargetRuntime
+from dkrepl.io.net.access import Access
+
+_process = psutil.Process()
+
+
+def of_source(runtime: SourceRuntime) -> dict[str, Any]:
+    """Return the state of a source; to be called in the loop."""
+    source, description = runtime.source, runtime.description
+    counters = runtime.requests.counters
+    device = runtime.device
+    return {
+        "mirror": description.name,
+        "node": runtime.node.name,
+        "role": "source",
+        "state": runtime.state,
+        "device": str(device.link),
+        "loop": str(device.loop.path) if device.loop else None,
+        "size": description.size,
+        "block": description.block,
+        "extent": description.extent,
+        "generation": source.generation,
+        "session": f"{runtime.session:016x}",
+        "seq": source.stream.log.seq,
+        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
+        "active_extents": len(source.intent.active),
+        "copies": {"confirmable": source.copies.confirmable, "min": source.copies.least},
+        "warnings": [
+            *(why for why in (runtime.requests.store_error, source.commit_error, source.copies.warning) if why),
+            *(why for why in (source.returning.warning,) if why),
+            *_verdicts(source.metadata),
+            *_differing(view.name for view in source.views.values() if view.advisory_differs),
+            *_own_standing_still(runtime),
+            *_standing_still(source.views.values()),
+            *(rival.text for rival in source.rivals.values()),
+            *runtime.access.warnings,
+        ],
+        "split_brain": next((_rival(one) for one in source.rivals.values() if one.kind == "SplitBrain"), None),
+        "targets": [_target(runtime, view) for view in source.views.values()],
+        "counters": {
+            "writes": counters.writes,
+            "written_bytes": counters.written_bytes,
+            "reads": counters.reads,
+            "read_bytes": counters.read_bytes,
+            "flushes": counters.flushes,
+            "discards": counters.discards,
+            "frames_refused": runtime.frames_refused,
+            **_refused(runtime.access),
+        },
+    }
+
+
+def _verdicts(metadata: NodeMetadata) -> list[str]:
+    """The verdicts on this copy, which outlive restarts (R15)."""
+    found = []
+    if metadata.store_failed:
+        found.append(
+            f"a flush of the store failed ({metadata.store_failed}): nothing is copied to the targets, and flushes "
+            f"fail, until dkrepl clear {metadata.mirror} store-failed, or a target is promoted instead"
+        )
+    if metadata.forced:
+        found.append(
+            f"this node was promoted by force, against {', '.join(metadata.forced)}; dkrepl clear {metadata.mirror} "
+            "forced-promotion ends this warning"
+        )
+    if metadata.power_lost:
+        found.append("this node lost power after it was last InSync, and with it the writes that it had not flushed")
+    split = [name for name, record in metadata.peers.items() if record.split_brain]
+    if split:
+        found.append(f"split-brain with {', '.join(split)}, not resolved yet: see dkrepl resolve")
+    return found
+
+
+def _differing(names: Iterable[str]) -> list[str]:
+    found = ", ".join(names)
+    return [f"the description of {found} differs: dkrepl config diff"] if found else []
+
+
+def _own_standing_still(runtime: SourceRuntime | TargetRuntime) -> list[str]:
+    seconds = runtime.stall.worker_seconds(time.monotonic())
+    return [] if not seconds else [f"the store of this node has stood still for {seconds:.0f} s: check its disk"]
+
+
+def _standing_still(views: Iterable[TargetView]) -> list[str]:
+    now = time.monotonic()
+    found = ((view.name, view.stall.seconds(now)) for view in views)
+    return [
+        f"the store of {name} has stood still for {seconds:.0f} s: check its disk"
+        for name, seconds in found
+        if seconds is not None
+    ]
+
+
+def _rival(rival: Rival) -> dict[str, Any]:
+    return {
+        "with": rival.node,
+        "since": rival.since or None,
+        "here_bytes": rival.here_bytes,
+        "there_bytes": rival.there_bytes,
+    }
+
+
+def of_enquiry(runtime: EnquiryRuntime) -> dict[str, Any]:
+    """Return the state of a node that asks its peers before it serves; to be called in the loop."""
+    description = runtime.description
+    return {
+        "mirror": description.name,
+        "node": runtime.node.name,
+        "role": "source",
+        "state": "Starting",
+        "reason": runtime.enquiry.reason,
+        "device": None,
+        "size": description.size,
+        "block": description.block,
+        "extent": description.extent,
+        "generation": runtime.metadata.generation,
+        "warnings": [runtime.enquiry.reason, *runtime.access.warnings],
+        "counters": {"frames_refused": runtime.door.frames_refused, **_refused(runtime.access)},
+        "targets": [
+            {
+                "name": peer.name,
+                "address": peer.address,
+                "mode": peer.mode,
+                "on_full": peer.on_full,
+                "state": "Disconnected",
+                "reason": "the source has not begun to serve",
+            }
+            for peer in description.peers(runtime.node.name)
+        ],
+    }
+
+
+def of_target(runtime: TargetRuntime) -> dict[str, Any]:
+    """Return the state of a target; to be called in the loop."""
+    target, description = runtime.target, runtime.description
+    progress = target.progress
+    resync = None
+    if target.state == "Resyncing" and progress is not None:
+        done = max(progress.total_bytes - progress.dirty_bytes, 0)
+        percent = 100.0 * done / progress.total_bytes if progress.total_bytes else 100.0
+        eta = progress.dirty_bytes / progress.rate if progress.rate > 0 else None
+        kind = "full" if progress.total_bytes >= description.size else "partial"
+        resync = _progress(kind, min(percent, 100.0), done, progress.total_bytes, progress.rate, eta)
+    return {
+        "mirror": description.name,
+        "node": runtime.node.name,
+        "role": "target",
+        "mode": runtime.node.mode,
+        "state": target.state,
+        "reason": target.reason,
+        "source": target.source,
+        "store_state": target.metadata.store_state,
+        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
+        "size": description.size,
+        "block": description.block,
+        "extent": description.extent,
+        "generation": target.metadata.generation,
+        "session": f"{target.session:016x}",
+        "applied_seq": target.applied,
+        "durable_seq": runtime.durable_seq,
+        "last_heard": target.last_heard.shown(target.applied),
+        "resync": resync,
+        "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
+        "diverged": [kept.shown() for kept in runtime.kept],
+        "warnings": [
+            *([target.commit_error] if target.commit_error else []),
+            *_verdicts(target.metadata),
+            *_differing(name for name in (target.source,) if name and target.advisory_differs),
+            *_own_standing_still(runtime),
+            *_source_standing_still(target),
+            *_warnings(runtime),
+            *runtime.access.warnings,
+        ],
+        "counters": {
+            "applied_bytes": runtime.applied_bytes,
+            "resync_bytes": runtime.resync_bytes,
+            "frames_refused": runtime.frames_refused + runtime.door.frames_refused,
+            **_refused(runtime.access),
+        },
+    }
+
+
+def _refused(access: Access) -> dict[str, Any]:
+    reasons = dict(access.refused)
+    return {"peers_refused": sum(reasons.values()), "peers_refused_for": reasons}
+
+
+def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
+    target = runtime.target
+    own = target.marks.bitmaps[target.source].count() if target.source in target.marks.bitmaps else 0
+    bytes_here = min(own * runtime.description.block, runtime.description.size)
+    since = target.metadata.minted_at or None
+    return {"with": target.source, "since": since, "here_bytes": bytes_here, "there_bytes": None}
+
+
+def _source_standing_still(target: Target) -> list[str]:
+    seconds = target.source_stall.seconds(time.monotonic())
+    return [] if seconds is None else [f"the store of {target.source}, the source, has stood still for {seconds:.0f} s"]
+
+
+def _warnings(runtime: TargetRuntime) -> list[str]:
+    settled = [kept for kept in runtime.kept if kept.settled]
+    if not settled:
+        return []
+    total = sum(kept.length for kept in settled)
+    return [f"{total} bytes that only this node had were replaced and are kept aside: dkrepl diverged list"]
+
+
+def of_host(store: str) -> dict[str, Any]:
+    """Return figures of the process and of the host; may be called from any thread."""
+    with _process.oneshot():
+        cpu = _process.cpu_times()
+        process = {
+            "pid": _process.pid,
+            "rss_bytes": _process.memory_info().rss,
+            "cpu_seconds": round(cpu.user + cpu.system, 2),
+            "uptime_seconds": round(time.time() - _process.create_time(), 1),
+            "threads": _process.num_threads(),
+            "open_files": _process.num_fds(),
+        }
+    try:
+        free: int | None = psutil.disk_usage(os.path.dirname(store)).free
+    except OSError:
+        free = None
+    host = {
+        "load1": round(psutil.getloadavg()[0], 2),
+        "memory_available_bytes": psutil.virtual_memory().available,
+        "store_free_bytes": free,
+    }
+    return {"process": process, "host": host}
+
+
+def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
+    source, now = runtime.source, time.monotonic()
+    log, block = source.stream.log, source.description.block
+    writes = log.seq - view.applied if view.in_stream else 0
+    waiting = log.bytes_between(view.applied, log.seq) if view.in_stream else 0
+    dirty = view.bitmap.count()
+    dirty_bytes = min(dirty * block, source.description.size)
+    lag_seconds, lag_bytes = lag_of(view, log, source.lag, dirty_bytes, now)
+    return {
+        "name": view.name,
+        "address": source.description.node(view.name).address,
+        "mode": view.mode,
+        "on_full": view.on_full,
+        "state": view.state,
+        "reason": view.reason,
+        "paused": view.state == "Paused",
+        "window": {
+            "writes": writes,
+            "writes_limit": view.limit,
+            "bytes": waiting,
+            "bytes_limit": view.window,
+        },
+        "lag_seconds": None if lag_seconds is None else round(lag_seconds, 3),
+        "lag_bytes": lag_bytes,
+        "dirty_blocks": dirty,
+        "dirty_bytes": dirty_bytes,
+        "resync": _resync(view.resync, block, now) if view.resync else None,
+        "last_resync": view.last_resync,
+        "resent_bytes": view.resent_bytes,
+        "store_stalled": _rounded(view.stall.seconds(now)),
+    }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _resync(resync: Resync, block: int, now: float) -> dict[str, Any]:
+    eta = resync.eta(now)
+    return _progress(resync.kind, resync.percent(), resync.done * block, resync.total * block, resync.rate(now), eta)
+
+
+def _progress(kind: str, percent: float, done: int, total: int, rate: float, eta: float | None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "percent": round(percent, 2),
+        "done_bytes": done,
+        "total_bytes": total,
+        "rate_bytes_per_second": round(rate),
+        "eta_seconds": None if eta is None else round(eta, 1),
+    }

@@ -1,0 +1,1 @@
+"""What peers are asked, and what they are told."""

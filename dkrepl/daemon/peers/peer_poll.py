@@ -1,0 +1,190 @@
+"""Asks every peer what it holds, and waits a moment for the answers, by which a promotion is judged.
+
+A node that is being promoted asks for the peers' votes as well (core/election/vote.py); a dry run does not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+import msgspec
+
+from dkrepl.config.description import Description, Node
+from dkrepl.core.election.objections import withholds_vote
+from dkrepl.core.election.promotion import Assessment, assess
+from dkrepl.core.election.vote import of_answer
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.messages import Answer, Ask, Describe
+
+InLoop = Callable[[Callable[[], Any]], Any]
+
+PATIENCE = 1.0
+"""Seconds for the answers; a peer that has not answered then counts as not reachable."""
+_BALLOTS = 3  # tried in all, each newer than those that the answers to the one before it named
+_AGAIN = 0.1  # seconds, after which those that have not answered, or not voted yet, are asked again
+
+
+class Asking(Protocol):
+    """A runtime that can ask its peers."""
+
+    description: Description
+    node: Node
+    polls: list[PeerPoll]
+
+    def facts(self) -> Answer:
+        """Return what this node says of itself."""
+
+    def ask_peer(self, peer: str, question: Ask | Describe) -> None:
+        """Send a question to a peer."""
+
+    @property
+    def stands(self) -> Ballot | None:
+        """The ballot under which this node may ask for votes, None if it may not."""
+
+    def stand(self, force: bool) -> None:
+        """From now on this node is a candidate; ``force``: even if it votes for another node."""
+
+    def stand_again(self, force: bool) -> None:
+        """As ``stand``, of the same promotion: what kept it from standing may have passed."""
+
+    def outbid(self, seen: Collection[Ballot]) -> None:
+        """Go on as a candidate, under a ballot newer than those ``seen``."""
+
+    def stand_down(self) -> bool:
+        """One promotion of this node was refused; return whether the votes are to be given back."""
+
+
+_NUMBERS = itertools.count(1 << 32)  # of polls; an enquiry numbers its rounds from 1
+
+
+class PeerPoll:
+    """One poll; made, and given its answers, in the loop.
+
+    ``candidate``: it asks for votes too; ``force``: of a promotion by force.
+    """
+
+    def __init__(self, runtime: Asking, candidate: bool = False, force: bool = False) -> None:
+        own = runtime.facts()
+        self.answers: dict[str, Answer | None] = dict.fromkeys(
+            peer.name for peer in runtime.description.peers(runtime.node.name)
+        )
+        self.complete = threading.Event()
+        self._ask = Ask(own.node, own.mirror, own.mirror_id, number=next(_NUMBERS))
+        self._runtime = runtime
+        self.candidate = candidate
+        self._force = force
+
+    def ask(self) -> None:
+        """Ask those that have not answered, or whose vote is missing."""
+        if self.candidate and self.ballot is None:
+            self._runtime.stand_again(self._force)
+        ballot = self.ballot
+        ask = self._ask if ballot is None else msgspec.structs.replace(self._ask, vote="wanted", ballot=ballot.number)
+        for peer, answer in self.answers.items():
+            if not self._is_answered(answer):
+                self._runtime.ask_peer(peer, ask)
+
+    @property
+    def ballot(self) -> Ballot | None:
+        """The ballot under which it asks for votes."""
+        return self._runtime.stands if self.candidate else None
+
+    @property
+    def newer(self) -> list[Ballot]:
+        """The ballots that peers know of and that are newer than this node's: they cannot vote under that."""
+        return [ballot for answer in self.answers.values() if answer is not None for ballot in self._newer(answer)]
+
+    def _newer(self, answer: Answer) -> list[Ballot]:
+        ballot = self.ballot
+        return [] if ballot is None else [one for one in of_answer(answer) if one > ballot]
+
+    def withdraw(self, ballot: Ballot) -> None:
+        """Tell the peers that their votes under ``ballot`` are no longer needed."""
+        for peer in self.answers:
+            ask = msgspec.structs.replace(self._ask, vote="withdrawn", ballot=ballot.number)
+            self._runtime.ask_peer(peer, ask)
+
+    def on_answer(self, peer: str, answer: Answer) -> None:
+        """Take an answer; one of another mirror, or to an earlier question, counts as none."""
+        if answer.number != self._ask.number:
+            return  # it may be so late that the peer is something else by now
+        ids = {answer.mirror_id, self._ask.mirror_id, ""}
+        if peer in self.answers and answer.node == peer and answer.mirror == self._ask.mirror and len(ids) <= 2:
+            self.answers[peer] = answer
+            if all(map(self._is_answered, self.answers.values())):
+                self.complete.set()
+
+    def _is_answered(self, answer: Answer | None) -> bool:
+        if answer is None or not self.candidate:
+            return answer is not None
+        return bool(self._newer(answer)) or not withholds_vote(answer, self.ballot)
+
+
+def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) -> Assessment:
+    """Ask the peers and return what a promotion of this node means. Called from a client's thread.
+
+    ``fenced``: nodes that are declared not to have answered a write without this one.
+    """
+    return _asked(runtime, in_loop, lambda: PeerPoll(runtime), fenced)[0]
+
+
+def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool) -> tuple[Assessment, Ballot | None]:
+    """As ``look_around``, for a node that is being promoted: it asks its peers for their votes as well.
+
+    Returns the ballot of these votes, too. ``force``: even if this node votes for another. If the promotion is
+    refused, call ``stand_down``.
+    """
+
+    def begin() -> PeerPoll:
+        runtime.stand(force)
+        return PeerPoll(runtime, candidate=True, force=force)
+
+    def outbid() -> PeerPoll:
+        if ballot is not None:
+            PeerPoll(runtime).withdraw(ballot)
+        runtime.outbid(newer)
+        return PeerPoll(runtime, candidate=True, force=force)
+
+    found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
+    for _ in range(_BALLOTS - 1):
+        if newer:
+            found, ballot, newer = _asked(runtime, in_loop, outbid, fenced)
+    return found, ballot
+
+
+def stand_down(runtime: Asking, in_loop: InLoop) -> None:
+    """Withdraw the candidacy: the promotion was refused."""
+
+    def end() -> None:
+        ballot = runtime.stands
+        if runtime.stand_down() and ballot is not None:
+            PeerPoll(runtime).withdraw(ballot)
+
+    in_loop(end)
+
+
+def _asked(
+    runtime: Asking, in_loop: InLoop, begin: Callable[[], PeerPoll], fenced: Collection[str]
+) -> tuple[Assessment, Ballot | None, list[Ballot]]:
+    def ask() -> PeerPoll:
+        poll = begin()
+        runtime.polls.append(poll)
+        poll.ask()
+        return poll
+
+    def end() -> tuple[Assessment, Ballot | None, list[Ballot]]:
+        runtime.polls.remove(poll)
+        facts, ballot = runtime.facts(), poll.ballot
+        found = assess(runtime.description, facts, poll.answers, fenced, poll.candidate, ballot)
+        return found, ballot, poll.newer
+
+    poll: PeerPoll = in_loop(ask)
+    for _ in range(round(PATIENCE / _AGAIN)):
+        if poll.complete.wait(_AGAIN):
+            break
+        in_loop(poll.ask)
+    found: tuple[Assessment, Ballot | None, list[Ballot]] = in_loop(end)
+    return found

@@ -1,0 +1,67 @@
+"""Collects the writes of one round of the loop into few stream messages and publishes them in their order."""
+
+from __future__ import annotations
+
+from xxhash import xxh3_64_intdigest as checksum
+
+from dkrepl.core.protocol import frames
+from dkrepl.core.protocol.frames import pack_head
+from dkrepl.core.source.stream import Stream
+from dkrepl.io.net.sockets import COPY_BELOW, SourceSockets
+
+_MOST_RECORDS = 256
+
+
+class Publisher:
+    """The only writer of the stream socket, so that the order of calls is the order of the stream (R3)."""
+
+    def __init__(self, sockets: SourceSockets, stream: Stream, session: int) -> None:
+        self._publish = sockets.publish
+        self._stream = stream
+        self._session = session
+        self._records: list[bytes] = []
+        self._data: list[bytes | memoryview] = []
+        self._bytes = 0
+        self._first = 0
+
+    def add(self, seq: int, record: bytes, data: bytes | memoryview | None) -> None:
+        """Append a live record; ``data`` is that of a write. Large data goes out at once, by itself."""
+        if data is not None:
+            size = len(data)
+            if self._bytes + size > COPY_BELOW:
+                self.flush()
+            self._data.append(data)
+            self._bytes += size
+        if not self._records:
+            self._first = seq
+        self._records.append(record)
+        if self._bytes >= COPY_BELOW or len(self._records) >= _MOST_RECORDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Publish what was collected to every target in the stream."""
+        records = self._records
+        if not records:
+            return
+        first, datas = self._first, self._data
+        if any(self._stream.masks):
+            data = datas[0] if len(datas) == 1 else b"".join(datas)
+            total = checksum(data) if data else 0
+            position = first + len(records) - 1
+            for group, mask in enumerate(self._stream.masks):
+                if mask:
+                    head = pack_head(
+                        group, mask, frames.LIVE, 0, self._session, first, position, records, len(data), total
+                    )
+                    self._publish(head, data)
+        self._records, self._data, self._bytes = [], [], 0
+
+    def single(
+        self, kind: int, group: int, bit: int, join: int, number: int, record: bytes, data: bytes | memoryview = b""
+    ) -> None:
+        """Publish a RESYNC message or a MARK for one target, after every write so far."""
+        self.flush()
+        total = checksum(data) if data else 0
+        position = self._stream.log.seq
+        head = pack_head(group, bit, kind, join, self._session, number, position, (record,), len(data), total)
+        self._publish(head, data)

@@ -1,0 +1,486 @@
+"""A node as source: wires the core's source to the device, the store, the intent log and the sockets.
+
+Order of start: metadata, store, intent log (brought up to date), ports, FUSE mount, loop device, link, ready.
+Order of stop: link and loop device, last flush, last confirmations, clean intent log, goodbye, ports, store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from dkrepl.config.description import Description, Node
+from dkrepl.core import actions as act
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames, members, messages
+from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.source.source import Source
+from dkrepl.core.source.target_view import TargetView
+from dkrepl.daemon.events import EventLog
+from dkrepl.daemon.intent_store import IntentStore
+from dkrepl.daemon.peers.door import described, who_am_i
+from dkrepl.daemon.peers.lookout import Lookout
+from dkrepl.daemon.peers.stall_watch import StallWatch
+from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.source.device import Device
+from dkrepl.daemon.source.publisher import Publisher
+from dkrepl.daemon.source.requests import Requests
+from dkrepl.daemon.source.resync_reader import ResyncPump
+from dkrepl.daemon.workers import Workers
+from dkrepl.errors import DkreplError, ProtocolError, StoreError
+from dkrepl.io.fuse import SessionEnded
+from dkrepl.io.net.access import Access
+from dkrepl.io.net.sockets import SourceSockets
+from dkrepl.io.state.paths import Paths
+from dkrepl.io.store.store import BackingStore
+from dkrepl.io.systemd import jobs
+
+_FRAMES_A_ROUND = 256
+_LAST_ANSWERS = 10.0  # seconds that a restart waits for what has been asked of the device to be answered
+_LAST_CONFIRMATIONS = 5.0  # seconds that a clean stop waits for the targets
+_LAST_RECORD = 5.0  # seconds for which it tries to record a failed flush
+
+RunState = Literal["Starting", "Serving", "Stopping"]
+
+
+class SourceRuntime:
+    """Runs until ``stop`` has ended; then ``reactor.stopping`` is set."""
+
+    role: Literal["source"] = "source"
+
+    def __init__(
+        self,
+        paths: Paths,
+        description: Description,
+        node: Node,
+        metadata: NodeMetadata,
+        store: BackingStore,
+        reactor: Reactor,
+        events: EventLog,
+        access: Access,
+    ) -> None:
+        if store.size < description.size:
+            raise StoreError(
+                f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
+            )
+        self.description = description
+        self.node = node
+        self.store = store
+        self.reactor = reactor
+        self.events = events
+        self.access = access
+        self.state: RunState = "Starting"
+        self.error: DkreplError | None = None
+        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
+        self._commit_error: DkreplError | None = None  # the newest
+        self.frames_refused = 0
+        targets = [peer.name for peer in description.peers(node.name)]
+        state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
+        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.tell)
+        self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
+        bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
+        self.source = Source(
+            description,
+            node.name,
+            self.intent_store.metadata,
+            bitmaps,
+            self.intent_store.log,
+            self.session,
+            lambda: os.urandom(8).hex(),
+        )
+        self.source.wall = time.time()
+        self.sockets = SourceSockets(description, node, access)
+        self.lookout = Lookout(description, node, access)
+        self.stall = StallWatch(description, node, access, reactor, store.calls, events.tell)
+        self._ticked = time.monotonic()
+        self._late = False
+        self.drained: dict[str, int] = {}  # targets that had everything at the end, and their joinings
+        self._links: dict[str, bytes] = {}
+        self._guest: tuple[str, bytes] = ("", b"")
+        self._workers = Workers(reactor)
+        self.publisher = Publisher(self.sockets, self.source.stream, self.session)
+        self.device = Device(paths, description.name, description.size)
+        self.requests = Requests(self.device.session, store, self.source, self.publisher, self._workers, events.tell)
+        # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
+        self.requests.attached = self.device.taken_over
+        self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed)
+        self._fuse_watched = False
+        self._fuse_busy = False
+        self.digests: dict[tuple[str, int], str | None] = {}
+        self._digest_numbers = itertools.count(1)
+        self.digest_came = threading.Condition()
+        self._bad_frame_told = 0.0
+
+    def start(self, ready: threading.Event) -> None:
+        """Begin to serve; ``ready`` is set once the device is there (or ``error`` is set)."""
+        self.reactor.watch(self.sockets.fd, self._frames_came)
+        self._watch_fuse()
+        self.stall.start()
+
+        def attached(error: DkreplError | None) -> None:
+            if error is not None:
+                self.error = error
+                self.reactor.stopping = True
+            else:
+                self.state = "Serving"
+                self.requests.attached = True
+                fields: dict[str, object] = {"device": str(self.device.link), "taken_over": self.device.taken_over}
+                self.events.tell("device_ready", fields=fields)
+            ready.set()
+
+        self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
+
+    def renew_keys(self) -> None:
+        """The peers' keys have changed: who came in by one that is no more has to go."""
+        self.sockets.tend()
+        self.lookout.renew_keys()
+        self.stall.renew_keys()
+
+    # --- one round of the loop -----------------------------------------------------------------------
+
+    def step(self) -> None:
+        """What every round does after the descriptors: control frames, resync, commits, actions."""
+        sockets, source = self.sockets, self.source
+        if sockets.unasked:
+            for _ in range(_FRAMES_A_ROUND):
+                received = sockets.receive()
+                if received is None:
+                    break
+                if received[0]:
+                    self._take_frame(*received)
+                # At once, for it may be what an application waits for; only then see whether there is more.
+                self.requests.answer()
+        more = False
+        if any(view.resync is not None for view in source.stream.members):
+            more = self._pump.step(self._fuse_busy)
+        self._fuse_busy = False
+        if source.filling:
+            source.fill_step()
+        if source.intent.wanted or (source.stream.hold and source.stream.waiting):
+            source.plan(time.monotonic())
+        if source.actions:
+            self._perform()
+        if self.requests.full == self._fuse_watched:
+            self._watch_fuse()
+        self.reactor.busy = more or sockets.unasked or source.filling
+
+    def tick(self) -> None:
+        """Let time pass."""
+        self.sockets.tend()
+        now, source = time.monotonic(), self.source
+        late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
+        self._late = late and not self._late
+        if self._late:
+            # The loop stood still: what the peers have said meanwhile is taken before they count as silent (R13).
+            self.sockets.unasked = self.reactor.busy = True
+            return
+        source.stalled = self.stall.worker_seconds(now)
+        source.wall = time.time()
+        source.tick(now)
+        absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
+        source.on_answers(self.lookout.tick(now, source.metadata.mirror_id, absent))
+        self._perform()
+        self.requests.answer()
+
+    def _frames_came(self) -> None:
+        self.sockets.unasked = True
+
+    def _watch_fuse(self) -> None:
+        fd = self.device.session.fd
+        if self.requests.full:
+            self.reactor.ignore(fd)
+        else:
+            self.reactor.watch(fd, self._fuse_ready)
+        self._fuse_watched = not self.requests.full
+
+    def _fuse_ready(self) -> None:
+        self._fuse_busy = True
+        try:
+            self.requests.drain()
+        except SessionEnded:
+            # A device that was taken over: its mount went with the predecessor's namespace, so the loop device was the
+            # last that used it, and the kernel ends the session as soon as that is detached.
+            if self.state != "Stopping":
+                raise
+            self.requests.closed = True
+
+    # --- control frames ------------------------------------------------------------------------------
+
+    def _take_frame(self, identity: bytes, frame: bytes) -> None:
+        name = identity.partition(b"/")[0].decode(errors="replace")
+        now = time.monotonic()
+        try:
+            message = messages.decode(frame)
+        except ProtocolError as error:
+            self._refused(name, error, now)
+            return
+        if isinstance(message, messages.Ask):
+            if message.node != name:
+                self._refused(name, ProtocolError(f"it asks under the name {message.node!r}"), now)
+                return
+            own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
+            own_bytes = own * self.description.block
+            answer = who_am_i(self.source.metadata, "source", message.node, own_bytes, None, self.description)
+            answer = msgspec.structs.replace(answer, number=message.number)
+            self.sockets.send(identity, messages.encode(answer))
+            return
+        if isinstance(message, messages.Stalled):  # by a connection of its own
+            if message.node != name:
+                self._refused(name, ProtocolError(f"it speaks under the name {message.node!r}"), now)
+                return
+            self.source.on_message(name, message, now)
+            self._perform()
+            return
+        if isinstance(message, messages.Describe):
+            self.sockets.send(identity, messages.encode(described(self.description, self.node.name)))
+            return
+        self._guest = (name, identity)
+        link = self._links.get(name)
+        if isinstance(message, messages.Hello) and link is not None and link != identity:
+            known = self.source.views[name].state != "Disconnected"
+            if known and self.sockets.send(link, messages.encode(messages.Alive(0, self.session))):
+                text = f"another process is connected as {name}; stop one of them"
+                self.sockets.send(identity, messages.encode(messages.Refuse("DuplicateName", text, self.node.name)))
+                return
+            self._lost(name, "it was restarted", now)
+            link = None
+        if link is None and name in self.source.views:
+            link = self._links[name] = identity
+        if isinstance(message, frames.Ack):
+            if link == identity:
+                self.source.on_ack(name, message, now)
+        elif link == identity or isinstance(message, messages.Hello):
+            if isinstance(message, messages.Digest):
+                self._digest(name, message)
+            else:
+                self.source.on_message(name, message, now)
+        self._perform()
+
+    def _refused(self, name: str, error: ProtocolError, now: float) -> None:
+        self.frames_refused += 1
+        if now - self._bad_frame_told > 1.0:
+            self._bad_frame_told = now
+            fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
+            self.events.tell("frame_refused", "warning", fields)
+
+    def _digest(self, name: str, message: messages.Digest) -> None:
+        with self.digest_came:
+            if (name, message.number) in self.digests:
+                self.digests[name, message.number] = message.checksum
+                self.digest_came.notify_all()
+
+    def _lost(self, peer: str, why: str, now: float) -> None:
+        self._links.pop(peer, None)
+        self.source.lost(peer, why, now)
+
+    # --- the core's actions --------------------------------------------------------------------------
+
+    def _perform(self) -> None:
+        todo = self.source.actions
+        while todo:
+            action = todo.pop(0)
+            if isinstance(action, act.Send):
+                self._send(action)
+            elif isinstance(action, act.Publish):
+                view = self.source.views[action.peer]
+                record = pack_record(action.op, action.length, action.offset)
+                self.publisher.single(frames.MARK, view.group, view.bit, view.join, action.number, record)
+            elif isinstance(action, act.NewGeneration):
+                named = members.pack(action.members)
+                record = pack_record(frames.GENERATION, len(named), int(action.generation, 16))
+                self.publisher.flush()
+                self.publisher.add(action.seq, record, named)
+                self.publisher.flush()
+            elif isinstance(action, act.FlushTargets):
+                self.publisher.add(action.seq, pack_record(frames.FLUSH, 0, 0), None)
+                self.publisher.flush()
+            elif isinstance(action, act.Commit):
+                self._commit(action)
+            elif isinstance(action, act.CopiesChanged):
+                self.requests.copies_changed()
+            elif isinstance(action, act.Event):
+                self.events.tell(action.name, action.level, action.fields)
+
+    def _send(self, action: act.Send) -> None:
+        identity = self._links.get(action.peer)
+        if identity is None and self._guest[0] == action.peer:
+            identity = self._guest[1]
+        if identity is None:
+            return
+        if not self.sockets.send(identity, messages.encode(action.message)):
+            self._lost(action.peer, "its connection is gone", time.monotonic())
+
+    def _commit(self, commit: act.Commit) -> None:
+        def done(_: object, error: DkreplError | None) -> None:
+            now = time.monotonic()
+            if error is None:
+                self.source.committed(commit.number, now)
+            else:
+                self._commit_error = error
+                if isinstance(error, StoreError):
+                    self.source.local_sync_failed(str(error), now)
+                if self.source.commit_failed(commit.number, str(error), now):
+                    self.requests.fail_waiting(str(error))
+            self._perform()
+            self.requests.retry_waiting()
+            self.source.plan(now)
+            self._perform()
+
+        self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
+
+    def when_recorded(self, then: Callable[[], None]) -> None:
+        """Call ``then`` in the loop once every commit that was begun so far has been carried out."""
+        self._perform()
+        self._workers.run("commit", lambda: None, lambda _, __: then())
+
+    def _resync_failed(self, view: TargetView, error: DkreplError) -> None:
+        self.requests.store_error = str(error)
+        self.events.tell("store_failed", "error", {"reason": str(error), "target": view.name})
+        self.source.cannot_copy(view.name, str(error), time.monotonic())
+
+    # --- the end -------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin a clean stop; may be called once. For a restart the device is left to the successor."""
+        self.state = "Stopping"
+        if self.becomes is None and self.device.kept:
+            # The manager is asked in a thread, for whatever it needs may lie on the device that is served here.
+            self._workers.run("read", jobs.is_restart, lambda restart, _: self._stop_device(bool(restart)))
+        else:
+            self._stop_device(restart=False)
+
+    def _stop_device(self, restart: bool) -> None:
+        if restart:
+            self.requests.closed = True
+            self._drain_for_successor(time.monotonic() + _LAST_ANSWERS)
+            return
+        users = self.device.users()
+        if users:
+            self.events.tell("device_in_use", "warning", {"users": users, "outcome": "stopping all the same"})
+        self.device.detach(lambda free: self.reactor.post(lambda: self._detached(free)))
+
+    def _drain_for_successor(self, deadline: float) -> None:
+        """When the requests that were taken are answered, or it takes too long, leave the device to the successor."""
+        if not self.requests.idle and time.monotonic() < deadline:
+            self._later(lambda: self._drain_for_successor(deadline))
+            return
+        self.reactor.ignore(self.device.session.fd)
+        self.device.leave(drained=self.requests.idle)
+        self.events.tell("device_handed_over", fields={"device": str(self.device.link)})
+        self.reactor.stopping = True
+
+    def _later(self, work: Callable[[], None]) -> None:
+        timer = threading.Timer(0.02, lambda: self.reactor.post(work))
+        timer.daemon = True
+        timer.start()
+
+    def _detached(self, free: bool) -> None:
+        if not free:
+            self.events.tell(
+                "device_in_use", "error", {"users": self.device.users(), "outcome": "its users get errors"}
+            )
+            self.source.copies.refuse = True  # what waits for more copies has waited long enough
+            self.requests.copies_changed()
+        if self.requests.emptying:  # the last flush is for that piece, too
+            self.requests.last = True
+            self._later(lambda: self._detached(True))
+            return
+        stream = self.source.stream
+        seq = stream.control_record()
+        self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
+        self.publisher.flush()
+        deadline = time.monotonic() + _LAST_CONFIRMATIONS
+
+        def synced(_: object, error: DkreplError | None) -> None:
+            if error is None:
+                self.source.store_synced(seq)
+            else:
+                self.events.tell("store_failed", "error", {"reason": str(error)})
+                self.source.local_sync_failed(str(error), time.monotonic())
+                self._perform()
+            wait()
+
+        def wait() -> None:
+            if all(view.durable >= seq for view in stream.members) or time.monotonic() > deadline:
+                self._say_goodbye()
+            else:
+                self._later(wait)
+
+        self._workers.run("flush", self.store.sync, synced)
+
+    def _say_goodbye(self) -> None:
+        if self.source.intent.committing or self.requests.emptying:
+            self._later(self._say_goodbye)
+            return
+        self.source.plan(time.monotonic(), everything=True)
+        seq = self.source.stream.log.seq
+        self.drained = {
+            view.name: view.join
+            for view in self.source.stream.members
+            if view.state == "InSync" and view.durable == seq
+        }
+        self.source.ending = True  # the heir's joining must stay the one that is recorded
+        self.source.tell_positions()  # so that those that have everything mark nothing for each other
+        for name in self._links:
+            self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
+        self._record_verdict(time.monotonic() + _LAST_RECORD)
+
+    def _record_verdict(self, deadline: float) -> None:
+        """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""
+
+        def recorded() -> None:
+            if not self.source.unrecorded:
+                self._end()
+            elif time.monotonic() < deadline:
+                self._later(lambda: self._record_verdict(deadline))
+            else:
+                self._end_unrecorded()
+
+        self.source.record_again()
+        # Commits are carried out one after the other: when this one is done, all are.
+        self.when_recorded(recorded)
+
+    def _end_unrecorded(self) -> None:
+        verdict, becomes = self.source.metadata.store_failed, self.becomes
+        if becomes is None:
+            self.error = self._commit_error
+        else:  # recorded with the new role, or that is not taken either
+            self.becomes = lambda record: becomes(msgspec.structs.replace(record, store_failed=verdict))
+        self._end()
+
+    def _end(self) -> None:
+        self.reactor.ignore(self.device.session.fd)
+        self.device.close()
+        self.reactor.stopping = True
+
+    @property
+    def descriptions(self) -> dict[str, messages.Described]:
+        """What the peers said of their descriptions."""
+        return self.lookout.descriptions
+
+    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
+        """Ask a peer; ``descriptions`` get what it says of its own."""
+        self.lookout.ask(peer, question)
+
+    def next_digest(self) -> int:
+        """Return a number for a verify's question. May be called from any thread."""
+        return next(self._digest_numbers)
+
+    def close(self) -> None:
+        """Give everything back. A device that is still there is left to a successor, if the manager keeps it."""
+        self.reactor.ignore(self.device.session.fd)
+        self.reactor.ignore(self.sockets.fd)
+        if self.device.kept and self.device.session.fd >= 0:
+            self.device.leave(drained=False)
+        self.device.close()
+        self._workers.close()
+        self.stall.stop()
+        self.lookout.close()
+        self.sockets.close()
+        self.intent_store.close()

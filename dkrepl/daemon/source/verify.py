@@ -1,0 +1,103 @@
+"""Comparing a target's copy with the source's, while both are in use, without a false alarm.
+
+A DIGEST mark goes out in the stream: the target takes the checksum of the range when it comes to the mark, the source
+took its own when it published it. Both are of the state after the same write, so a difference is a difference.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from xxhash import xxh3_128_hexdigest
+
+from dkrepl.core.protocol import frames
+from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.source.target_view import TargetView
+from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.errors import Refused, TimedOut
+
+_STEP = 1 << 20  # bytes compared at once
+_ANSWER = 30.0  # seconds that a target may take for one of these
+_AGAIN = 0.01  # seconds until the source's own range is looked at again
+_LOOK = 0.5  # seconds between two looks at whether it is still there
+_TOLD = 0.3  # seconds between two reports of progress
+
+InLoop = Callable[[Callable[[], Any]], Any]
+
+
+def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield progress, then the outcome for each target. Runs in a client's thread.
+
+    Raises ``Refused`` if a target is not in sync, ``TimedOut`` if one does not answer.
+    """
+    results = []
+    for name in names:
+        if runtime.source.views[name].state != "InSync":
+            raise Refused(f"{name} is not InSync, so its copy cannot be compared; wait for it: dkrepl wait insync")
+    for name in names:
+        ranges: list[dict[str, int]] = []
+        size, told = runtime.description.size, 0.0
+        for offset in range(0, size, _STEP):
+            length = min(_STEP, size - offset)
+            if not _equal(runtime, name, offset, length, in_loop):
+                if ranges and ranges[-1]["offset"] + ranges[-1]["length"] == offset:
+                    ranges[-1]["length"] += length
+                else:
+                    ranges.append({"offset": offset, "length": length})
+            if time.monotonic() - told > _TOLD:
+                told = time.monotonic()
+                yield "progress", {"target": name, "done_bytes": offset + length, "total_bytes": size}
+        yield "progress", {"target": name, "done_bytes": size, "total_bytes": size}
+        results.append({"name": name, "equal": not ranges, "compared_bytes": size, "ranges": ranges})
+    yield "ok", {"targets": results}
+
+
+def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop: InLoop) -> bool:
+    """Compare one range; blocks until the target has answered."""
+    number = runtime.next_digest()
+    key = (name, number)
+
+    def ask() -> str | None:
+        """The own checksum at this place of the stream; None if it cannot be had without waiting (R13)."""
+        view = _check_in_sync(runtime, name)
+        data = None if runtime.source.stream.changing(offset, length) else runtime.store.read_nowait(offset, length)
+        if data is None:
+            return None
+        record = pack_record(frames.DIGEST, length, offset)
+        runtime.publisher.single(frames.MARK, view.group, view.bit, view.join, number, record)
+        return xxh3_128_hexdigest(data)
+
+    with runtime.digest_came:
+        runtime.digests[key] = None
+    deadline = time.monotonic() + _ANSWER
+    try:
+        while True:
+            runtime.store.read(offset, length)  # into memory, here, so that the loop need not wait for the disk
+            own = in_loop(ask)
+            if own is not None:
+                break
+            if time.monotonic() > deadline:
+                raise TimedOut(
+                    f"{length} bytes at {offset} of the source's store could not be compared within "
+                    f"{_ANSWER:g} s; look at its store"
+                )
+            with runtime.digest_came:
+                runtime.digest_came.wait_for(lambda: False, _AGAIN)
+        with runtime.digest_came:
+            while not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, _LOOK):
+                _check_in_sync(runtime, name)
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"{name} did not answer a verify within {_ANSWER:g} s; look at its journal")
+            return bool(runtime.digests[key] == own)
+    finally:
+        with runtime.digest_came:
+            del runtime.digests[key]
+
+
+def _check_in_sync(runtime: SourceRuntime, name: str) -> TargetView:
+    view = runtime.source.views[name]
+    if view.state != "InSync":
+        raise Refused(f"{name} left the stream during the verify ({view.reason}); run it again when it is InSync")
+    return view

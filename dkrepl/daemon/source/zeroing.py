@@ -1,0 +1,78 @@
+"""How a source makes a range read as zeroes without waiting for it: one piece at a time, in a worker (R13).
+
+Where a disk cannot zero by itself the kernel writes the zeroes, at the disk's pace. So a discard is cut into pieces
+that take a fraction of a second each. A piece has its bits set and its extents kept active before it begins (R1), and
+gets its place in the stream when it is done. Until then no other change of its range begins, so that the order here is
+the order at the targets (R3); all else goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from dkrepl.core.protocol import frames
+from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.source.source import Source
+from dkrepl.daemon.workers import Workers
+from dkrepl.errors import DkreplError
+from dkrepl.io.fuse import DISCARD, Request
+from dkrepl.io.store.store import BackingStore
+
+_EXTENTS = 64  # in one piece, at most
+_MOST = 256 << 20  # bytes in one piece, at most
+_FIRST = 16 << 20  # bytes in the first piece
+_LEAST = 1 << 20  # bytes to which pieces shrink
+_SHORT, _LONG = 0.05, 0.25  # seconds: after a shorter piece the next is larger, after a longer one smaller
+
+Done = Callable[[Request, int, bytes, DkreplError | None], None]
+
+
+class Emptying:
+    """``done`` gets what is left of the request, the seq of the piece, its record, and the error if it failed."""
+
+    def __init__(self, store: BackingStore, source: Source, workers: Workers, done: Done) -> None:
+        self._store = store
+        self._source = source
+        self._workers = workers
+        self._done = done
+        self._most = min(_MOST, _EXTENTS * source.description.extent)
+        self._size = min(_FIRST, self._most)
+
+    def begin(self, request: Request) -> bool:
+        """Begin the next piece of ``request``; False if it has to wait: for another piece, or to be admitted."""
+        source, stream = self._source, self._source.stream
+        if stream.under_way is not None:
+            return False
+        offset, length = request.offset, min(request.length, self._size - request.offset % self._size)
+        if not source.admit(offset, length):
+            return False
+        op, change = (frames.DISCARD, self._store.discard) if request.op == DISCARD else (frames.ZERO, self._store.zero)
+        block = source.description.block
+        first, end = offset // block, (offset + length - 1) // block + 1
+        source.feed.pin(first, end)
+        stream.begin_slow(offset, length)
+
+        def work() -> float:
+            began = time.monotonic()
+            change(offset, length)
+            return time.monotonic() - began
+
+        def done(seconds: float | None, error: DkreplError | None) -> None:
+            seq = stream.end_slow()
+            source.touched(offset, length, seq)
+            source.feed.unpin(first, end)
+            if seconds is not None:
+                self._adapt(seconds, length)
+            request.offset += length
+            request.length -= length
+            self._done(request, seq, pack_record(op, length, offset), error)
+
+        self._workers.run("empty", work, done)
+        return True
+
+    def _adapt(self, seconds: float, length: int) -> None:
+        if seconds > _LONG:
+            self._size = max(self._size // 2, min(_LEAST, self._most))
+        elif seconds < _SHORT and length * 2 > self._size:
+            self._size = min(self._size * 2, self._most)

@@ -1,0 +1,1 @@
+"""ZeroMQ sockets, and who is let in."""

@@ -1,0 +1,265 @@
+"""The backing store: the file or block device that holds a node's copy.
+
+All offsets and lengths are bytes. Nothing here retries: a store that fails says so once, in a sentence.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from struct import unpack
+from typing import Final
+
+from dkrepl.errors import StoreError
+from dkrepl.io.store.calls import StoreCalls
+
+_BLKGETSIZE64: Final = 0x80081272
+_KEEP_SIZE: Final = 0x01
+_PUNCH_HOLE: Final = 0x02
+_ZERO_RANGE: Final = 0x10
+_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_ZEROES: Final = bytes(1 << 20)
+_OPEN_SECONDS: Final = 5.0  # that another process, as udevd after a disk was closed, may hold a lock on the store
+_OPEN_AGAIN: Final = 0.05
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+class StoreFailed(StoreError):
+    """The operating system failed an operation on the store; ``errno`` is its code."""
+
+    def __init__(self, sentence: str, code: int | None) -> None:
+        super().__init__(sentence)
+        self.errno = code or errno.EIO
+
+
+def create_sparse(path: Path, size: int) -> None:
+    """Create the file ``path`` of ``size`` bytes without any data; raise StoreError if it exists."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except FileExistsError as error:
+        raise StoreError(f"the store {path} exists already; it was left as it is") from error
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StoreError(f"cannot create the store {path} of {size} bytes ({error.strerror})") from error
+
+
+class BackingStore:
+    """An open store, locked so that no second daemon can open it."""
+
+    def __init__(self, path: Path, wait: float = _OPEN_SECONDS) -> None:
+        """Open an existing file or block device for reading and writing; raise StoreError.
+
+        A block device that is in use is waited for, ``wait`` seconds: udevd holds a shared lock while it looks at a
+        disk that was closed after writing (systemd's documentation, "Locking Block Device Access").
+        """
+        self.path = path
+        self.calls = StoreCalls()
+        """What is under way. Reads, discards, zeroes and flushes are noted here, for they are the workers'."""
+        self.fd = -1
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                self._open()
+                break
+            except OSError as error:
+                self.close()
+                busy = error.errno in (errno.EBUSY, errno.EWOULDBLOCK) and self.is_block
+                if not busy or time.monotonic() >= deadline:
+                    raise self._cannot_open(error) from error
+                time.sleep(_OPEN_AGAIN)
+            except StoreError:
+                self.close()
+                raise
+        self._nowait = os.RWF_NOWAIT
+        self._flush_failed: str | None = None
+
+    def _open(self) -> None:
+        self.is_block = False
+        self.is_block = stat.S_ISBLK(os.stat(self.path).st_mode)
+        # O_EXCL without O_CREAT refuses a block device that is mounted or otherwise claimed: open(2).
+        exclusive = os.O_EXCL if self.is_block else 0
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | exclusive)
+        self._check_type()
+        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.size = self._find_size()
+
+    def begin(self) -> None:
+        """A role begins with this store: flushes are tried again; what an earlier one lost is in the record (R15)."""
+        self._flush_failed = None
+
+    def close(self) -> None:
+        """Close the store and give the lock back."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    # -- data ----------------------------------------------------------------------------------------------
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``offset``; may wait for the disk. Raises StoreFailed."""
+        try:
+            with self.calls.of_worker():
+                data = os.pread(self.fd, length, offset)
+                while len(data) < length:
+                    more = os.pread(self.fd, length - len(data), offset + len(data))
+                    if not more:
+                        raise OSError(errno.EIO, "the store ends early")
+                    data += more
+        except OSError as error:
+            raise self._failed("read", offset, length, error) from error
+        return data
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill ``buffer`` from ``offset``; may wait for the disk. Raises StoreFailed."""
+        view, done = memoryview(buffer), 0
+        try:
+            while done < len(view):
+                got = os.preadv(self.fd, (view[done:],), offset + done)
+                if not got:
+                    raise OSError(errno.EIO, "the store ends early")
+                done += got
+        except OSError as error:
+            raise self._failed("read", offset, len(view), error) from error
+
+    def read_nowait(self, offset: int, length: int) -> bytes | bytearray | None:
+        """Return ``length`` bytes if they are in memory, else None: then ``read`` in a worker thread.
+
+        Where the file system cannot tell (no RWF_NOWAIT) this reads plainly.
+        """
+        if not self._nowait:
+            return self.read(offset, length)
+        buffer = bytearray(length)
+        try:
+            got = os.preadv(self.fd, (buffer,), offset, self._nowait)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise self._failed("read", offset, length, error) from error
+            self._nowait = 0
+            return self.read(offset, length)
+        return buffer if got == length else None
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` at ``offset``. Raises StoreFailed."""
+        try:
+            done = os.pwrite(self.fd, data, offset)
+            if done < len(data):
+                view = memoryview(data)
+                while done < len(view):
+                    done += os.pwrite(self.fd, view[done:], offset + done)
+        except OSError as error:
+            raise self._failed("write", offset, len(data), error) from error
+
+    def discard(self, offset: int, length: int) -> None:
+        """Give the space of a range back; it reads as zeroes afterwards, whatever the device is like."""
+        # On a block device the punch is the zeroing one, refused if the hardware cannot; a plain discard,
+        # after which two copies may read differently, is never used. Source: fallocate(2).
+        with self.calls.of_worker():
+            self._empty(_PUNCH_HOLE | _KEEP_SIZE, offset, length)
+
+    def zero(self, offset: int, length: int) -> None:
+        """Make a range read as zeroes, keeping its space allocated if the file system can do that."""
+        with self.calls.of_worker():
+            self._empty(_ZERO_RANGE | _KEEP_SIZE, offset, length)
+
+    def sync(self) -> None:
+        """Put everything written so far on stable storage: fdatasync(2). May take long. Raises StoreFailed.
+
+        After one failure it fails for good: a second flush that succeeds does not tell of the pages that the first one
+        lost (fsync(2)).
+        """
+        if self._flush_failed is not None:
+            raise StoreFailed(f"{self._flush_failed}; earlier writes may be lost, so check the store", errno.EIO)
+        try:
+            with self.calls.of_worker():
+                os.fdatasync(self.fd)
+        except OSError as error:
+            failed = self._failed("flush", 0, self.size, error)
+            self._flush_failed = str(failed)
+            raise failed from error
+
+    def data_ranges(self, offset: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield (offset, length) of what may hold data between ``offset`` and ``end``, in order.
+
+        All else reads as zeroes. A block device, and a file system without holes, gives one whole range.
+        """
+        end = self.size if end is None else min(end, self.size)
+        while offset < end:
+            start, stop = self._next_data(offset, end)
+            if start >= end:
+                return
+            yield start, min(stop, end) - start
+            offset = stop
+
+    # -- the inside ----------------------------------------------------------------------------------------
+
+    def _next_data(self, offset: int, end: int) -> tuple[int, int]:
+        """Return the first stretch of data from ``offset`` on as (start, stop); start >= end if none."""
+        if self.is_block:
+            return offset, end
+        try:
+            start = os.lseek(self.fd, offset, os.SEEK_DATA)
+            return start, os.lseek(self.fd, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return end, end
+            if error.errno in _UNSUPPORTED:
+                return offset, end
+            raise self._failed("look for data in", offset, end - offset, error) from error
+
+    def _empty(self, mode: int, offset: int, length: int) -> None:
+        code = self._fallocate(mode, offset, length)
+        if code in _UNSUPPORTED and mode & _PUNCH_HOLE:
+            code = self._fallocate(_ZERO_RANGE | _KEEP_SIZE, offset, length)
+        if code in _UNSUPPORTED:
+            for start in range(offset, offset + length, len(_ZEROES)):
+                self.write(start, memoryview(_ZEROES)[: min(len(_ZEROES), offset + length - start)])
+        elif code:
+            error = OSError(code, os.strerror(code))
+            raise self._failed("zero", offset, length, error) from error
+
+    def _fallocate(self, mode: int, offset: int, length: int) -> int:
+        while _libc.fallocate(self.fd, mode, offset, length) != 0:
+            code = ctypes.get_errno()
+            if code != errno.EINTR:
+                return code
+        return 0
+
+    def _find_size(self) -> int:
+        if self.is_block:
+            answer = fcntl.ioctl(self.fd, _BLKGETSIZE64, bytes(8))
+            return int(unpack("<Q", answer)[0])
+        return os.fstat(self.fd).st_size
+
+    def _check_type(self) -> None:
+        mode = os.fstat(self.fd).st_mode
+        if not (stat.S_ISBLK(mode) if self.is_block else stat.S_ISREG(mode)):
+            raise StoreError(f"the store {self.path} is neither a file nor a block device")
+
+    def _cannot_open(self, error: OSError) -> StoreError:
+        if error.errno == errno.ENOENT:
+            return StoreError(f"the store {self.path} does not exist: create it with `dkrepl init`")
+        if error.errno == errno.EISDIR:
+            return StoreError(f"the store {self.path} is a directory, not a file or a block device")
+        if error.errno in (errno.EBUSY, errno.EWOULDBLOCK):
+            return StoreError(f"the store {self.path} is in use: stop the daemon, or unmount what has it open")
+        return StoreError(f"cannot open the store {self.path} ({error.strerror})")
+
+    def _failed(self, verb: str, offset: int, length: int, error: OSError) -> StoreFailed:
+        sentence = f"cannot {verb} {length} bytes at {offset} of the store {self.path} ({error.strerror})"
+        return StoreFailed(sentence, error.errno)
