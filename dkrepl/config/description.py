@@ -73,10 +73,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     start_alone: float | None
     """Seconds that a node which was source waits for its peers' answers before it serves; None: for ever."""
     on_diverged: Literal["keep", "ask"]
-    """Whether a node's own blocks are replaced once they are kept aside, or only when an administrator agrees."""
+    """Whether a node's own blocks are replaced once they are saved aside, or only when an administrator agrees."""
     min_copies: int
     """Copies, the source's own among them, that must be able to confirm a write."""
-    on_too_few: Literal["wait", "error"]
+    on_no_quorum: Literal["wait", "error"]
     """What happens to writes while fewer can."""
     security: Literal["curve", "none"]
     """Whether nodes encrypt what they say and know each other by their keys, or whoever reaches the ports is let in."""
@@ -129,6 +129,7 @@ def parse(text: str, name: str, environ: Mapping[str, str]) -> Description:
     except (ValueError, RecursionError):  # a number of thousands of digits; brackets thousands deep
         raise DescriptionError(f"{where}: not valid TOML: a number is too long or nesting too deep") from None
 
+    table = _with_present_names(where, table)
     _refuse_unknown(where, table, [*keys.MIRROR, *keys.SHARED, "node"], keys.NODE, "in a [[node]]")
     values = {key: keys.read(where, key, rule, table) for key, rule in {**keys.MIRROR, **keys.SHARED}.items()}
     if values["name"] != name:
@@ -149,6 +150,17 @@ def parse(text: str, name: str, environ: Mapping[str, str]) -> Description:
         raise DescriptionError(f"{where}: {_one_line(error)}") from None
     _check_together(where, description)
     return description
+
+
+def _with_present_names(where: str, table: Mapping[str, object]) -> dict[str, object]:
+    """Return the table with keys under their present names; raises DescriptionError if one is given under both."""
+    renamed = dict(table)
+    for former, present in keys.FORMER_NAMES.items():
+        if former in renamed:
+            if present in renamed:
+                raise DescriptionError(f"{where}: {former} is the former name of {present}, and both are given")
+            renamed[present] = renamed.pop(former)
+    return renamed
 
 
 def _nodes(where: str, table: Mapping[str, object], mirror: Mapping[str, object], limit: int | None) -> list[Node]:

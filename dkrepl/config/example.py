@@ -28,7 +28,7 @@ source = "alpha"        # the node that is source at first; `dkrepl promote` cha
 #                       # "ask": it does so only after `dkrepl resolve`
 # min_copies = 1        # copies that must be able to confirm a write, the source's own (of an async node only if this
 #                       # is 1) and those of sync targets that are InSync; with fewer, writes wait
-# on_too_few = "wait"   # or "error": they fail
+# on_no_quorum = "wait"   # or "error": they fail
 # async_limit = 256     # most writes on their way to one target, greater than 2
 # on_full = "block"     # at the limit: "block" writes synchronously until below it,
 #                       # "bitmap" never holds up the application and catches up by resync
@@ -81,7 +81,7 @@ def render(description: Description) -> str:
         f'on_diverged = "{mirror.on_diverged}"',
         f'security = "{mirror.security}"',
         f"min_copies = {mirror.min_copies}",
-        f'on_too_few = "{mirror.on_too_few}"',
+        f'on_no_quorum = "{mirror.on_no_quorum}"',
     ]
     for node in mirror.nodes:
         lines += [

@@ -190,9 +190,12 @@ MIRROR: dict[str, Rule] = {
     "on_diverged": Rule(_one_of("keep", "ask"), "keep", '"keep"'),
     "security": Rule(_one_of("curve", "none"), "curve", '"curve"'),
     "min_copies": Rule(_whole(1, 32, "it must be a whole number of copies from 1 to 32"), 1, "2"),
-    "on_too_few": Rule(_one_of("wait", "error"), "wait", '"wait"'),
+    "on_no_quorum": Rule(_one_of("wait", "error"), "wait", '"wait"'),
 }
 """Keys that stand above the first [[node]] only."""
+
+FORMER_NAMES = {"on_too_few": "on_no_quorum"}
+"""Keys of the mirror that had another name once, and what they are called now: both are read."""
 
 SHARED: dict[str, Rule] = {
     "async_limit": Rule(_limit, 256, "256"),

@@ -19,7 +19,7 @@ class Send:
 
 
 @dataclass(frozen=True)
-class Publish:
+class PublishMarker:
     """Publish an in-band mark for one target: ``op`` with ``number``, at this place of the stream."""
 
     peer: str
@@ -30,7 +30,7 @@ class Publish:
 
 
 @dataclass(frozen=True)
-class NewGeneration:
+class PublishGeneration:
     """Publish a GENERATION record, with this seq, to every target in the stream."""
 
     seq: int
@@ -39,7 +39,7 @@ class NewGeneration:
 
 
 @dataclass(frozen=True)
-class FlushTargets:
+class PublishFlush:
     """Publish a FLUSH record, with this seq, to every target in the stream."""
 
     seq: int
@@ -60,13 +60,13 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class CopiesChanged:
+class QuorumChanged:
     """Source: there are too few copies from here on, or enough again: see to the requests that wait."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Tell the administrator: a stable name, a level, and fields."""
+    """Report the administrator: a stable name, a level, and fields."""
 
     name: str
     level: str = "info"
@@ -90,12 +90,21 @@ class Disconnect:
 
 
 @dataclass(frozen=True)
-class KeepAside:
-    """Target: copy the blocks that the bitmap for ``peer`` names to a file; answer with ``kept_aside``."""
+class SaveDiverged:
+    """Target: copy the blocks that the bitmap for ``peer`` names to a file; answer with ``diverged_saved``."""
 
     peer: str
 
 
 Action = (
-    KeepAside | Send | Publish | NewGeneration | FlushTargets | Commit | CopiesChanged | Event | Connect | Disconnect
+    SaveDiverged
+    | Send
+    | PublishMarker
+    | PublishGeneration
+    | PublishFlush
+    | Commit
+    | QuorumChanged
+    | Event
+    | Connect
+    | Disconnect
 )

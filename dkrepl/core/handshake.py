@@ -1,4 +1,4 @@
-"""What a target says to join, and what a source says and remembers while it lets it into the stream."""
+"""What a target says to epoch, and what a source says and remembers while it lets it into the stream."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def disagreement(here: Terms, there: Terms, peer: str, mirror: str) -> str | Non
     )
 
 
-def offered(metadata: NodeMetadata, hello: Hello, join: int, decision: Decision) -> NodeMetadata:
-    """Return the source's metadata after the joining ``join`` is offered; durable before the Welcome (R7)."""
+def offered(metadata: NodeMetadata, hello: Hello, epoch: int, decision: Decision) -> NodeMetadata:
+    """Return the source's metadata after the epoch ``epoch`` is offered; durable before the Welcome (R7)."""
     name = hello.node
     record = peer_records.record_of(metadata, name)
-    if hello.mirror_id and hello.join >= record.join:  # else it is a late one, or new, and says nothing of before
+    if hello.mirror_id and hello.epoch >= record.epoch:  # else it is a late one, or new, and says nothing of before
         metadata = peer_records.remembered(metadata, name, generations=(hello.generation,))
     # What it wrote without us is merged before Ready, or all of it is copied anyway.
-    known = hello.follows == metadata.node and record.merged and not hello.marks
+    known = hello.follows == metadata.node and record.merged and not hello.dirty_blocks
     merged = known or decision.action == "Full" or decision.code == "NewAndEmpty"
-    metadata = peer_records.remembered(metadata, name, join=hello.join, offered=join, tracked=True, merged=merged)
+    metadata = peer_records.remembered(metadata, name, epoch=hello.epoch, offered=epoch, tracked=True, merged=merged)
     return peer_records.may_know(metadata, name, metadata.generation)
 
 
 def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms, advisory: str) -> Welcome:
-    """Return the Welcome to the joining that was offered to ``view``."""
+    """Return the Welcome to the epoch that was offered to ``view``."""
     return Welcome(
         PROTOCOL_MAX,
-        view.join,
+        view.epoch,
         session,
         view.group,
         view.slot,
@@ -58,7 +58,7 @@ def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms
         list(metadata.history),
         "Copy" if view.bitmap.any() else "Nothing",
         metadata.node,
-        metadata.join,
+        metadata.epoch,
         terms,
         advisory,
         list(metadata.former),
@@ -85,13 +85,13 @@ def hello_of(
         metadata.generation,
         list(metadata.history),
         metadata.store_state,
-        metadata.join,
+        metadata.epoch,
         software,
         metadata.follows,
         list(record.base),
         record.tracked,
         marks,
-        record.join,
+        record.epoch,
         metadata.yields if metadata.yields_to == peer else "",
         terms or {},
         advisory,

@@ -41,7 +41,7 @@ class EventLog:
         self._more = threading.Condition()
         self._count = 0
 
-    def tell(self, name: str, level: str = "info", fields: Mapping[str, Any] | None = None) -> None:
+    def report(self, name: str, level: str = "info", fields: Mapping[str, Any] | None = None) -> None:
         """Record the event ``name`` at ``level`` (info, warning, error)."""
         shown = {key: value for key, value in (fields or {}).items() if value is not None}
         event = {"time": time.time(), "level": level, "event": name, **self._bound, **shown}

@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 
 from dkrepl.core.actions import Commit
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.errors import StoreError
 from dkrepl.io.state import bits_memory, durable_file, metadata_file
-from dkrepl.io.state.intent_files import ActiveFile, BitmapFile
+from dkrepl.io.state.intent_files import ActivityFile, BitmapFile
 from dkrepl.io.store.store import BackingStore
 
-Tell = Callable[[str, str, dict[str, object]], None]
+Report = Callable[[str, str, dict[str, object]], None]
 
 
 class IntentStore:
@@ -34,7 +34,7 @@ class IntentStore:
         metadata: NodeMetadata,
         peers: Iterable[str],
         store: BackingStore,
-        tell: Tell,
+        report: Report,
     ) -> None:
         """Open the log. Raises ``MetadataError``.
 
@@ -50,7 +50,7 @@ class IntentStore:
         if not directory.exists():
             directory.mkdir(mode=0o700)
             durable_file.sync_directory(state_dir)
-        self._active = ActiveFile(directory / "active")
+        self._active = ActivityFile(directory / "active")
         boot = metadata_file.boot_id()
         same_boot = metadata.boot == boot
         self.files = {
@@ -61,8 +61,8 @@ class IntentStore:
         crashed = bool(active)
         extents = -(-metadata.size // metadata.extent)
         lost = []
-        # What a target has, and did not write as source, is elsewhere too: nothing of it need be named, or kept aside.
-        borrowed = metadata.role == "target" and not metadata.minted_at
+        # What a target has, and did not write as source, is elsewhere too: nothing of it need be named, or saved aside.
+        borrowed = metadata.role == "target" and not metadata.generation_at
         for name, file in self.files.items():
             record = peer_records.record_of(metadata, name)
             damage = file.damage or self._active.damage
@@ -74,10 +74,10 @@ class IntentStore:
                 damage = f"{len(bad)} of {extents} extents in {file.path} fail their check"
             if damage and record.tracked and borrowed:
                 lost.append(name)
-                tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
+                report("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
             elif damage and record.tracked:
                 file.bitmap.fill(1)
-                tell("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
+                report("bitmap_damaged", "error", {"target": name, "reason": damage, "outcome": "full resync"})
             elif damage:
                 file.bitmap.fill(0)  # nothing rests on it: who never joined is copied in full, or nothing was written
             elif not file.exact:
@@ -93,7 +93,7 @@ class IntentStore:
                 "exact": sorted(name for name, file in self.files.items() if file.exact),
                 "dirty_blocks": {name: file.bitmap.count() for name, file in self.files.items()},
             }
-            tell("intent_log_recovered", "warning", fields)
+            report("activity_log_recovered", "warning", fields)
         # No bitmap is kept for a target that the description leaves out: back in it, the target is copied in full (R2).
         lost += [name for name in metadata.peers if name not in self.files]
         opened = peer_records.fastened(peer_records.untracked(metadata, lost))
@@ -105,7 +105,7 @@ class IntentStore:
                 for file in self.files.values():
                     file.bitmap.mark_extents(e for e in active if e < extents)
                 opened = msgspec.structs.replace(opened, store_state="Inconsistent")
-                tell("store_failed", "error", {"reason": str(error)})
+                report("store_failed", "error", {"reason": str(error)})
             self._seal_all()
             self._active.write(self._active.record.serial + 1, ())
             active = frozenset()
@@ -120,8 +120,8 @@ class IntentStore:
         for name, file in self.files.items():
             file.adopt()  # last: a process that dies before this does all of it again
             if file.not_kept:
-                tell("bitmap_memory_not_kept", "warning", {"target": name, "reason": file.not_kept})
-        self.log = IntentLog(extents, (e for e in active if e < extents), self._active.record.serial)
+                report("bitmap_memory_not_kept", "warning", {"target": name, "reason": file.not_kept})
+        self.log = ActivityLog(extents, (e for e in active if e < extents), self._active.record.serial)
 
     def _seal_all(self) -> None:
         for file in self.files.values():

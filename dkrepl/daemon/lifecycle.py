@@ -44,7 +44,7 @@ def asks_first(record: NodeMetadata) -> bool:
     return record.role == "source"
 
 
-def after_enquiry(
+def after_arbitration(
     record: NodeMetadata,
     verdict: Verdict | None,
     becomes: Becomes | None,
@@ -53,7 +53,7 @@ def after_enquiry(
 ) -> Step:
     """Return what follows when a node that was source has asked its peers.
 
-    ``verdict``: of the enquiry; ``becomes``: the change of role that an administrator ordered meanwhile;
+    ``verdict``: of the arbitration; ``becomes``: the change of role that an administrator ordered meanwhile;
     ``overruled``: what stood against its promotion, if it serves because of a promotion by force; ``with_outcome``:
     gives the record with what it serves under.
     """
@@ -81,4 +81,4 @@ def served_with(record: NodeMetadata, first: bool) -> NodeMetadata:
 
     A handover ends with the daemon: after a restart another node may have been promoted instead of the heir (R7).
     """
-    return msgspec.structs.replace(record, heir="", heir_join=0) if first else record
+    return msgspec.structs.replace(record, heir="", heir_epoch=0) if first else record

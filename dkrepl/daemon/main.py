@@ -17,7 +17,7 @@ from dkrepl.daemon import lifecycle
 from dkrepl.daemon.control.commands import Commands
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
-from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import device
 from dkrepl.daemon.source.runtime import SourceRuntime
@@ -32,7 +32,7 @@ from dkrepl.io.state.sign_of_life import SignOfLife
 from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd.notify import manager_address, notify
 
-Runtime = SourceRuntime | TargetRuntime | EnquiryRuntime
+Runtime = SourceRuntime | TargetRuntime | ArbitrationRuntime
 _PAUSE_AFTER_FAILURE = 2.0  # seconds
 
 
@@ -110,9 +110,9 @@ class _Stop:
 def _access(paths: Paths, description: Description, node: Node, events: EventLog) -> Access:
     require_keys(description)
     if description.security == "none":
-        events.tell("security_off", "warning", {"reason": OFF})
-        return Access(description, node, None, events.tell)
-    return Access(description, node, node_keys.load(paths), events.tell)
+        events.report("security_off", "warning", {"reason": OFF})
+        return Access(description, node, None, events.report)
+    return Access(description, node, node_keys.load(paths), events.report)
 
 
 def _ask_peers(
@@ -135,16 +135,16 @@ def _ask_peers(
         def record(found: NodeMetadata) -> None:
             metadata_file.write(state_dir, found)
 
-        runtime = EnquiryRuntime(description, node, metadata, reactor, events, access, record, age)
+        runtime = ArbitrationRuntime(description, node, metadata, reactor, events, access, record, age)
         try:
             _serve(paths, description, runtime, reactor, events, stop)
         finally:
             runtime.close()
     finally:
         reactor.close()
-    enquiry = runtime.enquiry
-    step = lifecycle.after_enquiry(
-        metadata_file.read(state_dir), enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.with_outcome
+    arbitration = runtime.arbitration
+    step = lifecycle.after_arbitration(
+        metadata_file.read(state_dir), arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
     )
     if step.record is not None:
         metadata_file.write(state_dir, step.record)
@@ -210,9 +210,9 @@ def _serve(
 ) -> None:
     commands = Commands(runtime, reactor, events, stop.runtime, lambda: _new_keys(paths, description, runtime.access))
     server = ControlServer(paths.socket(description.name), commands)
-    watchdog = Watchdog(reactor, lambda: not isinstance(runtime, EnquiryRuntime) and runtime.stall.excused)
+    watchdog = Watchdog(reactor, lambda: not isinstance(runtime, ArbitrationRuntime) and runtime.stall.excused)
     ready = threading.Event()
-    events.tell("daemon_started", fields={"role": runtime.role, "pid": os.getpid()})
+    events.report("daemon_started", fields={"role": runtime.role, "pid": os.getpid()})
 
     def tick() -> None:
         runtime.tick()
@@ -226,14 +226,14 @@ def _serve(
         with stop.ends(lambda: reactor.post(runtime.stop)):
             reactor.run(runtime.step, tick)
     finally:
-        if runtime.becomes is None and (stop.asked or not isinstance(runtime, EnquiryRuntime)):
+        if runtime.becomes is None and (stop.asked or not isinstance(runtime, ArbitrationRuntime)):
             notify("STOPPING=1")
         watchdog.stop()
         server.close()
     if runtime.error is not None:
         raise runtime.error
     changed = runtime.becomes is not None
-    events.tell("daemon_stopped", fields={"role": runtime.role, "role_changed": changed})
+    events.report("daemon_stopped", fields={"role": runtime.role, "role_changed": changed})
 
 
 def _new_keys(paths: Paths, description: Description, access: Access) -> None:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dkrepl.config.description import Description, parse
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.intent.peer_bitmaps import Marks
 from dkrepl.core.source.heartbeat import alive
 from dkrepl.core.source.lag import LagClock
 from dkrepl.core.source.resync import Resync
@@ -39,7 +38,7 @@ class Mirror:
         self.per = self.description.extent // self.description.block
         self.shift = self.description.block.bit_length() - 1
         self.bitmap = self.fresh()
-        self.log = IntentLog(self.bitmap.extents, range(self.bitmap.extents), 1)
+        self.log = ActivityLog(self.bitmap.extents, range(self.bitmap.extents), 1)
         self.log.active = _Always()
         self.view = TargetView("b", "async", "block", 256, 1 << 26, 0, 6, self.bitmap)
         self.stream = Stream((self.view,), self.shift, 1)
@@ -155,7 +154,7 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
 
     full = mirror.fresh()
     full.fill(1)
-    marks = Marks({"a": mirror.fresh(), "c": full}, mirror.shift)
+    marks = BitmapPart({"a": mirror.fresh(), "c": full}, mirror.shift)
     marks.enter("a", ["c"])
     begun = time.thread_time()
     full.begin_fill(0)

@@ -151,11 +151,11 @@ def test_a_confirmation_of_what_was_never_sent_detaches_its_sender(shared: Clust
     with dealer(shared.ports["alpha"][0], "gamma/1", gamma_away.keys, shared.source.keys) as peer:
         found = answer_to(peer, hello(gamma_away.metadata(), "gamma"))
         assert isinstance(found, messages.Welcome)
-        peer.send(messages.encode(messages.Ready(found.join)))
+        peer.send(messages.encode(messages.Ready(found.epoch)))
         shared.wait_state("gamma", "Resyncing", "InSync")
         dirty = shared.seen("gamma")["dirty_blocks"]
         assert dirty == 64
-        peer.send(frames.pack_ack(frames.Ack(found.join, found.session, 1 << 40, 1 << 40, 1 << 40, 1 << 40)))
+        peer.send(frames.pack_ack(frames.Ack(found.epoch, found.session, 1 << 40, 1 << 40, 1 << 40, 1 << 40)))
         seen = shared.wait_state("gamma", "Behind", "Disconnected")
         assert seen["dirty_blocks"] == dirty
     shared.settle("beta")

@@ -31,7 +31,7 @@ def test_a_target_with_a_damaged_bitmap_follows_an_async_source_without_keeping_
         lambda found: found and found["state"] == "InSync" and found["source"] == "beta", "it follows beta"
     )
     assert gamma.logged("bitmap_damaged")
-    assert not gamma.logged("diverged_kept")
+    assert not gamma.logged("diverged_saved")
     seen = next(one for one in beta.status()["targets"] if one["name"] == "gamma")
     assert seen["last_resync"]["kind"] == "full"
     assert seen["last_resync"]["copied_bytes"] == 64 * MIB

@@ -104,7 +104,7 @@ def test_damaged_frames_are_refused_and_never_applied(clusters: Clusters, linked
         _goes_on(linked, writer)
     for link in linked.links.values():
         link.mend()
-    # The pauses between joinings that fail have grown; the administrator cuts them short.
+    # The pauses between epochs that fail have grown; the administrator cuts them short.
     for target in linked.targets:
         linked.source.ask("resync", targets=[target.name])
         linked.wait_in_sync(target.name, seconds=20)

@@ -70,14 +70,14 @@ def _read(device: Path, offset: int = 0) -> bytes:
 
 def _lose_beta(cluster: Cluster) -> None:
     cluster.nodes["beta"].kill()
-    cluster.source.wait_until(lambda status: status["copies"] == {"confirmable": 1, "min": 2}, "it counts one copy")
+    cluster.source.wait_until(lambda status: status["quorum"] == {"confirmable": 1, "min": 2}, "it counts one copy")
 
 
 def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clusters) -> None:
     cluster = clusters.make(min_copies=2)
     alpha, beta, gamma = cluster.nodes.values()
     assert Once(cluster.device, "write", value=1).wait() == 0
-    assert alpha.status()["copies"] == {"confirmable": 2, "min": 2}
+    assert alpha.status()["quorum"] == {"confirmable": 2, "min": 2}
     generation = alpha.status()["generation"]
     assert not alpha.status()["warnings"]
     cluster.settle()
@@ -90,7 +90,7 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
         assert _read(cluster.device)[0] == 1
     status = alpha.status()
     assert "1 of 2 copies can be confirmed (min_copies), so writes wait" in " ".join(status["warnings"])
-    assert alpha.logged("too_few_copies")[-1]["outcome"] == "writes wait"
+    assert alpha.logged("quorum_lost")[-1]["outcome"] == "writes wait"
     assert [one.result for one in waiting] == [None] * 2
     # nothing was written that only this node has, so there is nothing to diverge
     assert status["generation"] == generation
@@ -101,7 +101,7 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
 
     beta.start()
     assert [one.wait() for one in (*waiting, discard)] == [0] * 3
-    assert alpha.logged("copies_enough")
+    assert alpha.logged("quorum_regained")
     assert (_read(cluster.device)[0], _read(cluster.device, 1 << 20)[0]) == (2, 3)
     cluster.settle()
     cluster.assert_equal()
@@ -109,7 +109,7 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
 
 
 def test_under_on_too_few_error_writes_fail_and_succeed_again_later(clusters: Clusters) -> None:
-    cluster = clusters.make(min_copies=2, on_too_few="error")
+    cluster = clusters.make(min_copies=2, on_no_quorum="error")
     alpha, beta, _ = cluster.nodes.values()
     assert Once(cluster.device, "write", value=1).wait() == 0
     beta.freeze()
@@ -165,7 +165,7 @@ def test_a_source_that_is_cut_off_answers_nothing_so_that_there_is_no_split_brai
     alpha, beta = cluster.nodes.values()
     assert Once(cluster.device, "write", value=1).wait() == 0
     cluster.links["beta"].cut()
-    alpha.wait_until(lambda status: status["copies"]["confirmable"] == 1, "it is alone")
+    alpha.wait_until(lambda status: status["quorum"]["confirmable"] == 1, "it is alone")
     waiting = Once(alpha.device, "write", value=2)
     beta.wait_until(lambda status: status["state"] == "Disconnected", "it misses its source")
     assert beta.cli("promote", "r0")[0] == 0

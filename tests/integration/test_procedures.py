@@ -102,7 +102,7 @@ def test_min_copies_is_lowered_and_raised(tmp_path: Path, first: str) -> None:
         for count in (1, 2):
             take_up(mirror, mirror.layout.with_min_copies(count), *order)
             writer.wait_for_more()
-            assert mirror.source.status()["copies"]["min"] == count  # type: ignore[index]
+            assert mirror.source.status()["quorum"]["min"] == count  # type: ignore[index]
         assert writer.errors == 0
 
 

@@ -315,7 +315,7 @@ def test_a_former_source_that_waits_says_who_is_missing_and_is_let_go_by_token(c
     alpha.wait_until(lambda status: status and "waiting for gamma" in status.get("reason", ""), "it says whom")
     found = _dry_run(alpha)
     assert found["reasons"] == ["gamma did not answer, and may have been promoted while this node was away"]
-    assert _of(found, "alpha")["role"] == "asking"
+    assert _of(found, "alpha")["role"] == "arbitrating"
     assert _of(found, "beta")["reachable"]
     # beta is told to leave it to alpha, which has everything
     on_beta = _dry_run(cluster.nodes["beta"])

@@ -97,7 +97,7 @@ def test_two_nodes_with_two_copies_go_on_with_one_after_a_failover(tmp_path: Pat
     with mirror_in_use(tmp_path, PAIR, peer_timeout=SLOW_START) as (mirror, writer):
         mirror.lose_node("alpha")
         mirror.fail_over("beta", writer)
-        until(mirror.source, "it waits for a copy", lambda status: status["copies"]["confirmable"] == 1)
+        until(mirror.source, "it waits for a copy", lambda status: status["quorum"]["confirmable"] == 1)
         mirror.change(PAIR.with_min_copies(1))
         mirror.restart_node("beta")
         mirror.wait_source()
@@ -159,7 +159,7 @@ def _on(file: FaultyFile) -> Callable[[Reconfigurable], None]:
 def test_a_flush_of_the_sources_store_failed(tmp_path: Path, way: str) -> None:
     with (
         faulty_file(tmp_path / "faulty", SIZE) as file,
-        mirror_in_use(tmp_path, prepare=_on(file), on_too_few="error") as (mirror, writer),
+        mirror_in_use(tmp_path, prepare=_on(file), on_no_quorum="error") as (mirror, writer),
     ):
         alpha = mirror.source
         file.fail("sync")

@@ -53,7 +53,7 @@ def test_a_source_killed_under_load_sends_again_only_what_its_intent_log_names(
 
     shared.source.start()
     shared.settle()
-    dirty = shared.source.logged("intent_log_recovered")[-1]["dirty_blocks"]
+    dirty = shared.source.logged("activity_log_recovered")[-1]["dirty_blocks"]
     touched = writer.blocks(BLOCK)
     for name in ("beta", "gamma"):
         seen = shared.seen(name)
@@ -86,7 +86,7 @@ def test_after_a_power_loss_of_the_source_only_active_extents_are_sent_again(sha
 
     shared.source.start()
     shared.settle()
-    event = shared.source.logged("intent_log_recovered")[-1]
+    event = shared.source.logged("activity_log_recovered")[-1]
     extent = 4 * MIB
     assert event["power_lost"] is True
     touched = writer.blocks(extent)
@@ -114,7 +114,7 @@ def test_idle_extents_are_not_sent_again_after_a_power_loss(clusters: Clusters) 
     _lose_power(cluster.source)
     cluster.source.start()
     cluster.settle()
-    event = cluster.source.logged("intent_log_recovered")[-1]
+    event = cluster.source.logged("activity_log_recovered")[-1]
     assert 1 <= event["active_extents"] <= 1 + 4, "one was written, four at most are made active ahead"
     assert cluster.seen("beta")["resent_bytes"] <= event["active_extents"] * 4 * MIB
     assert cluster.seen("beta")["last_resync"]["kind"] == "partial"

@@ -47,7 +47,7 @@ def test_after_a_clean_stop_nothing_is_left_and_nothing_is_sent_again(cluster: C
 
     cluster.source.start()
     cluster.settle()
-    assert not cluster.source.logged("intent_log_recovered")
+    assert not cluster.source.logged("activity_log_recovered")
     assert [cluster.seen(name)["resent_bytes"] for name in ("beta", "gamma")] == [0, 0]
     cluster.assert_equal()
 

@@ -42,7 +42,7 @@ class Answered:
 
     a later answered write to the same data replaces it,
     an administrator gives it up: a promotion by force of a copy without it, ``resolve --discard``,
-    it is kept aside at the node that has it, or
+    it is saved aside at the node that has it, or
     it was not flushed, and the power, or a failed flush, took it from every copy, or from its source, which serves on.
     """
 

@@ -17,7 +17,7 @@ from tests.simulation.verdicts import Verdicts
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
-    from dkrepl.core.election.arbitration import Enquiry
+    from dkrepl.core.election.arbitration import Arbitration
     from tests.simulation.answered import Promise
     from tests.simulation.cluster import Cluster
     from tests.simulation.device import Asked
@@ -105,7 +105,7 @@ class Checks:
                 machine.becoming = (machine.joined[0], max(machine.becoming[1], target.applied))  # 0 in a new process
             return
         session = self._cluster.sessions[target.session]
-        joined = (target.session, target.join)
+        joined = (target.session, target.epoch)
         if machine.joined != joined:
             self.verdicts.joined(process, session.number)
             self._descends(machine, session)
@@ -265,7 +265,7 @@ class Checks:
                     if not known and (kind != "power" or block // EXTENT_BLOCKS not in active):
                         raise RuleBroken("R8", f"{target}'s block {block} became dirty by a restart ({kind})")
 
-    # --- joining -------------------------------------------------------------------------------------
+    # --- entering -------------------------------------------------------------------------------------
 
     def _descends(self, machine: Machine, session: Session) -> None:
         """R7: what the target holds is part of the source's past."""
@@ -287,11 +287,11 @@ class Checks:
         ]
         if gone:
             raise RuleBroken(
-                "R7", f"{machine.name} follows {session.node}, which lacks {missing}; blocks {gone} are not kept aside"
+                "R7", f"{machine.name} follows {session.node}, which lacks {missing}; blocks {gone} are not saved aside"
             )
 
     def _gives_way(self, machine: Machine, session: Session, point: Point | None, discards: bool) -> None:
-        """What a node had and its source lacks is given up, if an administrator said so, or kept aside."""
+        """What a node had and its source lacks is given up, if an administrator said so, or saved aside."""
         answers = self._cluster.answers
         held = bytes(machine.disk.store.cache)
         if machine.power_lost:
@@ -335,17 +335,17 @@ class Checks:
         }
         return [p for p in missing if p.session.number not in past and p.session.node not in gives_way]
 
-    def serves_again(self, process: Process, enquiry: Enquiry) -> None:
+    def serves_again(self, process: Process, arbitration: Arbitration) -> None:
         """R11: a former source that serves again, and was not told to do so alone, has what was answered elsewhere."""
         machine, cluster = process.machine, self._cluster
         taken_over = cluster.settings.kept and self._world.now - machine.ended_at <= PEER_TIMEOUT
-        if taken_over or (enquiry.missing and process.description.start_alone is not None):
+        if taken_over or (arbitration.missing and process.description.start_alone is not None):
             return
         elsewhere = self._of_others(machine, cluster.answers.missing(machine.disk.store.cache))
-        if enquiry.missing:  # of a peer that was promoted by force meanwhile, and is silent, nothing need be known
+        if arbitration.missing:  # of a peer that was promoted by force meanwhile, and is silent, nothing need be known
             elsewhere = [promise for promise in elsewhere if not promise.session.unelected]
         if elsewhere:
-            why = f"{enquiry.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
+            why = f"{arbitration.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
             raise RuleBroken("R11", f"{machine.name} serves again: {why}")
 
     def handed_over(self, former: Machine, heir: Machine) -> None:
@@ -358,7 +358,7 @@ class Checks:
         """R8: nothing is copied as a whole without a cause."""
         cluster = self._cluster
         if cluster.roles_changed or "frames repeated" in self._world.counters:
-            # A new source knows of no joining; a repeated Hello or confirmation costs more copying.
+            # A new source knows of no epoch; a repeated Hello or confirmation costs more copying.
             return
         if name == "bitmap_damaged" and not process.machine.excused:
             _, before, _ = self._bits_before.get(process.name, ("", {}, frozenset()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dkrepl.core.election.arbitration import Enquiry
+from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.frames import _RECORD, RECORD_BYTES
@@ -25,7 +25,7 @@ from tests.simulation.truth import GARBAGE, Session
 from tests.simulation.world import World
 
 assert _RECORD.size == RECORD_BYTES
-INSISTED = "promoted by the administrator"  # the reason that an enquiry gives
+INSISTED = "promoted by the administrator"  # the reason that an arbitration gives
 
 
 class Cluster:
@@ -70,7 +70,7 @@ class Cluster:
         full = rng.random() < 0.4
         state = "Empty" if not full else "Consistent" if role == "source" else "Inconsistent"
         record = NodeMetadata(
-            format=1,
+            format=3,
             mirror=description.name,
             mirror_id="m1" if role == "source" else "",
             node=name,
@@ -153,13 +153,13 @@ class Cluster:
         else:
             self.checks.has_every_answer(machine, "is promoted without force")
 
-    def serves_again(self, process: Process, enquiry: Enquiry) -> None:
+    def serves_again(self, process: Process, arbitration: Arbitration) -> None:
         """A former source has asked its peers, and will serve."""
-        process.machine.alone = bool(enquiry.missing) and process.description.start_alone is not None
-        if enquiry.reason == INSISTED:
+        process.machine.alone = bool(arbitration.missing) and process.description.start_alone is not None
+        if arbitration.reason == INSISTED:
             self.promoted(process.machine)
         else:
-            self.checks.serves_again(process, enquiry)
+            self.checks.serves_again(process, arbitration)
 
     def end(self) -> None:
         """Nothing happens any more: let every thread go."""

@@ -7,8 +7,8 @@ CORPUS: tuple[int, ...] = (
     21,  # a repeated Hello made the source forget which generations a target knows
     84,  # a target that had followed another source meanwhile
     104,  # a target past a flush whose writes were not durable
-    131,  # a record of active extents that a killed process had left in memory only
-    145,  # a generation taken as confirmed that an earlier joining had waited for
+    131,  # a activity log that a killed process had left in memory only
+    145,  # a generation taken as confirmed that an earlier epoch had waited for
     41050,  # a late first Hello made the source forget which generations a target knows
     2231,  # the last messages of a resync, lost at the high-water mark while writes went on: it never ended
 )

@@ -245,8 +245,8 @@ class BitmapFile(intent_files.BitmapFile):
         self._process.machine.disk.memory.pop(self._target, None)
 
 
-class ActiveFile:
-    """The record of active extents."""
+class ActivityFile:
+    """The activity log."""
 
     def __init__(self, path: Folder) -> None:
         self.path = path
@@ -320,7 +320,7 @@ class MetadataFile:
         process.io("metadata synced")
 
 
-class Kept:
+class Saved:
     """Blocks that were copied aside."""
 
     name = "kept"
@@ -330,19 +330,19 @@ class Kept:
         self.length = length
 
 
-def keep_aside(
+def save_diverged(
     folder: Folder, store: Store, mirror: str, size: int, generation: str, peer: str, runs: list[tuple[int, int]]
-) -> Kept:
-    """Stands for ``diverged.keep``."""
+) -> Saved:
+    """Stands for ``diverged.save``."""
     process = folder.process
     blocks: dict[int, bytes] = {}
     for offset, length in runs:
         for at in range(offset, min(offset + length, size), BLOCK):
             blocks[at // BLOCK] = block_of(process.machine.disk.store.cache, at // BLOCK)
     process.io("diverged write")
-    no_space(process, "blocks that are kept aside")
+    no_space(process, "blocks that are saved aside")
     if process.fails("metadata"):
         raise MetadataError("cannot keep simulated blocks aside")
     process.machine.kept[peer] = blocks
-    process.world.count("blocks kept aside", len(blocks))
-    return Kept(sum(map(len, blocks.values())))
+    process.world.count("blocks saved aside", len(blocks))
+    return Saved(sum(map(len, blocks.values())))

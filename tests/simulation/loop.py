@@ -95,7 +95,7 @@ class Events:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def tell(self, name: str, level: str = "info", fields: Mapping[str, Any] | None = None) -> None:
+    def report(self, name: str, level: str = "info", fields: Mapping[str, Any] | None = None) -> None:
         shown = " ".join(f"{key}={value}" for key, value in (fields or {}).items() if value is not None)
         self._process.world.note(self._process.name, f"{name} {shown}")
         self._process.cluster.checks.event(self._process, name, fields or {})

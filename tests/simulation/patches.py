@@ -67,7 +67,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         Workers=loop.Workers,
         StallWatch=stall.StallWatch,
         time=clock,
-        diverged=SimpleNamespace(found=lambda _: [], keep=files.keep_aside, settle=lambda *_: []),
+        diverged=SimpleNamespace(found=lambda _: [], save=files.save_diverged, settle=lambda *_: []),
         _FLUSH_BYTES=400,
         _MESSAGES_A_ROUND=8,
     )
@@ -95,7 +95,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     put(
         intent_store,
         BitmapFile=files.BitmapFile,
-        ActiveFile=files.ActiveFile,
+        ActivityFile=files.ActivityFile,
         bits_memory=SimpleNamespace(remove_others=lambda *_: None),
         durable_file=SimpleNamespace(sync_directory=lambda _: None),
         metadata_file=SimpleNamespace(write=files.MetadataFile.write, boot_id=boot_id),
@@ -115,7 +115,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         put(module, PIECE_SHIFT=4)
     put(bitmap, FILL_PIECES=1)
     put(peer_bitmaps, _PIECES=1)
-    put(target, MARKS_BYTES=1, _PARTS_A_ROUND=2)
+    put(target, BITMAP_PART_BYTES=1, _PARTS_A_ROUND=2)
     put(target_view, DURABLE_LIMIT=CAPACITY // 2)
     put(stream, LOG_LIMIT=CAPACITY - 100)
     put(metadata, HISTORY=4)

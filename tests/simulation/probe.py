@@ -24,7 +24,7 @@ def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
     disk.lose_power(cluster.world.rng)
     damaged: list[str] = []
 
-    def tell(name: str, level: str, fields: dict[str, Any]) -> None:
+    def report(name: str, level: str, fields: dict[str, Any]) -> None:
         bitmap = process.runtime.source.views[fields["target"]].bitmap if name == "bitmap_damaged" else None
         merging = name == "bitmap_damaged" and not record_of(disk.metadata(), fields["target"]).merged
         if bitmap is not None and bitmap.count() < bitmap.blocks and not merging:
@@ -41,7 +41,7 @@ def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
             disk.metadata(),
             list(process.runtime.source.views),
             SimpleNamespace(sync=lambda: None),  # type: ignore[arg-type]
-            tell,
+            report,
         )
     finally:
         cluster.being_started = before

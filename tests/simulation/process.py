@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon import lifecycle
-from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DkreplError
@@ -56,9 +56,11 @@ class Process:
         MetadataFile.settle(self)
         self._tick_later()
         if lifecycle.asks_first(record):
-            enquiry: Any = EnquiryRuntime
+            arbitration: Any = ArbitrationRuntime
             self._open(
-                lambda *of: enquiry(*of, record, self.reactor, *self._told(), self._record, self.machine.handed_over())
+                lambda *of: arbitration(
+                    *of, record, self.reactor, *self._told(), self._record, self.machine.handed_over()
+                )
             )
             self.world.note(self.name, "asks its peers")
         else:
@@ -86,7 +88,7 @@ class Process:
     def _told(self) -> tuple[Events, Access]:
         events = Events(self)
         # The simulated sockets know no keys.
-        return events, Access(self.description, self.description.node(self.name), None, events.tell)
+        return events, Access(self.description, self.description.node(self.name), None, events.report)
 
     def _next(self) -> None:
         """The runtime has stopped: the daemon ends, or goes on in another role."""
@@ -95,18 +97,18 @@ class Process:
         if runtime.error is not None:
             raise runtime.error
         record = self.machine.disk.metadata()
-        if isinstance(runtime, EnquiryRuntime):
-            enquiry = runtime.enquiry
-            step = lifecycle.after_enquiry(
-                record, enquiry.verdict, runtime.becomes, runtime.overruled, enquiry.with_outcome
+        if isinstance(runtime, ArbitrationRuntime):
+            arbitration = runtime.arbitration
+            step = lifecycle.after_arbitration(
+                record, arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
             )
             if step.serves and not step.abandons:
-                self.cluster.serves_again(self, runtime.enquiry)
+                self.cluster.serves_again(self, runtime.arbitration)
         else:
             step = lifecycle.after_serving(record, runtime.becomes)
         if step.record is not None:
             MetadataFile.write(Folder(self), step.record)
-            if step.abandons or not isinstance(runtime, EnquiryRuntime):
+            if step.abandons or not isinstance(runtime, ArbitrationRuntime):
                 self.cluster.role_taken(self, runtime, step.record)
         if not step.serves:
             self.end("has stopped")

@@ -25,9 +25,9 @@ def told(result: Result, lines: int) -> list[str]:
     return [*out, f"  again: {again(result)}"]
 
 
-def shrunk(failed: Result, lines: int, seconds: float, tell: Callable[[str], None] = lambda _: None) -> str:
+def shrunk(failed: Result, lines: int, seconds: float, report: Callable[[str], None] = lambda _: None) -> str:
     """Find the smallest run that breaks the same rule and tell of it; how to see the whole run comes last."""
-    smallest = shrink(failed, seconds, tell)
+    smallest = shrink(failed, seconds, report)
     out = [f"seed {failed.seed} failed: {failed.failure}"] if smallest is not failed else []
     out += told(smallest, lines)
     if smallest is not failed:

@@ -81,4 +81,4 @@ def with_copies(rng: random.Random, description: Description) -> Description:
     sync = sum(node.mode == "sync" for node in description.nodes)
     most = min(1 + sync - (node.mode == "sync") for node in description.nodes)
     least = rng.choice((1, 1, rng.randrange(1, most + 1), most))
-    return msgspec.structs.replace(description, min_copies=least, on_too_few=rng.choice(("wait", "wait", "error")))
+    return msgspec.structs.replace(description, min_copies=least, on_no_quorum=rng.choice(("wait", "wait", "error")))

@@ -16,7 +16,7 @@ SECONDS = 60.0
 _ORDERS = 6  # orders of events tried with each set
 
 
-def shrink(failed: Result, seconds: float = SECONDS, tell: Callable[[str], None] = lambda _: None) -> Result:
+def shrink(failed: Result, seconds: float = SECONDS, report: Callable[[str], None] = lambda _: None) -> Result:
     """Return the result of the smallest run found in ``seconds`` that breaks the same rule; or ``failed`` itself."""
     deadline = time.monotonic() + seconds
     best = failed
@@ -32,7 +32,7 @@ def shrink(failed: Result, seconds: float = SECONDS, tell: Callable[[str], None]
                 break
         if smaller is not None:
             best, parts = smaller, max(parts - 1, 2)
-            tell(f"fails with {len(best.faults)} of {len(failed.faults)} faults")
+            report(f"fails with {len(best.faults)} of {len(failed.faults)} faults")
         elif parts == len(kept):
             break
         else:

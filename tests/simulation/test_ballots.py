@@ -64,7 +64,7 @@ def up(story: Story, client: str, server: str) -> Any:
 def test_a_withdrawal_of_a_former_daemon_does_not_free_a_voter(seed: int) -> None:
     """beta's first promotion is refused; its withdrawal is in the kernel's queue of a slow connection when its daemon
     is restarted. By a new connection it is promoted, with delta's vote. Then what was in the old one arrives."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         story.cut("beta", "gamma")
         answers: list[Any] = []
@@ -94,7 +94,7 @@ def test_a_withdrawal_of_a_former_daemon_does_not_free_a_voter(seed: int) -> Non
 def test_an_answer_of_before_its_candidacy_does_not_free_a_voter(seed: int) -> None:
     """delta asks beta, for which it voted long ago, what it is. The answer, "a target", is overtaken, on another
     connection, by beta's request for votes: beta has just been promoted."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         story.cut("beta", "gamma")
         answers: list[Any] = []
@@ -132,7 +132,7 @@ def test_an_answer_of_before_its_candidacy_does_not_free_a_voter(seed: int) -> N
 def test_resolve_of_before_a_renewed_vote_does_not_undo_it(seed: int) -> None:
     """As test_resolve_of_before_does_not_undo_a_vote; but delta's record names beta already, from a promotion that
     was broken off, so the new vote is not recorded anew, and the word of the administrator stays."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         give(story.process("beta"), "promote", {})
         story.until(lambda: promised(story, "delta") == "beta", "delta has voted")
@@ -153,7 +153,7 @@ def test_resolve_of_before_a_renewed_vote_does_not_undo_it(seed: int) -> None:
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle: bool) -> None:
     """beta hands over to gamma. delta learns that beta is a target, and goes back to alpha."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         elected(story)
         story.run(vote.SECONDS + 2)
@@ -171,7 +171,7 @@ def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle:
 @each
 def test_a_demotion_of_the_elected_node_does_not_free_a_voter(seed: int) -> None:
     """beta and gamma have answered writes; beta is demoted."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         elected(story)
         story.run(vote.SECONDS + 2)
@@ -185,7 +185,7 @@ def test_a_demotion_of_the_elected_node_does_not_free_a_voter(seed: int) -> None
 @each
 def test_an_elected_source_that_is_restarted_does_not_give_way_to_the_old_one(seed: int) -> None:
     """No command but the one promotion. beta has answered writes, and is restarted when it reaches alpha again."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         elected(story)
         story.run(vote.SECONDS + 2)
@@ -202,7 +202,7 @@ def test_an_elected_source_that_returns_after_the_network_has_healed_does_not_gi
     seed: int,
 ) -> None:
     """As before; nothing is cut any more when beta comes back from a loss of power."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         elected(story)
         story.run(vote.SECONDS + 2)
@@ -223,7 +223,7 @@ def test_an_elected_source_that_returns_after_the_network_has_healed_does_not_gi
 def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed: int, how: str) -> None:
     """beta was elected by gamma and delta, has answered nothing yet, and is cut off. alpha returns, and has gamma's
     vote; delta's is late, or cannot be recorded. Two votes are not enough, for gamma has voted for beta before."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "alpha")
         story.run(2 * PEER_TIMEOUT)
@@ -234,14 +234,14 @@ def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed:
         if how == "disk":
             story.machine("delta").disk_faults["metadata"] = 1.0
         story.start("alpha")
-        enquiry = story.process("alpha").runtime.enquiry
+        arbitration = story.process("alpha").runtime.arbitration
         if how == "cut":
-            story.until(lambda: bool(enquiry._ask.vote), "alpha asks for votes")
-            assert sorted(enquiry.answers) == ["delta", "gamma"]
+            story.until(lambda: bool(arbitration._ask.vote), "alpha asks for votes")
+            assert sorted(arbitration.answers) == ["delta", "gamma"]
             story.cut("alpha", "delta")
         story.run(6.0)
         assert sources(story) == ["beta"]
-        assert "has voted for beta" in enquiry.reason
+        assert "has voted for beta" in arbitration.reason
         story.machine("delta").disk_faults.clear()
         story.cut("delta", "alpha", "gamma")
         story.join("beta", "delta")
@@ -254,7 +254,7 @@ def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed:
 def test_the_copy_of_an_asynchronous_source_does_not_count(seed: int) -> None:
     """beta hands over to the async alpha while gamma is cut off. gamma need not know of it, so alpha and beta together
     answer nothing, and gamma may be promoted."""
-    with telling(seed, nodes=3, modes={"alpha": "async"}, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=3, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.command("alpha", "switchover", to="beta")
         story.until(lambda: story.is_source("beta"), "beta is source")
@@ -272,7 +272,7 @@ def test_the_copy_of_an_asynchronous_source_does_not_count(seed: int) -> None:
 @each
 def test_async_sources_and_two_pairs(seed: int) -> None:
     """The same with four nodes: gamma and delta elect gamma, and both pairs answer writes."""
-    with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.command("alpha", "switchover", to="beta")
         story.until(lambda: story.is_source("beta"), "beta is source")
@@ -317,13 +317,13 @@ def test_an_async_heir_that_has_taken_over_makes_no_promotion_safe(seed: int, ho
 def test_a_late_request_for_votes_does_not_win_a_voter_of_another(seed: int) -> None:
     """alpha was restarted; delta's vote was not needed, and the request for it is still on its way when alpha is source
     and cut off. beta is elected, delta votes for it. Then the old request arrives at delta, and alpha's Welcome."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "beta", "alpha")
         story.run(2 * PEER_TIMEOUT)
         story.start("alpha")
-        enquiry = story.process("alpha").runtime.enquiry
-        story.until(lambda: bool(enquiry._ask.vote), "alpha asks for votes")
+        arbitration = story.process("alpha").runtime.arbitration
+        story.until(lambda: bool(arbitration._ask.vote), "alpha asks for votes")
         old = up(story, "alpha", "delta")
         identity = next(i for i, c in old.listener._routes.items() if c is old)
         late: list[bytes] = []
@@ -377,7 +377,7 @@ def test_a_failed_last_flush_that_could_not_be_recorded_is_not_forgotten(seed: i
 @each
 def test_an_elected_source_can_be_restarted_while_a_voter_sees_the_old_one(seed: int) -> None:
     """gamma, delta and beta reach each other, alpha reaches only delta. beta's daemon is restarted, and serves."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         story.command("beta", "promote")
         story.until(lambda: story.is_source("beta"), "beta is source")
@@ -393,7 +393,7 @@ def test_an_elected_source_can_be_restarted_while_a_voter_sees_the_old_one(seed:
             shown = story.command("beta", "status")
             target = story.command("delta", "status")
             raise AssertionError(
-                f"{process.runtime.enquiry.reason}; beta: {shown.get('reason')}; delta: {target.get('reason')}"
+                f"{process.runtime.arbitration.reason}; beta: {shown.get('reason')}; delta: {target.get('reason')}"
             )
 
 
@@ -416,7 +416,7 @@ def test_two_nodes_the_async_heir_answers_and_the_former_source_is_promoted(seed
 def test_a_released_voter_does_not_inherit_from_the_old_source(seed: int) -> None:
     """alpha hands over to delta, which is cut off; beta is elected by gamma and delta, answers writes, and is demoted.
     That sets delta free, and within a minute it takes over from alpha after all, without asking anybody."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.command("alpha", "switchover", to="delta")
         story.until(lambda: not story.cluster.sources, "alpha is no source")
@@ -488,8 +488,8 @@ def test_fenced_three_nodes_old_answer(seed: int) -> None:
         story.run(2 * PEER_TIMEOUT)
         story.cut("alpha", "gamma")
         story.start("alpha")
-        enquiry = story.process("alpha").runtime.enquiry
-        story.until(lambda: "beta" in enquiry.answers, "beta has answered")
+        arbitration = story.process("alpha").runtime.arbitration
+        story.until(lambda: "beta" in arbitration.answers, "beta has answered")
         story.cut("alpha", "beta")
         answers: list[Any] = []
         give(story.process("beta"), "promote", {"fenced": ["alpha"]}, answers.append)
@@ -506,7 +506,7 @@ def test_fenced_four_nodes(seed: int) -> None:
     """N = 4, W = 2. alpha dies, gamma is off; beta is promoted with alpha declared fenced, and delta's vote: two real
     votes, not N - W + 1. Then alpha and gamma come back, and delta's daemon is restarted; alpha serves with gamma's
     vote while beta serves with delta."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "alpha", "gamma")
         story.run(2 * PEER_TIMEOUT)
@@ -518,9 +518,9 @@ def test_fenced_four_nodes(seed: int) -> None:
         story.cut("beta", "alpha", "gamma", "delta")
         story.run(2 * PEER_TIMEOUT)
         story.start("alpha", "gamma")
-        enquiry = story.process("alpha").runtime.enquiry
-        story.until(lambda: bool(enquiry._ask.vote), "alpha asks for votes")
-        assert sorted(enquiry.answers) == ["delta", "gamma"]
+        arbitration = story.process("alpha").runtime.arbitration
+        story.until(lambda: bool(arbitration._ask.vote), "alpha asks for votes")
+        assert sorted(arbitration.answers) == ["delta", "gamma"]
         story.cut("alpha", "delta")
         story.join("beta", "delta")
         story.run(8.0)
@@ -532,7 +532,7 @@ def test_a_source_by_force_is_followed_by_the_old_one_that_was_restarted_before(
     """N = 3, W = 2. While beta is off, alpha's daemon is restarted twice: each time it is elected by gamma, under
     (1, alpha), (2, alpha). alpha and gamma are lost; beta is started, and promoted by force: under (1, beta). When
     alpha and gamma come back, they should follow it, as operations.md says in "The source is lost", 4."""
-    with telling(seed, nodes=3, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=3, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "beta")
         story.run(2 * PEER_TIMEOUT)
@@ -560,7 +560,7 @@ def test_a_source_by_force_is_followed_by_the_old_one_that_was_restarted_before(
 def test_a_switchover_while_an_old_source_still_runs(seed: int, idle: bool) -> None:
     """N = 4, W = 2. beta was elected while alpha was cut off; gamma and delta follow beta. alpha is reachable again and
     still source (nobody has demoted it). beta hands over to gamma, which is to take over."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.cut("alpha", "beta", "gamma", "delta")
         story.run(2 * PEER_TIMEOUT)
@@ -583,7 +583,7 @@ def test_a_switchover_while_an_old_source_still_runs(seed: int, idle: bool) -> N
 @each
 def test_a_promotion_right_after_a_refused_one(seed: int) -> None:
     """The refused candidate's withdrawal is on its way: the next promotion fails, with a reason that is not so."""
-    with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.command("alpha", "demote")
         story.until(lambda: not story.cluster.sources, "alpha is no source")
@@ -596,7 +596,7 @@ def test_a_promotion_right_after_a_refused_one(seed: int) -> None:
 @each
 def test_of_two_former_sources_the_one_that_was_elected_last_serves_again(seed: int) -> None:
     """beta was elected after alpha and wrote nothing; all lose power. Nobody has to say which of the two it is."""
-    with telling(seed, nodes=3, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=3, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "alpha")
         story.run(2 * PEER_TIMEOUT)
@@ -613,7 +613,7 @@ def test_of_two_former_sources_the_one_that_was_elected_last_serves_again(seed: 
 def test_a_former_source_has_no_vote_for_another(seed: int) -> None:
     """As before, with four nodes; delta and beta are cut off. alpha may be promoted only by force: it has two
     votes, its own and gamma's, and beta could have two as well."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "alpha")
         story.run(2 * PEER_TIMEOUT)
@@ -632,7 +632,7 @@ def test_a_former_source_has_no_vote_for_another(seed: int) -> None:
 @each
 def test_of_two_sources_that_wrote_nothing_the_one_that_was_elected_first_is_to_be_demoted(seed: int) -> None:
     """beta is promoted, safely, while alpha is cut off."""
-    with telling(seed, nodes=3, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=3, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.cut("alpha", "beta", "gamma")
         story.run(2 * PEER_TIMEOUT)
@@ -642,8 +642,8 @@ def test_of_two_sources_that_wrote_nothing_the_one_that_was_elected_first_is_to_
         story.until(lambda: story.follows("gamma"), "gamma follows beta")
         story.join("alpha", "beta", "gamma")
         story.run(5.0)
-        assert "demote this node" in story.process("alpha").runtime.source.rivals["beta"].text
-        assert "demote alpha" in story.process("beta").runtime.source.rivals["alpha"].text
+        assert "demote this node" in story.process("alpha").runtime.source.other_sources["beta"].text
+        assert "demote alpha" in story.process("beta").runtime.source.other_sources["alpha"].text
         story.command("alpha", "demote")
         story.until(story.in_sync, "all follow beta")
 
@@ -662,8 +662,8 @@ def test_a_source_that_was_elected_earlier_is_kept_by_resolve(seed: int) -> None
         assert answering(story, "alpha") == ["alpha"]
         story.join("alpha", "beta")
         story.run(5.0)
-        assert "resolve --keep alpha" in story.process("beta").runtime.source.rivals["alpha"].text
-        assert "resolve --keep" in story.process("alpha").runtime.source.rivals["beta"].text
+        assert "resolve --keep alpha" in story.process("beta").runtime.source.other_sources["alpha"].text
+        assert "resolve --keep" in story.process("alpha").runtime.source.other_sources["beta"].text
         story.command("beta", "demote")
         story.cluster.official = "alpha"
         story.until(lambda: story.process("beta").is_target, "beta is a target")

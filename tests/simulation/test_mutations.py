@@ -16,8 +16,8 @@ from bitarray import bitarray
 
 from dkrepl.core import handshake
 from dkrepl.core.election import objections, quorum
-from dkrepl.core.intent.activity_log import IntentLog
-from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.intent.activity_log import ActivityLog
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import generation, peer_records
 from dkrepl.core.lineage.generation import Decision
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -50,7 +50,7 @@ def writes_do_not_wait_for_the_intent(patch: Patch) -> None:
     right = Source.admit
 
     def admit(self: Source, offset: int, length: int) -> bool:
-        return right(self, offset, length) or not self._minting.needed
+        return right(self, offset, length) or not self._new_generation.needed
 
     patch.setattr(Source, "admit", admit)
 
@@ -170,9 +170,9 @@ def nobody_mints_a_generation(patch: Patch) -> None:
     right = Source._leave
 
     def leave(self: Source, view: TargetView, state: Any, reason: str | None, now: float) -> None:
-        needed = self._minting.needed
+        needed = self._new_generation.needed
         right(self, view, state, reason, now)
-        self._minting.needed, self.stream.hold = needed, False
+        self._new_generation.needed, self.stream.hold = needed, False
 
     patch.setattr(Source, "_leave", leave)
 
@@ -236,7 +236,7 @@ def a_lost_welcome_is_not_repeated(patch: Patch) -> None:
 
 
 def extents_are_never_let_go(patch: Patch) -> None:
-    patch.setattr(IntentLog, "_may_leave", lambda self, extent, confirmed: False)
+    patch.setattr(ActivityLog, "_may_leave", lambda self, extent, confirmed: False)
 
 
 def a_flush_that_failed_counts_as_done(patch: Patch) -> None:
@@ -272,7 +272,7 @@ def a_write_that_failed_is_published(patch: Patch) -> None:
 
 
 def nothing_is_marked_for_the_other_targets(patch: Patch) -> None:
-    patch.setattr(Marks, "mark", lambda self, offset, length: None)
+    patch.setattr(PeerBitmaps, "mark", lambda self, offset, length: None)
 
 
 def a_promotion_is_never_refused(patch: Patch) -> None:
@@ -288,7 +288,7 @@ def a_handover_does_not_wait(patch: Patch) -> None:
 
     def say_goodbye(self: SourceRuntime) -> None:
         right(self)
-        self.drained = {view.name: view.join for view in self.source.views.values()}
+        self.drained = {view.name: view.epoch for view in self.source.views.values()}
 
     patch.setattr(SourceRuntime, "_say_goodbye", say_goodbye)
 
@@ -351,7 +351,7 @@ def a_restart_forgets_a_full_resync(patch: Patch) -> None:
         return msgspec.structs.replace(metadata, peers=peers)
 
     _restarted_as(patch, without)
-    # Only a power loss takes the bits from memory, and only until a joining makes them durable; a pause puts that off.
+    # Only a power loss takes the bits from memory, and only until a epoch makes them durable; a pause puts that off.
     right = settings.draw
     patch.setattr(cluster, "draw", lambda rng: replace(right(rng), roles=False, calm=0.3, seconds=15.0))
     patch.setattr(faults, "_COMMANDS", (("pause", {}), ("resync", {"full": True})))

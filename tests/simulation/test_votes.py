@@ -87,7 +87,7 @@ def test_an_old_source_that_returns_while_another_is_promoted_does_not_serve_as_
 @each
 def test_a_voter_does_not_go_back_to_the_source_that_it_left(seed: int) -> None:
     """alpha is cut off, and lives. beta is elected by gamma and delta; then delta loses both, and sees alpha again."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.cut("alpha", "beta", "gamma", "delta")
         story.run(2 * PEER_TIMEOUT)
@@ -142,8 +142,8 @@ def test_a_former_source_that_stood_still_does_not_serve_by_the_votes_of_then(se
         story.run(2 * PEER_TIMEOUT)
         story.cut("alpha", "beta")
         story.start("alpha")
-        enquiry = story.process("alpha").runtime.enquiry
-        voted = lambda: "alpha" in [answer.vote for answer in enquiry.answers.values()]  # noqa: E731
+        arbitration = story.process("alpha").runtime.arbitration
+        voted = lambda: "alpha" in [answer.vote for answer in arbitration.answers.values()]  # noqa: E731
         story.until(voted, "alpha has votes")
         if how == "stopped":
             story.machine("alpha").stuck = True
@@ -250,7 +250,7 @@ def test_a_target_whose_vote_is_of_no_use_any_more_follows_the_source_there_is(s
 @each
 def test_a_generation_of_the_old_source_does_not_free_a_voter(seed: int) -> None:
     """delta was away, so it learns the old source's generation only from beta, which has written nothing yet."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.crash("kill", "delta")
         story.run(PEER_TIMEOUT + 1)
         story.write_a_little(b"A")
@@ -272,7 +272,7 @@ def test_a_generation_of_the_old_source_does_not_free_a_voter(seed: int) -> None
 @each
 def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) -> None:
     """delta voted for beta; then gamma, which follows beta, is promoted in vain, and asks delta for its vote."""
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.cut("alpha", "beta", "gamma", "delta")
         story.run(2 * PEER_TIMEOUT)
@@ -291,7 +291,7 @@ def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) ->
 
 @each
 def test_an_heir_that_has_voted_does_not_take_over_when_its_vote_has_ended(seed: int) -> None:
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.command("alpha", "switchover", to="delta")
         story.until(lambda: not story.cluster.sources, "alpha is no source")
@@ -323,7 +323,7 @@ def test_a_voter_outlives_the_removal_of_the_node_that_it_voted_for(seed: int) -
 
 @each
 def test_resolve_of_before_does_not_undo_a_vote(seed: int) -> None:
-    with telling(seed, nodes=4, min_copies=2, on_too_few="wait") as story:
+    with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.cut("alpha", "beta", "gamma", "delta")
         story.run(2 * PEER_TIMEOUT)

@@ -63,9 +63,9 @@ class Verdicts:
             if view is None:
                 on_hello(peer, hello, now)  # which refuses it
                 return
-            found, before = decide(source.metadata, hello, False), view.join
+            found, before = decide(source.metadata, hello, False), view.epoch
             on_hello(peer, hello, now)
-            if found.action == "Refuse" and view.state == "Connecting" and view.join > before:
+            if found.action == "Refuse" and view.state == "Connecting" and view.epoch > before:
                 raise RuleBroken("R7", f"{peer} is let in, which nobody has decided: {found.text}")
 
         source.resync, source.clear_store_failed, source._on_hello = noted_resync, noted_clear, noted_hello

@@ -1,4 +1,4 @@
-"""The record of active extents: the newest whole commit, whatever a power loss tore; damage is said (R1, R9)."""
+"""The activity log: the newest whole commit, whatever a power loss tore; damage is said (R1, R9)."""
 
 from __future__ import annotations
 

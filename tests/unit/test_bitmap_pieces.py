@@ -10,7 +10,7 @@ from bitarray import bitarray
 from dkrepl.core.intent import bitmap as module
 from dkrepl.core.intent import peer_bitmaps as marks_module
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.source import resync as resync_module
 from dkrepl.core.source.resync import Resync
 
@@ -97,7 +97,7 @@ def test_a_resync_sends_what_was_named_at_its_start_and_nothing_else(seed: int) 
 @pytest.mark.parametrize("seed", range(100))
 def test_marks_name_all_that_another_node_may_lack_and_in_the_end_nothing_else(seed: int) -> None:
     rng = random.Random(seed)
-    marks = Marks({"alpha": fresh(), "gamma": fresh()}, 12)
+    marks = PeerBitmaps({"alpha": fresh(), "gamma": fresh()}, 12)
     marks.bitmaps["gamma"].fill(1)
     marks.enter("alpha", ["gamma"] if rng.random() < 0.5 else [])
     marks.in_sync(10)
@@ -111,10 +111,10 @@ def test_marks_name_all_that_another_node_may_lack_and_in_the_end_nothing_else(s
             marks.mark(first << 12, (end - first) << 12)
         else:
             durable = rng.randint(durable, seq)
-            told = marks.told({"gamma": durable}, seq) == ["gamma"] or told
+            told = marks.update({"gamma": durable}, seq) == ["gamma"] or told
         if told:
             lacking = {block for at, block in writes if at > durable}
             assert lacking <= set(marks.bitmaps["gamma"].bits.search(1)), f"seed {seed}"
     for _ in range(BLOCKS // 8):
-        marks.told({"gamma": seq}, seq)
+        marks.update({"gamma": seq}, seq)
     assert not marks.bitmaps["gamma"].any(), f"seed {seed}"

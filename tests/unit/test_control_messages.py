@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dkrepl.core.protocol import frames, messages
-from dkrepl.core.protocol.messages import Alive, Bye, Detach, Digest, Hello, Ready, Refuse, Stalled, Trouble, Welcome
+from dkrepl.core.protocol.messages import Alive, Bye, Digest, Evict, Hello, Ready, Refuse, Stalled, Trouble, Welcome
 from dkrepl.errors import ProtocolError
 
 HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 30, 65536, "g1", ["g0"], "Consistent", 4, "0.1.0", "alpha")
@@ -23,7 +23,7 @@ ACK = frames.Ack(3, 2**64 - 1, 10, 9, 8, 7)
         Refuse("SplitBrain", "both were written", "alpha"),
         Ready(5),
         Alive(5, 7, "InSync", 0, 0, 1.5),
-        Detach(5, "WindowFull", "too slow", 0.5),
+        Evict(5, "WindowFull", "too slow", 0.5),
         Trouble(5, "Gap", "writes are missing"),
         Digest(5, 1, "ab" * 16),
         Bye("alpha"),
@@ -76,7 +76,7 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=10,
 )
-_tags = st.sampled_from(["Hello", "Welcome", "Refuse", "Ready", "Alive", "Detach", "Trouble", "Digest", "Bye", "X"])
+_tags = st.sampled_from(["Hello", "Welcome", "Refuse", "Ready", "Alive", "Evict", "Trouble", "Digest", "Bye", "X"])
 _keys = st.sampled_from([*Hello.__struct_fields__, *Welcome.__struct_fields__, "code", "text", "retry", "number"])
 
 
@@ -93,7 +93,7 @@ def test_any_well_formed_fields_are_a_message_or_a_protocol_error(tag: str, fiel
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("join", -1), ("join", 2**31), ("node", "x" * 65), ("history", ["g"] * 65), ("size", "1"), ("block", 2**63)],
+    [("epoch", -1), ("epoch", 2**31), ("node", "x" * 65), ("history", ["g"] * 65), ("size", "1"), ("block", 2**63)],
 )
 def test_a_value_out_of_range_is_refused(field: str, value: object) -> None:
     fields = {"type": "Hello", **msgspec.structs.asdict(HELLO), field: value}

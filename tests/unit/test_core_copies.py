@@ -9,7 +9,7 @@ from dkrepl.config.example import render, render_example
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.target_view import STATES, TargetState, TargetView
 from dkrepl.core.source.write_log import WriteLog
-from dkrepl.core.source.write_quorum import Copies
+from dkrepl.core.source.write_quorum import WriteQuorum
 from dkrepl.errors import DescriptionError
 
 
@@ -21,7 +21,7 @@ def view(mode: str = "sync", state: TargetState = "Disconnected", name: str = "b
 
 
 def test_with_one_copy_there_are_always_enough() -> None:
-    copies = Copies(1, False, [view()])
+    copies = WriteQuorum(1, False, [view()])
     assert not copies.changed()
     assert not copies.too_few
     assert copies.warning is None
@@ -30,7 +30,7 @@ def test_with_one_copy_there_are_always_enough() -> None:
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str) -> None:
-    copies = Copies(2, False, [view(mode, state)])
+    copies = WriteQuorum(2, False, [view(mode, state)])
     changed = copies.changed()
     assert copies.confirmable == 1 + (mode == "sync" and state == "InSync")
     assert changed == copies.too_few == (copies.confirmable < 2)
@@ -38,7 +38,7 @@ def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str
 
 def test_a_change_is_told_once_each_way() -> None:
     one, other = view(), view(name="gamma")
-    copies = Copies(2, True, [one, other])
+    copies = WriteQuorum(2, True, [one, other])
     assert copies.changed()
     assert copies.refusing
     assert "1 of 2 copies can be confirmed (min_copies), so writes fail" in str(copies.warning)
@@ -61,7 +61,7 @@ def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
 ) -> None:
     leaving, other = view(), view(state="InSync" if least == 3 else "Disconnected", name="gamma")
     leaving.durable, other.durable = durable
-    copies = Copies(least, False, [leaving, other])
+    copies = WriteQuorum(least, False, [leaving, other])
     copies.note_flushed(10, leaving)
     assert copies.flushed is flushed
 
@@ -69,15 +69,15 @@ def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
 def test_a_flush_after_a_start_waits_for_what_an_earlier_run_left_dirty() -> None:
     clean, dirty = view(), view(name="gamma")
     dirty.bitmap.mark(3, 4)
-    assert Copies(2, False, [clean, dirty], complete=("beta", "gamma")).flushed
-    assert not Copies(2, False, [clean, dirty], complete=("gamma",)).flushed
-    assert not Copies(2, False, [dirty], complete=("gamma",)).flushed
+    assert WriteQuorum(2, False, [clean, dirty], complete=("beta", "gamma")).flushed
+    assert not WriteQuorum(2, False, [clean, dirty], complete=("gamma",)).flushed
+    assert not WriteQuorum(2, False, [dirty], complete=("gamma",)).flushed
 
 
 def test_after_a_change_of_the_description_the_former_terms_must_be_satisfied_too() -> None:
     former = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "async"}
     beta, gamma = view(), view(state="InSync", name="gamma")
-    copies = Copies(1, False, [beta, gamma], (former,), "alpha")
+    copies = WriteQuorum(1, False, [beta, gamma], (former,), "alpha")
     assert copies.changed()
     assert copies.too_few, "gamma was asynchronous then, so its copy does not count by the former terms"
     assert "dkrepl config adopt" in str(copies.warning)
@@ -106,7 +106,7 @@ def described(min_copies: object, modes: str) -> str:
 
 def test_as_many_copies_as_every_source_can_have_are_accepted_and_written_back() -> None:
     description = parse(described(2, "sync"), "r0", {})
-    assert (description.min_copies, description.on_too_few) == (2, "wait")
+    assert (description.min_copies, description.on_no_quorum) == (2, "wait")
     assert parse(render(description), "r0", {}) == description
 
 
@@ -127,7 +127,7 @@ def test_more_copies_than_some_source_can_have_are_refused(min_copies: object, m
 @pytest.mark.parametrize(("least", "enough"), [(1, True), (2, False)])
 def test_the_copy_of_an_asynchronous_source_counts_only_where_one_is_enough(least: int, enough: bool) -> None:
     """The others, who may promote another node, need not know that it was made source (R11)."""
-    copies = Copies(least, False, [view()], source_is_sync=False)
+    copies = WriteQuorum(least, False, [view()], source_is_sync=False)
     copies.changed()
     assert copies.too_few != enough
     assert ("this source is async" in (copies.warning or "")) != enough

@@ -11,9 +11,9 @@ from dkrepl.core.lineage.generation import decide
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.protocol.messages import Hello
 
-BETA = PeerRecord(join=5, offered=7, generations=("g3", "g9"), base=("g2",), tracked=True, merged=True)
+BETA = PeerRecord(epoch=5, offered=7, generations=("g3", "g9"), base=("g2",), tracked=True, merged=True)
 SOURCE = NodeMetadata(
-    format=1,
+    format=3,
     mirror="r0",
     mirror_id="m1",
     node="alpha",
@@ -24,15 +24,15 @@ SOURCE = NodeMetadata(
     generation="g3",
     history=("g2", "g1"),
     store_state="Consistent",
-    join=2,
+    epoch=2,
     peers={"beta": BETA},
 )
 HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 20, 4096, "g3", ["g2"], "Consistent", 6, "x", "alpha")
-NEW = msgspec.structs.replace(HELLO, mirror_id="", generation="", history=[], store_state="Empty", join=0, follows="")
+NEW = msgspec.structs.replace(HELLO, mirror_id="", generation="", history=[], store_state="Empty", epoch=0, follows="")
 EMPTY = msgspec.structs.replace(SOURCE, generation="", history=(), store_state="Empty", peers={})
 # What it remembers if it was not the source's target last, but kept a bitmap for it.
 ALONE: dict[str, object] = {"generation": "h4", "history": ["g2"]}
-APART: dict[str, object] = {"follows": "gamma", "tracked": True, "join": 9, "peer_join": 2}
+APART: dict[str, object] = {"follows": "gamma", "tracked": True, "epoch": 9, "peer_epoch": 2}
 
 
 def outcome(source: NodeMetadata, hello: Hello, dirty: bool = False, **changes: object) -> tuple[str, str]:
@@ -51,7 +51,7 @@ def knowing(**changes: object) -> NodeMetadata:
         ({}, False, ("Nothing", "Clean")),
         ({}, True, ("Partial", "Dirty")),
         ({"store_state": "Inconsistent"}, False, ("Partial", "Dirty")),
-        ({"marks": 3}, False, ("Partial", "Dirty")),
+        ({"dirty_blocks": 3}, False, ("Partial", "Dirty")),
         ({"mirror": "r1"}, False, ("Refuse", "OtherMirror")),
         ({"mirror_id": "m2"}, False, ("Refuse", "OtherMirror")),
         ({"size": 4096}, False, ("Refuse", "SizeDiffers")),
@@ -66,7 +66,7 @@ def knowing(**changes: object) -> NodeMetadata:
         ({"generation": "h4", "history": ["g2"], "base": ["g2"]}, True, ("Refuse", "SplitBrain")),
         # yielding
         ({"generation": "h4", "history": ["g2"], "yields": "keep"}, False, ("Nothing", "Clean")),
-        ({"generation": "h4", "history": ["g2"], "yields": "keep", "marks": 1}, False, ("Partial", "Dirty")),
+        ({"generation": "h4", "history": ["g2"], "yields": "keep", "dirty_blocks": 1}, False, ("Partial", "Dirty")),
         (ALONE | APART | {"tracked": False, "yields": "keep"}, False, ("Refuse", "NotKept")),
         (ALONE | APART | {"tracked": False, "yields": "discard"}, False, ("Full", "NotTracked")),
         # not to be overwritten
@@ -74,15 +74,15 @@ def knowing(**changes: object) -> NodeMetadata:
         ({"generation": "h4", "history": ["g2"]}, False, ("Refuse", "SplitBrain")),
         ({"generation": "h4", "history": []}, False, ("Refuse", "Unrelated")),
         # the amount
-        ({"join": 5}, True, ("Partial", "Dirty")),
-        ({"join": 7}, True, ("Partial", "Dirty")),
-        ({"join": 4}, False, ("Full", "OldMetadata")),
-        ({"join": 8}, False, ("Full", "OldMetadata")),
+        ({"epoch": 5}, True, ("Partial", "Dirty")),
+        ({"epoch": 7}, True, ("Partial", "Dirty")),
+        ({"epoch": 4}, False, ("Full", "OldMetadata")),
+        ({"epoch": 8}, False, ("Full", "OldMetadata")),
         (APART, False, ("Nothing", "Clean")),
-        (APART | {"marks": 1}, False, ("Partial", "Dirty")),
+        (APART | {"dirty_blocks": 1}, False, ("Partial", "Dirty")),
         (APART | {"tracked": False}, False, ("Full", "NotTracked")),
-        (APART | {"join": 4}, False, ("Full", "OldMetadata")),
-        (APART | {"peer_join": 3}, False, ("Full", "OldMetadata")),  # this node's record is from a backup
+        (APART | {"epoch": 4}, False, ("Full", "OldMetadata")),
+        (APART | {"peer_epoch": 3}, False, ("Full", "OldMetadata")),  # this node's record is from a backup
     ],
 )  # fmt: skip
 def test_a_target_that_is_known(changes: dict[str, object], dirty: bool, expected: tuple[str, str]) -> None:
@@ -110,12 +110,12 @@ def test_a_new_target() -> None:
 
 
 def test_a_source_without_data_overwrites_nobody() -> None:
-    assert outcome(EMPTY, HELLO, join=0)[0] == "Refuse"
+    assert outcome(EMPTY, HELLO, epoch=0)[0] == "Refuse"
 
 
 def test_whatever_they_remember_only_descendants_overwrite_and_only_what_was_tracked_is_copied_in_part() -> None:
     generations = ["", "g1", "g2", "g3", "g9", "h1", "h2"]
-    for generation, past, base, join, state, follows, tracked, merged, yields, dirty in product(
+    for generation, past, base, epoch, state, follows, tracked, merged, yields, dirty in product(
         generations,
         ([], ["g3"], ["h1"], ["g2"]),
         ([], ["g2"], ["g2", "h1"], ["h2", "h1"]),
@@ -132,7 +132,7 @@ def test_whatever_they_remember_only_descendants_overwrite_and_only_what_was_tra
             generation=generation,
             history=past,
             base=base,
-            join=join,
+            epoch=epoch,
             store_state=state,
             follows=follows,
             tracked=tracked,
@@ -147,7 +147,7 @@ def test_whatever_they_remember_only_descendants_overwrite_and_only_what_was_tra
             assert (found.action == "Refuse") == (found.code == "NotKept")
         if found.action in ("Nothing", "Partial"):
             assert tracked or (follows == "alpha" and merged)
-            assert join == 6 or (join == 8 and follows != "alpha")
+            assert epoch == 6 or (epoch == 8 and follows != "alpha")
         if found.action == "Nothing":
             assert not dirty
             assert state == "Consistent"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 
 BLOCKS, EXTENT = 64, 8
 
@@ -16,12 +16,12 @@ def bitmap() -> IntentBitmap:
     return made
 
 
-def named(marks: Marks, name: str) -> set[int]:
+def named(marks: PeerBitmaps, name: str) -> set[int]:
     return set(marks.bitmaps[name].bits.search(1))
 
 
-def in_sync(names: tuple[str, ...] = ("alpha", "gamma")) -> Marks:
-    marks = Marks({name: bitmap() for name in names}, 12)
+def in_sync(names: tuple[str, ...] = ("alpha", "gamma")) -> PeerBitmaps:
+    marks = PeerBitmaps({name: bitmap() for name in names}, 12)
     marks.enter("alpha", names)
     marks.in_sync(10)
     return marks
@@ -31,12 +31,12 @@ def test_what_is_written_is_marked_until_the_other_has_it_durable() -> None:
     marks = in_sync()
     marks.mark(0, 4096)
     assert named(marks, "gamma") == {0}
-    assert marks.told({"gamma": 10}, 11) == ["gamma"]
+    assert marks.update({"gamma": 10}, 11) == ["gamma"]
     marks.mark(4096, 8192)
     assert named(marks, "gamma") == {0, 1, 2}
-    assert marks.told({"gamma": 11}, 12) == ["gamma"]
+    assert marks.update({"gamma": 11}, 12) == ["gamma"]
     assert named(marks, "gamma") == {1, 2}
-    marks.told({"gamma": 12}, 12)
+    marks.update({"gamma": 12}, 12)
     assert named(marks, "gamma") == set()
 
 
@@ -48,24 +48,24 @@ def test_nothing_is_marked_for_the_source() -> None:
 
 def test_a_node_that_lags_behind_the_point_of_sync_is_not_right_yet() -> None:
     marks = in_sync()
-    assert marks.told({"gamma": 9}, 12) == []
+    assert marks.update({"gamma": 9}, 12) == []
 
 
 def test_for_a_node_that_is_away_everything_stays_marked() -> None:
     marks = in_sync()
     for block in range(20):
         marks.mark(block * 4096, 4096)
-        marks.told({}, 11 + block)
+        marks.update({}, 11 + block)
     assert named(marks, "gamma") == set(range(20))
 
 
 def test_a_node_that_was_not_tracked_is_marked_for_from_when_it_is_in_sync() -> None:
-    marks = Marks({"alpha": bitmap(), "gamma": bitmap()}, 12)
+    marks = PeerBitmaps({"alpha": bitmap(), "gamma": bitmap()}, 12)
     marks.bitmaps["gamma"].fill(1)
     marks.enter("alpha", ["alpha"])
     marks.in_sync(10)
     marks.mark(0, 4096)
-    assert marks.told({"gamma": 10}, 11) == ["gamma"]
+    assert marks.update({"gamma": 10}, 11) == ["gamma"]
     assert named(marks, "gamma") == {0}
     marks.mark(4096, 4096)
     assert named(marks, "gamma") == {0, 1}
@@ -87,10 +87,10 @@ def test_at_random_no_block_that_the_other_may_lack_is_left_out_and_few_are_too_
                 for name in durable:
                     durable[name] = rng.randint(durable[name], seq)
                 about = {name: at for name, at in durable.items() if rng.random() < 0.8}
-                marks.told(about, seq)
+                marks.update(about, seq)
                 told_at |= about
             for name, at in told_at.items():
                 lacking = {block for written, block in writes if written > at}
                 assert lacking <= named(marks, name), f"seed {seed}: {name}"
-        marks.told({"gamma": seq, "delta": seq}, seq)
+        marks.update({"gamma": seq, "delta": seq}, seq)
         assert named(marks, "gamma") == named(marks, "delta") == set(), f"seed {seed}"

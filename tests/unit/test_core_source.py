@@ -10,7 +10,7 @@ from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Send
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.lineage.role_records import as_source
@@ -24,7 +24,7 @@ BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent /
 TWO_COPIES = msgspec.structs.replace(DESCRIPTION, min_copies=2)
 SYNC_NODES = tuple(msgspec.structs.replace(node, mode="sync") for node in DESCRIPTION.nodes)
 SESSION = 7
-IN_SYNC = PeerRecord(join=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
+IN_SYNC = PeerRecord(epoch=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
 
 
 def bitmap() -> IntentBitmap:
@@ -40,7 +40,7 @@ def new_record(**facts: Any) -> NodeMetadata:
 def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
     """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
     bitmaps = {name: bitmap() for name in ("beta", "gamma")}
-    intent = IntentLog(-(-BLOCKS // PER_EXTENT), (), 1)
+    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
     source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2")
     source.actions.clear()
     return source
@@ -72,7 +72,7 @@ def welcomed(source: Source) -> bool:
 
 
 def test_a_source_that_says_goodbye_offers_no_joining_any_more() -> None:
-    """The heir takes over only if the joining that the source has recorded of it was its last."""
+    """The heir takes over only if the epoch that the source has recorded of it was its last."""
     source = started(new_record())
     source.ending = True
     source.on_message("beta", hello_of_beta(), 1.0)
@@ -80,12 +80,12 @@ def test_a_source_that_says_goodbye_offers_no_joining_any_more() -> None:
     source.ending = False
     source.on_message("beta", hello_of_beta(), 1.0)
     assert [action for action in source.actions if isinstance(action, Commit)]
-    assert source.views["beta"].join == 6
+    assert source.views["beta"].epoch == 6
 
 
 def test_a_target_that_was_in_sync_counts_as_a_copy_after_a_restart() -> None:
     record = new_record(peers={"beta": IN_SYNC})
-    assert started(record, TWO_COPIES).copies.flushed
+    assert started(record, TWO_COPIES).quorum.flushed
 
 
 def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_restart() -> None:
@@ -96,23 +96,23 @@ def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_re
     source.on_message("beta", Ready(6, 0), 1.0)
     commit(source)
     assert source.views["beta"].state == "Resyncing"
-    assert not started(source.metadata, TWO_COPIES).copies.flushed
+    assert not started(source.metadata, TWO_COPIES).quorum.flushed
 
     source.on_ack("beta", Ack(6, SESSION, 0, 0, 1, 1), 1.1)
     assert source.views["beta"].state == "InSync", source.views["beta"].reason
-    assert started(source.metadata, TWO_COPIES).copies.flushed
+    assert started(source.metadata, TWO_COPIES).quorum.flushed
 
 
 def test_no_copy_counts_for_a_new_source_that_was_not_in_sync_with_it() -> None:
     """What the former source has answered need not be on its stable storage; another may be in a resync (R4)."""
     record = new_record(follows="beta", peers={"beta": IN_SYNC, "gamma": IN_SYNC})
     two = msgspec.structs.replace(TWO_COPIES, nodes=SYNC_NODES)
-    assert started(record, two).copies.flushed
-    assert not started(as_source(record, "", Ballot(1, "alpha")), two).copies.flushed
+    assert started(record, two).quorum.flushed
+    assert not started(as_source(record, "", Ballot(1, "alpha")), two).quorum.flushed
 
 
 def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_store_failed() -> None:
-    """It may have the better copy, so it must not be let into the stream when its joining is recorded (R15)."""
+    """It may have the better copy, so it must not be let into the stream when its epoch is recorded (R15)."""
     source = started(new_record())
     source.on_message("beta", hello_of_beta(), 1.0)
     source.local_sync_failed("Input/output error", 1.0)

@@ -11,11 +11,11 @@ from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Event, Send
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Detach, Hello, Ready, Stalled, Welcome
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Evict, Hello, Ready, Stalled, Welcome
 from dkrepl.core.source.source import Source
 from dkrepl.core.target.target import Target
 
@@ -35,20 +35,20 @@ class FromSource:
 
     def __init__(self) -> None:
         record = NodeMetadata(1, "r0", "m1", "alpha", "source", **FACTS, generation="g1", store_state="Consistent")
-        intent = IntentLog(-(-BLOCKS // PER_EXTENT), (), 1)
+        intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
         self.core = Source(DESCRIPTION, "alpha", record, bitmaps("beta", "gamma"), intent, 7, lambda: "a2")
         self.view = self.core.views["beta"]
         self.done: list[Any] = []
         self.now = 1.0
         self.hello()
-        self.say(Ready(self.view.join))
+        self.say(Ready(self.view.epoch))
         assert self.view.in_stream
 
     def hello(self) -> None:
         self.say(
             Hello(
                 *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", DESCRIPTION.size, DESCRIPTION.block),
-                *("g1", [], "Consistent", self.view.join, "x", "alpha"),
+                *("g1", [], "Consistent", self.view.epoch, "x", "alpha"),
                 terms=required(DESCRIPTION),
             )
         )
@@ -101,7 +101,7 @@ def test_a_target_whose_store_stands_still_stays_until_it_has_done_so_for_too_lo
     assert source.view.state == "Behind"
     assert "stood still for more than 10 s" in (source.view.reason or "")
     detached = [action.message for action in source.done if isinstance(action, Send) and action.peer == "beta"]
-    assert [message.code for message in detached if isinstance(message, Detach)] == ["StoreStalled"]
+    assert [message.code for message in detached if isinstance(message, Evict)] == ["StoreStalled"]
 
 
 def test_a_target_that_says_nothing_is_gone_after_the_peer_timeout() -> None:
@@ -202,7 +202,7 @@ class FromTarget:
 
 
 def mark(op: int) -> frames.StreamMessage:
-    head = frames.pack_head(0, 1, frames.MARK, 5, 7, 0, 0, (frames.pack_record(op, 0, 0),), 0, 0)
+    head = frames.pack_head(0, 1, frames.MARKER, 5, 7, 0, 0, (frames.pack_record(op, 0, 0),), 0, 0)
     return frames.parse_stream(memoryview(head), None, DESCRIPTION.size)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dkrepl.core.intent import activity_log, activity_record
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 
 PER, EXTENTS = 8, 6
@@ -37,7 +37,7 @@ class IntentMachine(RuleBasedStateMachine):
         self.bitmap.fill(0)
         self.bits_disk, self.seals_disk = bytes(self.bits), bytes(self.seals)
         self.record = self.record_disk = activity_record.empty_file()
-        self.log = IntentLog(EXTENTS, (), activity_record.parse(self.record).serial)
+        self.log = ActivityLog(EXTENTS, (), activity_record.parse(self.record).serial)
         self.steps: list[str] = []  # of the commit on its way
         self.planned: frozenset[int] = frozenset()
 
@@ -147,7 +147,7 @@ class IntentMachine(RuleBasedStateMachine):
             if self.bitmap.bits[block] and not known[block]:
                 assert block // PER in found.extents, f"R8: block {block} became dirty without a cause"
         self.bits_disk, self.seals_disk = bytes(self.bits), bytes(self.seals)
-        self.log = IntentLog(EXTENTS, found.extents, found.serial)
+        self.log = ActivityLog(EXTENTS, found.extents, found.serial)
         self.steps = []
         self.target_leaves()
 

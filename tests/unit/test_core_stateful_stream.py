@@ -48,7 +48,7 @@ class StreamMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.here = [0] * BLOCKS * PARTS  # for each part, the seq of its newest write at the source
-        self.copies = {name: Copy() for name in NAMES}
+        self.quorum = {name: Copy() for name in NAMES}
         self.views = {}
         for index, name in enumerate(NAMES):
             mode, on_full = MODES[name]
@@ -68,7 +68,7 @@ class StreamMachine(RuleBasedStateMachine):
         for part in changed:
             self.here[part] = seq
         for view in self.stream.members:
-            self.copies[view.name].inbox.append((seq, changed))
+            self.quorum[view.name].inbox.append((seq, changed))
         self.stream.park(seq, (seq, 0))
         self.parked.add(seq)
         for view in self.stream.overfull():
@@ -95,18 +95,18 @@ class StreamMachine(RuleBasedStateMachine):
             self.parked.remove(seq)
             for view in self.stream.members:
                 if view.mode == "sync":
-                    assert self.copies[view.name].applied >= seq, f"R4: {view.name} has not applied {seq}"
+                    assert self.quorum[view.name].applied >= seq, f"R4: {view.name} has not applied {seq}"
 
     # --- a target ----------------------------------------------------------------------------------
 
     @rule(name=targets, count=st.integers(1, 4))
     def apply(self, name: str, count: int) -> None:
         if self.views[name].in_stream:
-            self.copies[name].take(count)
+            self.quorum[name].take(count)
 
     @rule(name=targets, flush=st.booleans())
     def confirm(self, name: str, flush: bool) -> None:
-        view, copy = self.views[name], self.copies[name]
+        view, copy = self.views[name], self.quorum[name]
         if not view.in_stream:
             return
         durable, resync_durable = view.durable, 0
@@ -127,7 +127,7 @@ class StreamMachine(RuleBasedStateMachine):
         """It loses its power: what it had not flushed is gone."""
         if self.views[name].in_stream:
             self._leave(self.views[name])
-        copy = self.copies[name]
+        copy = self.quorum[name]
         copy.cached = list(copy.durable)
 
     @rule(name=targets)
@@ -138,7 +138,7 @@ class StreamMachine(RuleBasedStateMachine):
         view.state = "Resyncing"
         self.stream.enter(view, self.now)
         self.stream.copying(view, Resync(view.bitmap, 1 << SHIFT, self.now))
-        copy = self.copies[name]
+        copy = self.quorum[name]
         copy.applied, copy.resync_applied, copy.inbox = self.stream.log.seq, 0, []
         assert view.resync is not None
         if not view.resync.total:
@@ -156,12 +156,12 @@ class StreamMachine(RuleBasedStateMachine):
         rseq = view.resync.sent(first, end, (end - first) << SHIFT, self.stream.log.seq)
         parts_sent = range(first * PARTS, end * PARTS)
         # As it is at this place of the stream (R3).
-        self.copies[name].inbox.append((-rseq, {part: self.here[part] for part in parts_sent}))
+        self.quorum[name].inbox.append((-rseq, {part: self.here[part] for part in parts_sent}))
 
     def _leave(self, view: TargetView) -> None:
         view.state = "Disconnected"
         self.stream.leave(view)
-        self.copies[view.name].inbox = []
+        self.quorum[view.name].inbox = []
 
     # --- what always holds -------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class StreamMachine(RuleBasedStateMachine):
     def every_difference_is_named(self) -> None:
         """R2, also for what a power loss of the target would take away now."""
         for name, view in self.views.items():
-            copy = self.copies[name]
+            copy = self.quorum[name]
             for part, version in enumerate(self.here):
                 if version != copy.cached[part] or version != copy.durable[part]:
                     assert view.bitmap.bits[part // PARTS], f"block {part // PARTS} of {name} differs and is not named"

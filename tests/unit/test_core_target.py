@@ -9,7 +9,7 @@ import pytest
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
-from dkrepl.core.actions import Commit, Connect, KeepAside
+from dkrepl.core.actions import Commit, Connect, SaveDiverged
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
@@ -33,11 +33,11 @@ def target(**peers: PeerRecord) -> Target:
     return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x")
 
 
-def welcomed(made: Target, peer: str, join: int) -> list[Any]:
+def welcomed(made: Target, peer: str, epoch: int) -> list[Any]:
     """Let it be welcomed by ``peer``; return what it does, its commits carried out."""
     done = []
     terms = required(DESCRIPTION)
-    made.on_message(peer, Welcome(PROTOCOL_MAX, join, 7, 0, 0, "m1", "g1", [], "Copy", peer, terms=terms), 1.0)
+    made.on_message(peer, Welcome(PROTOCOL_MAX, epoch, 7, 0, 0, "m1", "g1", [], "Copy", peer, terms=terms), 1.0)
     while made.actions:
         action = made.actions.pop(0)
         done.append(action)
@@ -58,7 +58,7 @@ def test_one_that_stops_enters_no_stream_any_more() -> None:
     made = target()
     made.end()
     assert welcomed(made, "alpha", 5) == []
-    assert made.metadata.join == 0
+    assert made.metadata.epoch == 0
     made.tick(100.0)
     assert not [action for action in made.actions if isinstance(getattr(action, "message", None), Hello)]
 
@@ -73,20 +73,20 @@ def test_one_that_stops_while_its_joining_is_recorded_does_not_enter() -> None:
     made.end()
     made.committed(commit.number, 1.0)
     assert not connects(made.actions)
-    assert not made.marks.active
+    assert not made.peer_bitmaps.active
 
 
 @pytest.mark.parametrize("source", ["alpha", "gamma"])
 def test_what_was_kept_aside_counts_for_one_source_and_until_another_is_followed(source: str) -> None:
     """Else what it takes from that other one, and the first lacks, would be replaced unkept."""
-    made = target(alpha=PeerRecord(kept=True, tracked=True), gamma=PeerRecord(tracked=True))
-    made.marks.bitmaps["alpha"].mark(3, 4)
+    made = target(alpha=PeerRecord(saved=True, tracked=True), gamma=PeerRecord(tracked=True))
+    made.peer_bitmaps.bitmaps["alpha"].mark(3, 4)
     assert connects(welcomed(made, source, 5))
-    assert record_of(made.metadata, "alpha").kept == (source == "alpha")
+    assert record_of(made.metadata, "alpha").saved == (source == "alpha")
     made.on_message(
         source, Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=required(DESCRIPTION)), 1.0
     )
     made.tick(1000.0)
     made.actions.clear()
-    keeps = [action for action in welcomed(made, "alpha", 6) if isinstance(action, KeepAside)]
+    keeps = [action for action in welcomed(made, "alpha", 6) if isinstance(action, SaveDiverged)]
     assert bool(keeps) == (source == "gamma")

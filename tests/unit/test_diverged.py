@@ -1,4 +1,4 @@
-"""What is kept aside stays: the next copy takes nothing away but pieces of one that never ended."""
+"""What is saved aside stays: the next copy takes nothing away but pieces of one that never ended."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def store(tmp_path: Path) -> BackingStore:
     return opened
 
 
-def keep(tmp_path: Path, store: BackingStore) -> diverged.Kept:
-    return diverged.keep(tmp_path, store, "r0", SIZE, "g1", "alpha", [(0, 4096)])
+def keep(tmp_path: Path, store: BackingStore) -> diverged.Saved:
+    return diverged.save(tmp_path, store, "r0", SIZE, "g1", "alpha", [(0, 4096)])
 
 
 def test_two_copies_of_the_same_second_are_both_kept(

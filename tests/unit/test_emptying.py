@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from dkrepl.config.description import parse
 from dkrepl.core import actions as act
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
@@ -50,7 +50,7 @@ class World:
         )
         numbers = itertools.count(1)
         self.bitmap = IntentBitmap(bits, seals, description.blocks, per)
-        log = IntentLog(description.size // description.extent, (), 1)
+        log = ActivityLog(description.size // description.extent, (), 1)
         self.source = Source(description, "a", metadata, {"b": self.bitmap}, log, 7, lambda: f"{next(numbers):016x}")
         self.asked: deque[Request] = deque()
         self.work: deque[tuple[Callable[[], Any], Callable[..., None]]] = deque()

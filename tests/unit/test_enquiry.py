@@ -10,14 +10,14 @@ import pytest
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.core.actions import Commit, Send
-from dkrepl.core.election.arbitration import QUICK, Enquiry
+from dkrepl.core.election.arbitration import QUICK, Arbitration
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.lineage.role_records import as_follower, as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Copy
 
 ALPHA = NodeMetadata(
-    format=1,
+    format=3,
     mirror="r0",
     mirror_id="m1",
     node="alpha",
@@ -40,30 +40,30 @@ def answer(
     return msgspec.structs.replace(found, **more)
 
 
-def asking(alone: float | None = None, age: float | None = None, min_copies: int = 1, **changes: object) -> Enquiry:
+def asking(alone: float | None = None, age: float | None = None, min_copies: int = 1, **changes: object) -> Arbitration:
     """A former source; ``alone``: its start_alone, ``age``: of its predecessor's last sign of life."""
     example = parse(render_example(), "r0", {})
     description = msgspec.structs.replace(example, start_alone=alone, min_copies=min_copies)
-    enquiry = Enquiry(description, "alpha", msgspec.structs.replace(ALPHA, **changes), age)
-    enquiry.tick(0.0)
-    return enquiry
+    arbitration = Arbitration(description, "alpha", msgspec.structs.replace(ALPHA, **changes), age)
+    arbitration.tick(0.0)
+    return arbitration
 
 
-def recorded(enquiry: Enquiry) -> None:
+def recorded(arbitration: Arbitration) -> None:
     """What it wants to record is durable."""
-    for action in [action for action in enquiry.actions if isinstance(action, Commit)]:
-        enquiry.actions.remove(action)
-        enquiry.committed(action.number)
+    for action in [action for action in arbitration.actions if isinstance(action, Commit)]:
+        arbitration.actions.remove(action)
+        arbitration.committed(action.number)
 
 
-def verdict(enquiry: Enquiry, *answers: Answer) -> str | None:
+def verdict(arbitration: Arbitration, *answers: Answer) -> str | None:
     """Let peers answer, and once more if it has begun to ask for votes."""
     for _ in range(2):
-        recorded(enquiry)
+        recorded(arbitration)
         for one in answers:
-            promised = [enquiry.stands] if enquiry.stands is not None and one.vote == "alpha" else one.promised
-            enquiry.on_answer(msgspec.structs.replace(one, number=enquiry._round, promised=promised))
-    return enquiry.verdict
+            promised = [arbitration.stands] if arbitration.stands is not None and one.vote == "alpha" else one.promised
+            arbitration.on_answer(msgspec.structs.replace(one, number=arbitration._round, promised=promised))
+    return arbitration.verdict
 
 
 GAMMA = answer("gamma", generation="g2")
@@ -76,7 +76,7 @@ GAMMA = answer("gamma", generation="g2")
         (answer("beta", generation="g1"), "serve"),
         (answer("beta", "source"), "follow"),
         (answer("beta", generation="g4", history=("g3",)), "follow"),
-        (answer("beta", "asking", "g4", ("g3",)), "follow"),
+        (answer("beta", "arbitrating", "g4", ("g3",)), "follow"),
         # Its history is too short to name our generation, but what it keeps for us does.
         (answer("beta", generation="h9", history=("h8",), base=["g3"]), "follow"),
         (answer("beta", generation="h9", history=("h8",), base=["g3", "h9"]), "serve"),
@@ -84,9 +84,9 @@ GAMMA = answer("gamma", generation="g2")
         (answer("beta", generation="h4", history=("g2",)), None),
         (answer("beta", generation="h4", history=("g2",), yields_to="alpha"), "serve"),
         (answer("beta", generation="h4", history=("g2",), yields_to="gamma"), None),
-        (answer("beta", "asking", "h4", ("g2",)), None),
-        (answer("beta", "asking", "g3"), None),
-        (answer("beta", "asking", "g2"), "serve"),
+        (answer("beta", "arbitrating", "h4", ("g2",)), None),
+        (answer("beta", "arbitrating", "g3"), None),
+        (answer("beta", "arbitrating", "g2"), "serve"),
     ],
 )
 def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected: str | None) -> None:
@@ -95,91 +95,91 @@ def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected:
 
 def test_with_fewer_votes_than_copies_of_a_write_it_does_not_serve() -> None:
     """Else the others could elect another node at the same time (R11)."""
-    enquiry = asking(min_copies=3)
-    terms = enquiry._terms
-    enquiry.actions.clear()
+    arbitration = asking(min_copies=3)
+    terms = arbitration._terms
+    arbitration.actions.clear()
     for votes in ("", "beta"):
         answers = answer("gamma", vote="alpha", terms=terms), answer("beta", vote=votes, terms=terms)
-        assert verdict(enquiry, *answers) is None
-    enquiry.tick(0.1)
-    asked = [action.message for action in enquiry.actions if isinstance(action, Send)]
+        assert verdict(arbitration, *answers) is None
+    arbitration.tick(0.1)
+    asked = [action.message for action in arbitration.actions if isinstance(action, Send)]
     assert [ask.vote for ask in asked if isinstance(ask, Ask)] == ["wanted", "wanted"]
-    assert enquiry.vote == "alpha"
-    assert "beta wants to be source too" in enquiry.reason
-    assert verdict(enquiry, answer("beta", vote="alpha", terms=terms)) == "serve"
+    assert arbitration.vote == "alpha"
+    assert "beta wants to be source too" in arbitration.reason
+    assert verdict(arbitration, answer("beta", vote="alpha", terms=terms)) == "serve"
 
 
 def test_a_target_that_cannot_vote_keeps_nobody_from_serving_who_has_votes_enough() -> None:
-    enquiry = asking(min_copies=2)
-    assert verdict(enquiry, answer("gamma", vote=""), answer("beta", vote="alpha")) == "serve"
+    arbitration = asking(min_copies=2)
+    assert verdict(arbitration, answer("gamma", vote=""), answer("beta", vote="alpha")) == "serve"
 
 
 def test_an_answer_to_a_question_of_long_ago_does_not_count() -> None:
     """Its vote may have gone to another node since, while this one's loop stood still."""
-    enquiry = asking(min_copies=3)
-    verdict(enquiry, answer("gamma"))
-    number = enquiry._round
-    enquiry.advance(30.0)
-    assert enquiry.missing == ["beta", "gamma"]
-    enquiry.on_answer(answer("beta", number=number))
-    enquiry.on_answer(answer("gamma", number=number))
-    assert enquiry.verdict is None
+    arbitration = asking(min_copies=3)
+    verdict(arbitration, answer("gamma"))
+    number = arbitration._round
+    arbitration.advance(30.0)
+    assert arbitration.missing == ["beta", "gamma"]
+    arbitration.on_answer(answer("beta", number=number))
+    arbitration.on_answer(answer("gamma", number=number))
+    assert arbitration.verdict is None
 
 
 def test_it_needs_no_votes_while_no_other_can_have_been_promoted() -> None:
-    enquiry = asking(age=1.0)
-    assert verdict(enquiry, answer("gamma", vote=""), answer("beta", vote="")) == "serve"
+    arbitration = asking(age=1.0)
+    assert verdict(arbitration, answer("gamma", vote=""), answer("beta", vote="")) == "serve"
 
 
 def test_a_target_that_diverged_is_named_until_one_of_the_two_gives_way() -> None:
-    enquiry = asking(alone=60.0)
+    arbitration = asking(alone=60.0)
     for now in (30.0, 61.0, 90.0):
-        enquiry.tick(now)
-        assert verdict(enquiry, GAMMA, answer("beta", generation="h4", history=("g2",))) is None
-    assert "beta holds writes that this node lacks" in enquiry.reason
-    assert "dkrepl resolve --keep alpha" in enquiry.reason
+        arbitration.tick(now)
+        assert verdict(arbitration, GAMMA, answer("beta", generation="h4", history=("g2",))) is None
+    assert "beta holds writes that this node lacks" in arbitration.reason
+    assert "dkrepl resolve --keep alpha" in arbitration.reason
 
 
 @pytest.mark.parametrize("generation", ["g3", "h4"])
 def test_two_former_sources_that_ask_each_other_wait_for_the_administrator(generation: str) -> None:
-    enquiry, other = asking(alone=60.0), answer("beta", "asking", generation, ("g2",))
+    arbitration, other = asking(alone=60.0), answer("beta", "arbitrating", generation, ("g2",))
     for now in (30.0, 61.0, 90.0):
-        enquiry.tick(now)
-        assert verdict(enquiry, GAMMA, other) is None
-    assert "beta was source too" in enquiry.reason
-    assert verdict(enquiry, answer("beta", "source", generation, ("g2",))) == "follow"
+        arbitration.tick(now)
+        assert verdict(arbitration, GAMMA, other) is None
+    assert "beta was source too" in arbitration.reason
+    assert verdict(arbitration, answer("beta", "source", generation, ("g2",))) == "follow"
 
 
 def test_one_to_whom_the_device_was_handed_over_a_moment_ago_serves_all_the_same() -> None:
-    enquiry = asking(age=1.0)
-    assert verdict(enquiry, answer("beta", "asking", "h4", ("g2",))) is None
-    enquiry.tick(QUICK)
-    assert enquiry.verdict == "serve"
+    arbitration = asking(age=1.0)
+    assert verdict(arbitration, answer("beta", "arbitrating", "h4", ("g2",))) is None
+    arbitration.tick(QUICK)
+    assert arbitration.verdict == "serve"
 
 
 @pytest.mark.parametrize("age", [None, 4.6, 100.0])
 def test_without_a_sign_of_life_within_the_peer_timeout_it_waits(age: float | None) -> None:
-    enquiry = asking(age=age)
+    arbitration = asking(age=age)
     for now in (QUICK, 1.0, 60.0, 3600.0):
-        enquiry.tick(now)
-    assert enquiry.verdict is None
-    assert "for ever (start_alone)" in enquiry.reason
+        arbitration.tick(now)
+    assert arbitration.verdict is None
+    assert "for ever (start_alone)" in arbitration.reason
 
 
 def test_the_moment_in_which_no_other_can_have_been_promoted_passes() -> None:
-    enquiry = asking(age=4.0)
-    enquiry.tick(1.1)  # its loop got to it too late
-    enquiry.tick(2.0)
-    assert enquiry.verdict is None
+    arbitration = asking(age=4.0)
+    arbitration.tick(1.1)  # its loop got to it too late
+    arbitration.tick(2.0)
+    assert arbitration.verdict is None
 
 
-def enough(**changes: object) -> Enquiry:
-    enquiry = asking(min_copies=2)
-    terms = enquiry._terms
+def enough(**changes: object) -> Arbitration:
+    arbitration = asking(min_copies=2)
+    terms = arbitration._terms
     for _ in range(2):
-        verdict(enquiry, msgspec.structs.replace(answer("beta", terms=terms), **changes))
-        enquiry.tick(QUICK)
-    return enquiry
+        verdict(arbitration, msgspec.structs.replace(answer("beta", terms=terms), **changes))
+        arbitration.tick(QUICK)
+    return arbitration
 
 
 def test_with_two_copies_for_each_write_one_silent_node_cannot_have_answered_any() -> None:
@@ -201,17 +201,17 @@ def test_an_answer_that_tells_nothing_of_the_silent_node_does_not_count(changes:
 
 
 def test_an_answer_of_long_ago_does_not_count_for_its_node_may_have_been_promoted_since() -> None:
-    enquiry = asking()
-    assert verdict(enquiry, answer("beta")) is None
+    arbitration = asking()
+    assert verdict(arbitration, answer("beta")) is None
     for now in (10.0, 20.0, 30.0):
-        enquiry.tick(now)
-    assert verdict(enquiry, GAMMA) is None
-    assert verdict(enquiry, answer("beta", "source")) == "follow"
+        arbitration.tick(now)
+    assert verdict(arbitration, GAMMA) is None
+    assert verdict(arbitration, answer("beta", "source")) == "follow"
 
 
 def test_a_source_whose_data_was_there_before_follows_whoever_was_promoted_before_the_first_write() -> None:
-    enquiry = asking(generation="", history=(), peers={})
-    assert verdict(enquiry, answer("beta", generation="g1")) == "follow"
+    arbitration = asking(generation="", history=(), peers={})
+    assert verdict(arbitration, answer("beta", generation="g1")) == "follow"
     record = msgspec.structs.replace(ALPHA, generation="", history=(), peers={})
     assert as_follower(record).mirror_id == "m1"
     assert as_follower(msgspec.structs.replace(record, store_state="Empty")).mirror_id == ""
@@ -225,28 +225,28 @@ def test_who_becomes_source_follows_nobody() -> None:
 
 def test_a_source_that_was_elected_before_is_not_followed() -> None:
     """It may lack what was answered since; nor does this node serve beside it until it is demoted."""
-    enquiry = asking(ballot=Ballot(5, "alpha"))
-    assert verdict(enquiry, GAMMA, answer("beta", "source", ballot=Ballot(4, "beta"))) is None
-    assert "demote beta" in enquiry.reason
+    arbitration = asking(ballot=Ballot(5, "alpha"))
+    assert verdict(arbitration, GAMMA, answer("beta", "source", ballot=Ballot(4, "beta"))) is None
+    assert "demote beta" in arbitration.reason
     assert verdict(asking(), answer("beta", "source", ballot=Ballot(4, "beta"))) == "follow"
 
 
 def test_it_asks_under_a_ballot_newer_than_any_it_has_heard_of() -> None:
-    enquiry = asking(min_copies=2)
-    verdict(enquiry, answer("beta", promised=[Ballot(3, "gamma")], vote="", terms=enquiry._terms))
-    enquiry.tick(QUICK)
-    assert enquiry.stands is None, "not before that is on record"
-    recorded(enquiry)
-    assert enquiry.stands == Ballot(4, "alpha")
-    verdict(enquiry, answer("beta", promised=[Ballot(6, "gamma")], vote="", terms=enquiry._terms))
-    enquiry.tick(2 * QUICK)
-    recorded(enquiry)
-    assert enquiry.stands == Ballot(7, "alpha")
+    arbitration = asking(min_copies=2)
+    verdict(arbitration, answer("beta", promised=[Ballot(3, "gamma")], vote="", terms=arbitration._terms))
+    arbitration.tick(QUICK)
+    assert arbitration.stands is None, "not before that is on record"
+    recorded(arbitration)
+    assert arbitration.stands == Ballot(4, "alpha")
+    verdict(arbitration, answer("beta", promised=[Ballot(6, "gamma")], vote="", terms=arbitration._terms))
+    arbitration.tick(2 * QUICK)
+    recorded(arbitration)
+    assert arbitration.stands == Ballot(7, "alpha")
 
 
 def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
-    enquiry = enough()
-    found = enquiry.with_outcome(ALPHA)
+    arbitration = enough()
+    found = arbitration.with_outcome(ALPHA)
     assert found.ballot == Ballot(1, "alpha")
     quick = asking(age=1.0)
     assert verdict(quick, GAMMA, answer("beta", vote="")) == "serve"
@@ -255,9 +255,9 @@ def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
 
 def test_of_two_former_sources_the_one_that_was_elected_later_need_not_wait() -> None:
     elected: dict[str, Any] = {"ballot": Ballot(5, "alpha")}
-    assert verdict(asking(**elected), GAMMA, answer("beta", "asking", ballot=Ballot(4, "beta"))) == "serve"
-    assert verdict(asking(**elected), GAMMA, answer("beta", "asking", ballot=Ballot(6, "beta"))) is None
-    apart = answer("beta", "asking", "h4", ("g2",), ballot=Ballot(4, "beta"))
+    assert verdict(asking(**elected), GAMMA, answer("beta", "arbitrating", ballot=Ballot(4, "beta"))) == "serve"
+    assert verdict(asking(**elected), GAMMA, answer("beta", "arbitrating", ballot=Ballot(6, "beta"))) is None
+    apart = answer("beta", "arbitrating", "h4", ("g2",), ballot=Ballot(4, "beta"))
     assert verdict(asking(**elected), GAMMA, apart) is None, "it has answered writes that this node lacks"
 
 
@@ -267,16 +267,16 @@ def test_its_own_vote_is_not_enough_if_an_answer_tells_of_another_candidate() ->
 
 
 def test_what_cannot_be_recorded_is_tried_again_after_a_while() -> None:
-    enquiry = asking(min_copies=2)
-    terms = enquiry._terms
-    enquiry.on_answer(answer("beta", vote="", terms=terms, number=enquiry._round))
+    arbitration = asking(min_copies=2)
+    terms = arbitration._terms
+    arbitration.on_answer(answer("beta", vote="", terms=terms, number=arbitration._round))
     for now in (QUICK, QUICK + 0.2, QUICK + 0.4):
-        enquiry.tick(now)
-        for action in [action for action in enquiry.actions if isinstance(action, Commit)]:
+        arbitration.tick(now)
+        for action in [action for action in arbitration.actions if isinstance(action, Commit)]:
             assert now == QUICK, "not at once"
-            enquiry.actions.remove(action)
-            enquiry.commit_failed(action.number)
-    assert enquiry.stands is None
-    enquiry.tick(QUICK + 1.1)
-    recorded(enquiry)
-    assert enquiry.stands == Ballot(2, "alpha")
+            arbitration.actions.remove(action)
+            arbitration.commit_failed(action.number)
+    assert arbitration.stands is None
+    arbitration.tick(QUICK + 1.1)
+    recorded(arbitration)
+    assert arbitration.stands == Ballot(2, "alpha")

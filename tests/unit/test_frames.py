@@ -14,11 +14,11 @@ LIMIT = 1 << 20  # bytes of the mirror
 SESSION = 0x1234_5678_9ABC_DEF1
 
 
-def packed(kind: int, records: list[tuple[int, int, int]], data: bytes = b"", first: int = 7, join: int = 0) -> bytes:
+def packed(kind: int, records: list[tuple[int, int, int]], data: bytes = b"", first: int = 7, epoch: int = 0) -> bytes:
     """A whole small message, head and data in one frame."""
     raw = [frames.pack_record(*record) for record in records]
     total = checksum(data) if data else 0
-    return frames.pack_head(0, 1, kind, join, SESSION, first, 9, raw, len(data), total) + data
+    return frames.pack_head(0, 1, kind, epoch, SESSION, first, 9, raw, len(data), total) + data
 
 
 def read(frame: bytes, data: bytes | None = None) -> frames.StreamMessage:
@@ -36,7 +36,7 @@ def test_what_is_packed_is_read_back() -> None:
 
 
 def test_large_data_travels_in_a_frame_of_its_own() -> None:
-    whole = packed(frames.RESYNC, [(frames.WRITE, 5, 0)], b"hello", join=3)
+    whole = packed(frames.RESYNC, [(frames.WRITE, 5, 0)], b"hello", epoch=3)
     assert bytes(read(whole[:-5], b"hello").data) == b"hello"
     with pytest.raises(ProtocolError, match="two places"):
         read(whole, b"hello")
@@ -68,8 +68,8 @@ def test_a_frame_cut_short_is_noticed(length: int) -> None:
         (frames.RESYNC, [(frames.FLUSH, 0, 0)], b""),
         (frames.LIVE, [(99, 0, 0)], b""),
         (frames.LIVE, [], b""),
-        (frames.MARK, [(frames.PROBE, 0, 0)] * 2, b""),
-        (frames.MARK, [(frames.DIGEST, frames.MAX_DATA + 1, 0)], b""),
+        (frames.MARKER, [(frames.PROBE, 0, 0)] * 2, b""),
+        (frames.MARKER, [(frames.DIGEST, frames.MAX_DATA + 1, 0)], b""),
         (77, [(frames.WRITE, 1, 0)], b"x"),
         (frames.LIVE, [(frames.WRITE, 3, 0)], b"xx"),  # fewer data than its records say
         (frames.LIVE, [(frames.FLUSH, 0, 0)], b"xx"),

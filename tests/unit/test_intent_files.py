@@ -19,7 +19,7 @@ from dkrepl.core.intent.bitmap import PIECE_SHIFT
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.errors import MetadataError, StateDirectoryError
 from dkrepl.io.state import bits_memory
-from dkrepl.io.state.intent_files import ActiveFile, BitmapFile
+from dkrepl.io.state.intent_files import ActivityFile, BitmapFile
 
 RECORD = NodeMetadata(
     format=FORMAT,
@@ -297,8 +297,8 @@ def test_a_directory_in_its_place_is_one_sentence(tmp_path: Path) -> None:
 # --- the active record -------------------------------------------------------------------------------
 
 
-def _reopened(path: Path) -> ActiveFile:
-    file = ActiveFile(path)
+def _reopened(path: Path) -> ActivityFile:
+    file = ActivityFile(path)
     file.open()
     return file
 

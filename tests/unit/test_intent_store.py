@@ -16,7 +16,7 @@ from dkrepl.errors import MetadataError, StoreError
 from dkrepl.io.state import metadata_file
 
 RECORD = NodeMetadata(
-    format=1, mirror="r0", mirror_id="m1", node="alpha", role="source", size=1 << 20, block=4096, extent=1 << 15
+    format=3, mirror="r0", mirror_id="m1", node="alpha", role="source", size=1 << 20, block=4096, extent=1 << 15
 )
 
 
@@ -55,7 +55,7 @@ def test_a_demoted_source_whose_store_fails_its_first_flush_starts_and_calls_its
     """What it wrote as source may be lost, so all of that is copied back; it does not stay down (R15)."""
     sound = cast(Any, SimpleNamespace(sync=lambda: None))
     opened = IntentStore(tmp_path, tmp_path / "bits", RECORD, ["beta"], sound, lambda *_: None)
-    active = msgspec.structs.replace(RECORD, generation="a" * 16, store_state="Consistent", minted_at=1.0)
+    active = msgspec.structs.replace(RECORD, generation="a" * 16, store_state="Consistent", generation_at=1.0)
     opened.commit(Commit(1, active=(1, frozenset({2})), metadata=active), sound)
     opened.files["beta"].close()  # as it was killed
 

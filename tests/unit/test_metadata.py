@@ -13,7 +13,7 @@ from dkrepl.core.lineage.metadata import HISTORY, NodeMetadata, PeerRecord
 from dkrepl.errors import MetadataError
 
 RECORD = NodeMetadata(
-    format=1,
+    format=3,
     mirror="r0",
     mirror_id="m1",
     node="alpha",
@@ -24,7 +24,7 @@ RECORD = NodeMetadata(
     generation="g2",
     history=("g1", "g0"),
     store_state="Consistent",
-    join=3,
+    epoch=3,
     follows="beta",
     boot="b",
     peers={"beta": PeerRecord(4, 5, ("g1", "g2"), True)},
@@ -88,6 +88,6 @@ def test_a_record_of_a_newer_dkrepl_says_upgrade() -> None:
 def test_generations_before_the_present_one_are_remembered_up_to_a_bound() -> None:
     record = msgspec.structs.replace(RECORD, generation="", history=())
     for number in range(HISTORY + 5):
-        record = record.minted(f"g{number}")
+        record = record.with_generation(f"g{number}")
     assert record.generation == f"g{HISTORY + 4}"
     assert record.history == tuple(f"g{number}" for number in range(HISTORY + 3, 3, -1))

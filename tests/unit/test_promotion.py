@@ -77,7 +77,7 @@ WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
     "this node hears a source": ({"own": answer("beta", hears="alpha")}, False, "alpha is alive"),
     "a source answers": ({"alpha": answer("alpha", "source")}, False, "alpha is alive"),
     "a peer hears a source": ({"gamma": answer("gamma", hears="alpha")}, True, "gamma hears alpha"),
-    "a peer was source": ({"alpha": answer("alpha", "asking")}, True, "alpha was source"),
+    "a peer was source": ({"alpha": answer("alpha", "arbitrating")}, True, "alpha was source"),
     "the copy is a mixture": ({"own": answer("beta", store_state="Inconsistent")}, True, "in the middle of a resync"),
     "not in sync": ({"own": answer("beta", in_sync_when_lost=False)}, True, "was not InSync"),
     "a peer votes for another": ({"gamma": voting(answer("gamma"), "alpha")}, True, "alpha may become source"),
@@ -96,7 +96,7 @@ WRONG: dict[str, tuple[dict[str, Any], bool, str]] = {
         "gamma heard the source for longer",
     ),
     "a former source alone": (
-        {"own": answer("beta", "asking"), "gamma": None},
+        {"own": answer("beta", "arbitrating"), "gamma": None},
         True,
         "gamma did not answer, and may have been promoted",
     ),
@@ -205,7 +205,7 @@ def test_the_token_changes_with_what_the_figures_rest_on_and_not_with_time() -> 
     changes = [
         judged(gamma=None),
         judged(gamma=answer("gamma"), alpha=answer("alpha")),
-        judged(gamma=answer("gamma"), alpha=answer("alpha", "asking")),
+        judged(gamma=answer("gamma"), alpha=answer("alpha", "arbitrating")),
         judged(gamma=answer("gamma", hears="alpha")),
         judged(gamma=answer("gamma", generation=G2)),
         judged(gamma=answer("gamma", store_state="Inconsistent")),
@@ -379,7 +379,7 @@ def test_without_a_vote_a_promotion_is_refused() -> None:
 
 def test_another_former_source_has_no_vote() -> None:
     description, ballot = mirror(1, {"alpha": "sync", "beta": "sync"}), Ballot(1, "beta")
-    own = msgspec.structs.replace(answer("beta", "asking"), vote="beta")
-    found = assess(description, own, {"alpha": answer("alpha", "asking")}, candidate=True, ballot=ballot)
+    own = msgspec.structs.replace(answer("beta", "arbitrating"), vote="beta")
+    found = assess(description, own, {"alpha": answer("alpha", "arbitrating")}, candidate=True, ballot=ballot)
     assert found.codes == ("NoVote",)
     assert "alpha was source, too" in found.reasons[0]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.protocol import frames
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.write_log import WriteLog
@@ -59,11 +59,11 @@ def calls(pieces: int) -> Iterator[tuple[str, Callable[[], object]]]:
     one.mark(blocks - 1, blocks)
     one.count()
     yield "find", lambda: one.find(0)
-    marks = Marks({"a": bitmap(blocks), "c": one}, 16)
+    marks = PeerBitmaps({"a": bitmap(blocks), "c": one}, 16)
     marks.enter("a", ["c"])
     yield "in sync", lambda: marks.in_sync(0)
     yield "mark", lambda: marks.mark(0, 4096)
-    yield "told", lambda: marks.told({"c": 0}, 1)
+    yield "told", lambda: marks.update({"c": 0}, 1)
     wide = bitmap(blocks)
     wide.begin_fill(1)
     yield "fill step", wide.fill_step

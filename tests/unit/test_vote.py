@@ -163,7 +163,7 @@ def test_what_ends_that(release: str) -> None:
     [
         {"stood": 0},  # it was initialised anew, and knows nothing
         {"vote": "gamma"},  # it asks for votes
-        {"role": "asking"},
+        {"role": "arbitrating"},
         {"ballot": ELECTED},  # it was source, and is not any more
         {"role": "source", "ballot": ELECTED},
         {"ballot": Ballot(2, "alpha")},  # or may have been: it follows one that was elected after it

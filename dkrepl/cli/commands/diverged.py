@@ -99,5 +99,5 @@ def drop(
     print_done({"mirror": found, "name": name}, as_json, f"{found}: {name} is removed")
 
 
-def _shown(kept: kept_blocks.Kept) -> dict[str, Any]:
+def _shown(kept: kept_blocks.Saved) -> dict[str, Any]:
     return kept.shown() | {"ranges": [{"offset": offset, "length": length} for offset, length in kept.ranges]}

@@ -18,7 +18,7 @@ def command(
     mirror: MirrorArgument = None,
     keep: Annotated[str, typer.Option("--keep", metavar="NODE", help="The node whose data is right.")] = "",
     discard: Annotated[
-        bool, typer.Option("--discard", help="Do not keep aside what this node alone has; it is lost.")
+        bool, typer.Option("--discard", help="Do not save aside what this node alone has; it is lost.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -19,8 +19,8 @@ Some answers count as silence:
 
 Before it serves it needs votes, its own among them (core/election/vote.py): W = ``min_copies`` of sync nodes, if no
 answer tells of a candidate or a source that was elected after this node, so that no other can get the N - W + 1 votes
-that a promotion takes; or else N - W + 1, and that of every target that answers. Then it serves under the ballot of these
-votes; if it serves without asking for any, under the one that it had.
+that a promotion takes; or else N - W + 1, and that of every target that answers. Then it serves under the ballot of
+these votes; if it serves without asking for any, under the one that it had.
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
 ``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
@@ -54,7 +54,7 @@ _ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that ha
 Verdict = Literal["serve", "follow"]
 
 
-class _Rival(NamedTuple):
+class _Contender(NamedTuple):
     """A peer beside which this node does not serve by itself; ``seen``: the round of its last answer.
 
     "asks": it was source too; "diverged": a target that may hold answered writes which this node lacks; "older": it is
@@ -65,7 +65,7 @@ class _Rival(NamedTuple):
     what: Literal["asks", "diverged", "older"]
 
 
-class Enquiry:
+class Arbitration:
     """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
 
     def __init__(self, description: Description, node: str, metadata: NodeMetadata, age: float | None = None) -> None:
@@ -73,7 +73,7 @@ class Enquiry:
         self.reason = ""
         self.actions: list[Action] = []
         self.answers: dict[str, Answer] = {}  # of this round of questions or the last
-        self._rivals: dict[str, _Rival] = {}  # peers that may hold more than this node; which, nothing tells
+        self._contenders: dict[str, _Contender] = {}  # peers that may hold more than this node; which, nothing tells
         self._heard: dict[str, int] = {}  # the round in which a peer answered last
         self._round = 0
         self._asked: dict[int, float] = {}  # the rounds whose answers count, and when they were asked
@@ -113,12 +113,12 @@ class Enquiry:
         if answer.number not in self._asked:
             return  # to a question of too long ago: the peer may be something else by now
         self._newest = max(self._newest, *of_answer(answer))
-        if (what := self._rivalry(answer)) is not None:
+        if (what := self._contention(answer)) is not None:
             self.answers.pop(answer.node, None)
-            self._rivals[answer.node] = _Rival(answer.number, what)
+            self._contenders[answer.node] = _Contender(answer.number, what)
             self._describe()
             return
-        self._rivals.pop(answer.node, None)
+        self._contenders.pop(answer.node, None)
         self.answers[answer.node], self._heard[answer.node] = answer, answer.number
         if answer.role == "source":
             self._decide("follow", f"{answer.node} is source")
@@ -143,7 +143,7 @@ class Enquiry:
             return
         self.advance(now)
         waited = self._waited
-        patient = self._rivals and self._alone != QUICK  # an administrator has to say which of them is to serve
+        patient = self._contenders and self._alone != QUICK  # an administrator has to say which of them is to serve
         if self._lead is not None and QUICK <= waited < self._lead and not self._others:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
         elif waited >= QUICK and self._enough() and self._has_votes():
@@ -155,7 +155,9 @@ class Enquiry:
             self._wait = min(_ASK_LAST, self._wait * 2)
             self._round += 1
             self._asked[self._round] = now
-            self._rivals = {name: rival for name, rival in self._rivals.items() if rival.seen >= self._round - 1}
+            self._contenders = {
+                name: rival for name, rival in self._contenders.items() if rival.seen >= self._round - 1
+            }
             self._describe()
             # Votes are asked for only while they would be enough to serve: a voter follows nobody else.
             wanted = ""
@@ -268,7 +270,7 @@ class Enquiry:
             if answer.agreed and answer.agreed != self._terms:
                 return False  # under its old terms fewer copies may have been enough to answer a write
         agreed = self._metadata.agreed
-        if self._rivals or self._metadata.former or (agreed and agreed != self._terms):
+        if self._contenders or self._metadata.former or (agreed and agreed != self._terms):
             return False  # older terms may still be in force somewhere (R14)
         return not decisive_to_serve(self.missing, self._terms)
 
@@ -279,7 +281,7 @@ class Enquiry:
         past = not own or own in answer.history or (own in base and not spared(base, answer.generation))
         return answer.generation not in self._known(answer) and past
 
-    def _rivalry(self, answer: Answer) -> Literal["asks", "diverged", "older"] | None:
+    def _contention(self, answer: Answer) -> Literal["asks", "diverged", "older"] | None:
         """Return why this node does not serve by itself beside a peer, nor follow it; None if it may."""
         if answer.role == "source":
             return "older" if answer.ballot < self._metadata.ballot else None
@@ -287,7 +289,7 @@ class Enquiry:
             return None
         # It may hold answered writes that this node lacks, while this node holds some that it lacks.
         apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
-        if answer.role == "asking":
+        if answer.role == "arbitrating":
             before = answer.ballot < self._metadata.ballot and not apart  # that was elected before this node
             return None if before or self._older(answer) else "asks"
         return "diverged" if apart and answer.yields_to != self._node else None
@@ -307,9 +309,9 @@ class Enquiry:
         self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
 
     def _describe(self) -> None:
-        ever = self._alone is None or (self._rivals and self._alone != QUICK)
+        ever = self._alone is None or (self._contenders and self._alone != QUICK)
         patience = "for ever (start_alone)" if ever else f"{self._alone:g} s at most"
-        silent = ", ".join(name for name in self.missing if name not in self._rivals)
+        silent = ", ".join(name for name in self.missing if name not in self._contenders)
         waiting = f"waiting for {silent}, {patience}" if silent else "all have answered"
         self.reason = f"it was source, and asks first whether another was promoted: {waiting}"
         targets = {name: answer for name, answer in self.answers.items() if answer.role == "target"}
@@ -329,11 +331,11 @@ class Enquiry:
                 f"; {voted}, since this node was elected, so {elected} may be source: start {elected}, or promote this "
                 "node if that is off for good"
             )
-        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "older"):
+        if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "older"):
             self.reason += f"; {names} is source, but this node was elected after it: demote {names}"
-        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "asks"):
+        if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "asks"):
             self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
-        if names := ", ".join(name for name, rival in self._rivals.items() if rival.what == "diverged"):
+        if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "diverged"):
             self.reason += (
                 f"; {names} holds writes that this node lacks, and this node some that {names} lacks (split-brain): "
                 f"promote the one that is to serve, or let the other give way (dkrepl resolve --keep {self._node})"

@@ -84,7 +84,7 @@ def silent_nodes(
         gone = [name for name in sorted(sync_nodes(terms)) if name not in answers]
         silent += [name for name in gone if name not in silent]
         unfenced = [name for name in silent if name not in fenced]
-        if own.role == "asking":
+        if own.role == "arbitrating":
             decisive.update(quorum.decisive_to_serve(unfenced, terms))
         else:
             decisive.update(quorum.decisive(unfenced, terms))
@@ -120,7 +120,7 @@ def reasons_against(
     if own.store_failed:
         text = f"a flush of the store of {me} failed, so writes before it may be missing ({own.store_failed})"
         reasons.append(Reason("StoreFailed", text))
-    if own.role != "asking":
+    if own.role != "arbitrating":
         reasons += _of_copy(description, own, silent)
     terms = required(description)
     if own.agreed and own.agreed != terms:
@@ -165,7 +165,7 @@ def _of_votes(
         return [Reason("NoVote", text)] if own.vote in ("", own.node) else []
     without = [answer.node for answer in there if answer.node != own.node and withholds_vote(answer, ballot)]
     # Another former source votes for nobody but itself, and may be promoted, too.
-    asking = [one.node for one in there if own.role == "asking" == one.role and one.node != own.node]
+    asking = [one.node for one in there if own.role == "arbitrating" == one.role and one.node != own.node]
     absent = [*without, *asking, *(one.node for one in silent if not one.fenced)]  # these may vote for another node
     every = (required(description), *own.former)
     if (without or asking) and any(quorum.decisive(absent, terms) for terms in every):
@@ -191,7 +191,7 @@ def _of_silence(
     what = f"{names} did not answer" + (
         f" ({', '.join(blank)}: holds nothing since it was initialised)" if blank else ""
     )
-    if own.role == "asking":
+    if own.role == "arbitrating":
         text = f"{what}, and may have been promoted while this node was away"
     else:
         text = f"{what}, and with min_copies = {description.min_copies} may hold answered writes that no other node has"
@@ -247,7 +247,7 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
     elif kin == "diverged":
         text = f"{peer.node} holds writes that {me} lacks (generation {peer.generation}): split-brain"
         reasons.append(Reason("SplitBrain", text))
-    elif peer.role == "asking" and own.role != "asking":
+    elif peer.role == "arbitrating" and own.role != "arbitrating":
         text = f"{peer.node} was source, and will serve again once its peers have answered"
         reasons.append(Reason("SourceReturns", text))
     elif _by_word(description, own, silent) and lived_on(description, copy, theirs):

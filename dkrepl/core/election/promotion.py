@@ -8,7 +8,7 @@
     descriptions differ, or changed since the node followed    (R14) -> DescriptionsDiffer
     a flush of this node's store failed                        (R15) -> StoreFailed
     this copy is Inconsistent                                   (R6) -> Inconsistent
-    this node is, or was in its last joining, asynchronous      (R4) -> Asynchronous
+    this node is, or was in its last epoch, asynchronous      (R4) -> Asynchronous
     this node lost power after it was last in sync              (R4) -> PowerLost
     a peer holds a newer generation                             (R7) -> PeerNewer
     a peer holds one that this node lacks, or was found to      (R7) -> SplitBrain
@@ -59,7 +59,7 @@ class Outlook(msgspec.Struct, frozen=True):
     node: str
     mode: str
     reachable: bool
-    role: str | None = None  # "source", "target" or "asking", which is a former source that has not decided yet
+    role: str | None = None  # "source", "target" or "arbitrating", which is a former source that has not decided yet
     state: str | None = None
     store_state: str | None = None
     generation: str | None = None
@@ -163,7 +163,7 @@ def _loss(description: Description, node: Answer, there: list[Answer]) -> tuple[
         return None, None
     others = [other for other in there if other is not node]
     ahead = [other for other in others if lineage(node, other) in ("newer", "diverged")]
-    if node.role == "asking":
+    if node.role == "arbitrating":
         return (None, None) if ahead else (0.0, 0)
     kept = copy.mode == "sync" and copy.in_sync_when_lost
     if kept and not ahead and not any(lived_on(description, copy, other.copy or _NOTHING) for other in others):
@@ -207,7 +207,7 @@ def _recommended(description: Description, there: list[Answer], outlooks: tuple[
             bytes_ or 0,
             found.mode != "sync",
             bool(answer.copy and answer.copy.power_lost),
-            answer.role != "asking",
+            answer.role != "arbitrating",
             -(found.in_sync_as_of or 0.0) if bytes_ != 0 else 0.0,
             order.index(answer.node),
         )

@@ -105,5 +105,5 @@ def never_elected(answer: Answer, ballot: Ballot) -> bool:
     It remembers that it asked (a node that was initialised anew does not), it does not ask now, and its own ballot, as
     source or as target, is older.
     """
-    asks = answer.vote == answer.node or answer.role == "asking"
+    asks = answer.vote == answer.node or answer.role == "arbitrating"
     return answer.node == ballot.node and answer.stood >= ballot.number and not asks and answer.ballot < ballot

@@ -18,7 +18,7 @@ IDLE = 10.0  # seconds without a write after which an extent may stop being acti
 AHEAD = 4  # extents activated ahead of a sequential writer
 
 
-class IntentLog:
+class ActivityLog:
     """Active extents of a mirror of ``extents`` extents; ``active`` is what the durable record holds."""
 
     def __init__(self, extents: int, active: Iterable[int], serial: int) -> None:

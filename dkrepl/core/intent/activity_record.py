@@ -1,4 +1,4 @@
-"""The durable record of active extents: two slots of sectors, so that a torn write is told from damage.
+"""The durable activity log: two slots of sectors, so that a torn write is told from damage.
 
 A commit writes the slot that the last commit did not. Every 512-byte sector carries the commit's serial and
 its own checksum. After a power loss the sectors of the slot being written are each either old or new, and
@@ -29,7 +29,7 @@ _MARK = int.from_bytes(b"dkactiv1", "little")
 _SECTOR = struct.Struct(f"<QQII{_PER_SECTOR}IQ")
 
 
-class ActiveRecord(NamedTuple):
+class ActivityRecord(NamedTuple):
     """The extents active at a commit.
 
     ``serial`` counts commits, and its parity is the slot's. The next commit is ``serial`` + 1: a number that no commit
@@ -59,17 +59,17 @@ def empty_file() -> bytes:
     return pack(0, ())[1] + pack(1, ())[1]
 
 
-def parse(content: bytes) -> ActiveRecord:
+def parse(content: bytes) -> ActivityRecord:
     """Return the newest finished commit. Raises ``MetadataError`` if the record is damaged."""
     if len(content) != FILE_BYTES:
-        raise MetadataError("the record of active extents has the wrong length; a full resync is needed")
+        raise MetadataError("the activity log has the wrong length; a full resync is needed")
     slots = [_slot(content, slot) for slot in (0, 1)]
     whole = [slot for slot in slots if slot.extents is not None]
     if not whole:
-        raise MetadataError("both slots of the record of active extents are torn; a full resync is needed")
+        raise MetadataError("both slots of the activity log are torn; a full resync is needed")
     newest = max(whole, key=lambda slot: slot.serial)
     other = slots[1 - slots.index(newest)]
-    return ActiveRecord(max(newest.serial, other.serial + 1), newest.extents or frozenset())
+    return ActivityRecord(max(newest.serial, other.serial + 1), newest.extents or frozenset())
 
 
 class _Slot(NamedTuple):
@@ -87,12 +87,12 @@ def _slot(content: bytes, slot: int) -> _Slot:
         sector = content[start : start + _SECTOR.size]
         mark, serial, count, number, *numbers, total = _SECTOR.unpack(sector)
         if checksum(sector[:-8]) != total or mark != _MARK or number != index or serial % 2 != slot:
-            raise MetadataError("the record of active extents fails its checksum; a full resync is needed")
+            raise MetadataError("the activity log fails its checksum; a full resync is needed")
         serials.add(serial)
         counts.add(count)
         extents += numbers
     if len(serials) > 1:
         return _Slot(max(serials), None)
     if len(counts) > 1 or max(counts) > CAPACITY:
-        raise MetadataError("the record of active extents contradicts itself; a full resync is needed")
+        raise MetadataError("the activity log contradicts itself; a full resync is needed")
     return _Slot(serials.pop(), frozenset(extents[: counts.pop()]))

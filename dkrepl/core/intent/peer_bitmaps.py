@@ -2,7 +2,7 @@
 
 Should the source die, what two survivors differ in is what both have marked for the other. A bit is set before its
 block is written. It is cleared when the source has reported the other node as in sync and durable beyond the write;
-until then the writes are held in *epochs*: what was written between two such messages, by piece of the bitmap.
+until then the writes are held in *spans*: what was written between two such messages, by piece of the bitmap.
 
 Rule R13: a bitmap is brought up to date piece by piece, some at each message. What is not yet cleared names too much,
 never too little.
@@ -20,13 +20,13 @@ from bitarray import bitarray
 
 from dkrepl.core.intent.bitmap import PIECE_SHIFT, IntentBitmap
 
-_EPOCHS = 4  # kept while some node lags; then the oldest two become one
+_SPANS = 4  # kept while some node lags; then the oldest two become one
 _PIECES = 1024  # of one bitmap that are brought up to date at one message
 
-Epoch = dict[int, bitarray]  # piece -> its blocks that were written
+Span = dict[int, bitarray]  # piece -> its blocks that were written
 
 
-class Marks:
+class PeerBitmaps:
     """``bitmaps``: one for each other node; ``shift``: a block is of ``1 << shift`` bytes."""
 
     def __init__(self, bitmaps: Mapping[str, IntentBitmap], shift: int) -> None:
@@ -34,8 +34,8 @@ class Marks:
         self.active = False  # whether anything is to be marked
         self._shift = shift
         self._set: list[IntentBitmap] = []
-        self._epochs: list[tuple[int, Epoch]] = []  # (seq at its begin, what was written since), the newest last
-        # node -> (begin of the epoch since which it may lack writes, as the pass over its bitmap began; the next piece)
+        self._spans: list[tuple[int, Span]] = []  # (seq at its begin, what was written since), the newest last
+        # node -> (begin of the span since which it may lack writes, as the pass over its bitmap began; the next piece)
         self._passes: dict[str, tuple[int, int]] = {}
 
     def enter(self, source: str, tracked: Collection[str]) -> None:
@@ -48,7 +48,7 @@ class Marks:
         """This node holds the source's state at ``seq``; who is durable beyond it lacks only what is marked since."""
         self._forget()
         if len(self.bitmaps) > 1:
-            self._epochs.append((seq, {}))
+            self._spans.append((seq, {}))
             self.active = True
 
     def end(self) -> None:
@@ -62,41 +62,41 @@ class Marks:
         end = ((offset + length - 1) >> self._shift) + 1
         for bitmap in self._set:
             bitmap.mark(first, end)
-        if self._epochs:
-            _mark(self._epochs[-1][1], first, end)
+        if self._spans:
+            _mark(self._spans[-1][1], first, end)
 
-    def told(self, durable: Mapping[str, int], applied: int) -> list[str]:
+    def update(self, durable: Mapping[str, int], applied: int) -> list[str]:
         """Take a report of the source: the seq up to which each node that is in sync is durable.
 
         ``applied``: the newest seq applied here. Returns the nodes whose bitmap names all that they may lack.
         """
-        epochs = self._epochs
-        if not epochs:
+        spans = self._spans
+        if not spans:
             return []
-        if applied != epochs[-1][0]:
-            epochs.append((applied, {}))
-        right, oldest = [], len(epochs) - 1
+        if applied != spans[-1][0]:
+            spans.append((applied, {}))
+        right, oldest = [], len(spans) - 1
         for name, seq in durable.items():
             bitmap = self.bitmaps.get(name)
-            since = [at for at, (begin, _) in enumerate(epochs) if begin <= seq]
+            since = [at for at, (begin, _) in enumerate(spans) if begin <= seq]
             if bitmap is None or not since:
                 continue
             oldest = min(oldest, since[-1])
-            lacking = [blocks for _, blocks in epochs[since[-1] :]]
+            lacking = [blocks for _, blocks in spans[since[-1] :]]
             if bitmap not in self._set:
                 for blocks in lacking:
                     _add(bitmap, blocks)
                 self._set.append(bitmap)
-            self._clear(name, bitmap, lacking, epochs[since[-1]][0])
+            self._clear(name, bitmap, lacking, spans[since[-1]][0])
             right.append(name)
-        del epochs[:oldest]
-        while len(epochs) > _EPOCHS:
-            begin, blocks = epochs.pop(0)
-            _join(blocks, epochs[0][1])
-            epochs[0] = (begin, blocks)
+        del spans[:oldest]
+        while len(spans) > _SPANS:
+            begin, blocks = spans.pop(0)
+            _join(blocks, spans[0][1])
+            spans[0] = (begin, blocks)
         return right
 
-    def _clear(self, name: str, bitmap: IntentBitmap, lacking: Sequence[Epoch], since: int) -> None:
+    def _clear(self, name: str, bitmap: IntentBitmap, lacking: Sequence[Span], since: int) -> None:
         """Clear what none of ``lacking`` names, in some pieces of the bitmap of ``name``."""
         started, piece = self._passes.get(name, (-1, -1))
         if piece < 0:
@@ -115,29 +115,29 @@ class Marks:
         self._passes[name] = (started, pieces[-1] + 1 if len(pieces) == _PIECES else -1)
 
     def _forget(self) -> None:
-        self._epochs, self._passes = [], {}
+        self._spans, self._passes = [], {}
 
 
-def _mark(epoch: Epoch, first: int, end: int) -> None:
+def _mark(span: Span, first: int, end: int) -> None:
     for piece in range(first >> PIECE_SHIFT, ((end - 1) >> PIECE_SHIFT) + 1):
-        blocks = epoch.get(piece)
+        blocks = span.get(piece)
         if blocks is None:
-            blocks = epoch[piece] = bitarray(1 << PIECE_SHIFT, "little")
+            blocks = span[piece] = bitarray(1 << PIECE_SHIFT, "little")
         begin = piece << PIECE_SHIFT
         blocks[max(first - begin, 0) : min(end - begin, 1 << PIECE_SHIFT)] = 1
 
 
-def _add(bitmap: IntentBitmap, epoch: Epoch) -> None:
-    for piece, blocks in epoch.items():
+def _add(bitmap: IntentBitmap, span: Span) -> None:
+    for piece, blocks in span.items():
         first = piece << PIECE_SHIFT
         end = min(first + (1 << PIECE_SHIFT), bitmap.blocks)
         bitmap.bits[first:end] |= blocks[: end - first]
         bitmap.touch(first, end)
 
 
-def _join(epoch: Epoch, later: Epoch) -> None:
+def _join(span: Span, later: Span) -> None:
     for piece, blocks in later.items():
-        if piece in epoch:
-            epoch[piece] |= blocks
+        if piece in span:
+            span[piece] |= blocks
         else:
-            epoch[piece] = blocks
+            span[piece] = blocks

@@ -1,6 +1,6 @@
 """What to do when a target meets the source: a pure function of what both remember.
 
-Rule R7: data is only ever overwritten by its descendants. A *generation* names a lineage of data; a source mints a
+Rule R7: data is only ever overwritten by its descendants. A *generation* names a lineage of data; a source begins a new
 new one at its first write after the set of its followers changed. The *base* that a node keeps for a peer are the
 generations under which nothing was answered here without that peer.
 
@@ -110,13 +110,13 @@ def _amount(source: NodeMetadata, record: PeerRecord, hello: Hello, dirty: bool)
         full = Decision("Full", "NotTracked", f"no bitmap has been kept for {who} since it was last in sync")
     elif not (hello.tracked or (follows and record.merged)):
         full = Decision("Full", "NotTracked", f"{who} has kept no bitmap of what it wrote without {source.node}")
-    elif hello.join < record.join or (follows and hello.join > record.offered):
-        text = f"the metadata of {who} is from another time (joining {hello.join}, not {record.join} or later)"
+    elif hello.epoch < record.epoch or (follows and hello.epoch > record.offered):
+        text = f"the metadata of {who} is from another time (joining {hello.epoch}, not {record.epoch} or later)"
         full = Decision("Full", "OldMetadata", text)
-    elif hello.peer_join > source.join:
-        text = f"{who} knows of a later joining of {source.node} ({hello.peer_join}) than that itself ({source.join})"
+    elif hello.peer_epoch > source.epoch:
+        text = f"{who} knows of a later epoch of {source.node} ({hello.peer_epoch}) than that itself ({source.epoch})"
         full = Decision("Full", "OldMetadata", text)
-    elif dirty or hello.marks or hello.store_state == "Inconsistent":
+    elif dirty or hello.dirty_blocks or hello.store_state == "Inconsistent":
         return Decision("Partial", "Dirty", "the intent bitmaps name what to copy")
     else:
         return Decision("Nothing", "Clean", "the copies are equal")

@@ -14,7 +14,7 @@ from xxhash import xxh3_64_hexdigest
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.errors import MetadataError
 
-FORMAT = 2
+FORMAT = 3
 StoreState = Literal["Empty", "Consistent", "Inconsistent"]
 HISTORY = 16  # generations remembered
 
@@ -22,18 +22,18 @@ HISTORY = 16  # generations remembered
 class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a node remembers of one peer.
 
-    ``join`` is the number of the peer's last joining that it has recorded, as far as is known, and ``offered`` that
+    ``epoch`` is the number of the peer's last epoch that it has recorded, as far as is known, and ``offered`` that
     of the newest one offered to it here (0: never); ``generations`` are those that it may have recorded since.
     ``base``: the generations under which nothing was answered here without it.
 
     ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: our
     bitmap includes the one that it kept for this node before it followed this node. ``loose``: bits were set without
-    being made durable, so a power loss ends the tracking. ``kept``: the blocks that it names were copied aside.
+    being made durable, so a power loss ends the tracking. ``saved``: the blocks that it names were copied aside.
     ``base_async``: those of ``base`` under which it was asynchronous, so that it may lack the last writes all the same.
     ``split_brain``: each of the two was found to have written without the other, and that is not resolved (R15).
     """
 
-    join: int = 0
+    epoch: int = 0
     offered: int = 0
     generations: tuple[str, ...] = ()
     paused: bool = False
@@ -41,7 +41,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracked: bool = False
     merged: bool = False
     loose: bool = False
-    kept: bool = False
+    saved: bool = False
     base_async: tuple[str, ...] = ()
     split_brain: bool = False
     full: bool = False  # an administrator asked for a full resync, which has not begun (R15)
@@ -66,35 +66,35 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     generation: str = ""
     history: tuple[str, ...] = ()
     store_state: StoreState = "Empty"
-    join: int = 0  # as a target: number of the last joining
-    follows: str = ""  # as a target: the source of that joining
+    epoch: int = 0  # as a target: number of the last epoch
+    follows: str = ""  # as a target: the source of that epoch
     boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
-    minted_at: float = 0.0  # Unix time at which this node, as source, minted the generation; 0: it did not
+    generation_at: float = 0.0  # Unix time at which this node, as source, begun the generation; 0: it did not
     ballot: Ballot = Ballot()  # under which it serves as source, or that of the source that it followed last
     promised: tuple[
         Ballot, ...
     ] = ()  # as a target: newer ones under which it voted, newest first (core/election/vote.py)
     stood: int = 0  # number of the newest ballot under which it asked for votes itself
     heir: str = ""  # as a former source: the node that is to be source now (switchover)
-    heir_join: int = 0  # and its joining, in which it has everything
-    yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and kept aside before
+    heir_epoch: int = 0  # and its epoch, in which it has everything
+    yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and saved aside before
     yields_to: str = ""  # by the data of this node
     peers: dict[str, PeerRecord] = {}
     agreed: dict[str, str] = {}  # the terms (config/terms.py) under which it last served or followed
     former: tuple[
         dict[str, str], ...
     ] = ()  # as source: older terms that must be satisfied as well (core/election/quorum.py)
-    joined_as: Literal["", "sync", "async"] = ""  # as a target: its mode in the last joining
+    joined_as: Literal["", "sync", "async"] = ""  # as a target: its mode in the last epoch
     unsettled: bool = False  # as a target: something applied may not be on stable storage
     store_failed: str = ""  # why what was written here since the last flush may be lost: a flush of the store failed
     power_lost: bool = False  # as a target: power was lost since it was last in sync, and unflushed writes with it
     forced: tuple[str, ...] = ()  # codes of the reasons against its promotion that an administrator overruled
     forced_at: float = 0.0  # Unix time of that
 
-    def minted(self, generation: str, at: float = 0.0) -> NodeMetadata:
+    def with_generation(self, generation: str, at: float = 0.0) -> NodeMetadata:
         """Return the record after a new generation; the old one goes into the history."""
         history = ((self.generation, *self.history) if self.generation else self.history)[:HISTORY]
-        return msgspec.structs.replace(self, generation=generation, history=history, minted_at=at)
+        return msgspec.structs.replace(self, generation=generation, history=history, generation_at=at)
 
 
 def pack(metadata: NodeMetadata) -> bytes:
@@ -112,6 +112,11 @@ def parse(content: bytes, where: str) -> NodeMetadata:
         found = msgspec.json.decode(body)
         if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:
             raise MetadataError(f"{where} was written by a newer dkrepl (format {found['format']}); upgrade this node")
+        if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] < FORMAT:
+            raise MetadataError(
+                f"{where} was written by an older dkrepl (format {found['format']}) that this one cannot read; move "
+                "its directory away and initialise the node again"
+            )
         return msgspec.convert(found, NodeMetadata)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MetadataError(f"{where} cannot be understood ({error}); initialise the node again") from None

@@ -4,7 +4,7 @@ A target that comes back shows a generation; the source must know whether it gav
 generation that a target may have recorded is kept until the target has confirmed a newer one.
 
 The *base* of a peer is the set of generations under which nothing was answered here without it. It begins with the one
-under which the peer was in sync, and each one that is minted while the peer is in sync is added. After the peer has
+under which the peer was in sync, and each one that is begun while the peer is in sync is added. After the peer has
 left, none is added. Each entry also says whether the peer was synchronous *then*: an asynchronous one may lack the
 last writes of the generation, whatever its mode has become since.
 """
@@ -46,15 +46,15 @@ def all_may_know(metadata: NodeMetadata) -> NodeMetadata:
     return metadata
 
 
-def minted(
+def with_new_generation(
     metadata: NodeMetadata, generation: str, told: Iterable[str], kept: Mapping[str, bool], at: float
 ) -> NodeMetadata:
-    """Return a source's metadata with a new generation, minted at Unix time ``at``.
+    """Return a source's metadata with a new generation, begun at Unix time ``at``.
 
     ``told``: the targets in the stream, which will be told of it; ``kept``: those in sync, without which nothing has
     been answered under it when it begins, and whether each is synchronous.
     """
-    metadata = msgspec.structs.replace(metadata.minted(generation, at), store_state="Consistent")
+    metadata = msgspec.structs.replace(metadata.with_generation(generation, at), store_state="Consistent")
     for name in told:
         metadata = remembered(metadata, name, generations=(*record_of(metadata, name).generations, generation))
     return with_base(metadata, kept, generation)
@@ -98,11 +98,11 @@ def loosened(metadata: NodeMetadata) -> NodeMetadata:
     return _each(metadata, lambda record: record.tracked, loose=True)
 
 
-def kept_only_for(metadata: NodeMetadata, name: str) -> NodeMetadata:
-    """Return the metadata of a target that follows ``name`` now: what comes from there is not kept aside for others."""
-    kept = record_of(metadata, name).kept
-    metadata = _each(metadata, lambda record: record.kept, kept=False)
-    return remembered(metadata, name, kept=True) if kept else metadata
+def saved_only_for(metadata: NodeMetadata, name: str) -> NodeMetadata:
+    """Return the metadata of a target that follows ``name`` now: what comes from there is not saved for others."""
+    saved = record_of(metadata, name).saved
+    metadata = _each(metadata, lambda record: record.saved, saved=False)
+    return remembered(metadata, name, saved=True) if saved else metadata
 
 
 def fastened(metadata: NodeMetadata) -> NodeMetadata:

@@ -16,13 +16,13 @@ def as_source(
     """Return the record of a target that is source from now on.
 
     ``ballot``: under which it was elected; of an heir, that of its source. ``mirror_id`` is used if it has none, as it
-    never had a source. Its first write mints a generation, not the promotion alone. ``forced``: codes of the reasons
-    against it that an administrator overruled, at Unix time ``at``; they stay known (R15).
+    never had a source. Its first write begins a new generation, not the promotion alone. ``forced``: codes of the
+    reasons against it that an administrator overruled, at Unix time ``at``; they stay known (R15).
     """
-    # Blocks kept aside earlier do not include what it writes from now on. And it is not known what the former source
+    # Blocks saved aside earlier do not include what it writes from now on. And it is not known what the former source
     # has on stable storage, nor whether another target was in the middle of a resync (R4).
     peers = {
-        name: msgspec.structs.replace(record, kept=False, unproven=True) for name, record in metadata.peers.items()
+        name: msgspec.structs.replace(record, saved=False, unproven=True) for name, record in metadata.peers.items()
     }
     return msgspec.structs.replace(
         metadata,
@@ -38,7 +38,7 @@ def as_source(
         unsettled=False,
         follows="",  # whoever it followed knows nothing of what it writes from now on
         heir="",
-        heir_join=0,
+        heir_epoch=0,
         yields="",
         yields_to="",
         peers=peers,
@@ -58,17 +58,17 @@ def as_follower(metadata: NodeMetadata) -> NodeMetadata:
 def as_target(
     metadata: NodeMetadata,
     heir: str = "",
-    heir_join: int = 0,
+    heir_epoch: int = 0,
     yields: Literal["", "keep", "discard"] = "",
     yields_to: str = "",
 ) -> NodeMetadata:
     """Return the record of a source that becomes a target.
 
-    ``heir`` is to be source in its place, if ``heir_join`` was that node's last joining. ``yields``: what this node
-    alone has may be replaced by what the node ``yields_to`` has, and is kept aside before, or not.
+    ``heir`` is to be source in its place, if ``heir_epoch`` was that node's last epoch. ``yields``: what this node
+    alone has may be replaced by what the node ``yields_to`` has, and is saved aside before, or not.
     """
     # R15: after a failed flush its bitmaps name what may be lost; until that is copied back the copy is Inconsistent.
     state = "Inconsistent" if metadata.store_failed else metadata.store_state
     return msgspec.structs.replace(
-        metadata, role="target", store_state=state, heir=heir, heir_join=heir_join, yields=yields, yields_to=yields_to
+        metadata, role="target", store_state=state, heir=heir, heir_epoch=heir_epoch, yields=yields, yields_to=yields_to
     )

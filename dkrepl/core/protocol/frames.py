@@ -6,9 +6,9 @@ Little-endian throughout. A *stream message* is a head, followed by its data eit
     head    topic      2 B   group, mask: which targets the message is for; PUB filters on these two bytes
             magic      2 B   0xD4B1
             version    1 B
-            kind       1 B   LIVE, RESYNC or MARK
+            kind       1 B   LIVE, RESYNC or MARKER
             count      2 B   number of records
-            join       4 B   RESYNC and MARK: which joining of the target this belongs to; LIVE: 0
+            epoch      4 B   RESYNC and MARKER: which epoch of the target this belongs to; LIVE: 0
             data_len   4 B   bytes of data: of the WRITE records, and of a GENERATION, which names its members
             session    8 B   identity of the source's run; a message of an old session is dropped
             first      8 B   LIVE: seq of the first record; RESYNC, SYNCED: the target's resync seq; START: blocks to
@@ -39,17 +39,17 @@ VERSION = 1
 MAGIC = 0xD4B1
 
 # kinds of stream message
-LIVE, RESYNC, MARK = 1, 2, 3
+LIVE, RESYNC, MARKER = 1, 2, 3
 
 # operations of a record: the first three change data (DISCARD and ZERO both read back as zeros)
 WRITE, DISCARD, ZERO, FLUSH, GENERATION = 1, 2, 3, 4, 5
-# operations of the one record of a MARK
+# operations of the one record of a MARKER
 PROBE, START, SYNCED, DIGEST = 16, 17, 18, 19
 
 _DATA_OPS = frozenset((WRITE, DISCARD, ZERO))
 _LIVE_OPS = frozenset((WRITE, DISCARD, ZERO, FLUSH, GENERATION))
 _MARK_OPS = frozenset((PROBE, START, SYNCED, DIGEST))
-_ALLOWED = {LIVE: _LIVE_OPS, RESYNC: _DATA_OPS, MARK: _MARK_OPS}
+_ALLOWED = {LIVE: _LIVE_OPS, RESYNC: _DATA_OPS, MARKER: _MARK_OPS}
 
 MAX_RECORDS = 1024
 MAX_DATA = 8 << 20  # bytes in one message
@@ -73,7 +73,7 @@ class StreamMessage(NamedTuple):
     """A checked stream message; ``data`` holds the data of the WRITE and GENERATION records, joined."""
 
     kind: int
-    join: int
+    epoch: int
     session: int
     first: int
     position: int
@@ -84,7 +84,7 @@ class StreamMessage(NamedTuple):
 class Ack(NamedTuple):
     """A target's confirmation: everything up to each seq is applied, or durable."""
 
-    join: int
+    epoch: int
     session: int
     applied: int
     durable: int
@@ -107,7 +107,7 @@ def pack_head(
     group: int,
     mask: int,
     kind: int,
-    join: int,
+    epoch: int,
     session: int,
     first: int,
     position: int,
@@ -117,7 +117,7 @@ def pack_head(
 ) -> bytes:
     """Return the head of a stream message; ``records`` come from ``pack_record(op, length, offset)``."""
     head = _HEAD.pack(
-        group, mask, MAGIC, VERSION, kind, len(records), join, data_len, session, first, position, data_sum
+        group, mask, MAGIC, VERSION, kind, len(records), epoch, data_len, session, first, position, data_sum
     )
     body = head + b"".join(records)
     return body + _SUM.pack(checksum(body))
@@ -132,7 +132,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     view = memoryview(frame)
     if len(view) < HEAD_BYTES + 8:
         raise ProtocolError(f"a stream frame of {len(view)} bytes is shorter than a head; it was dropped")
-    _, _, magic, version, kind, count, join, data_len, session, first, position, data_sum = _HEAD.unpack_from(view)
+    _, _, magic, version, kind, count, epoch, data_len, session, first, position, data_sum = _HEAD.unpack_from(view)
     if magic != MAGIC:
         raise ProtocolError("a stream frame does not start with dkrepl's mark; it was dropped")
     if version != VERSION:
@@ -153,7 +153,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     allowed = _ALLOWED.get(kind)
     if allowed is None:
         raise ProtocolError(f"a stream frame has the unknown kind {kind}; it was dropped")
-    if kind == MARK and count != 1:
+    if kind == MARKER and count != 1:
         raise ProtocolError("a stream mark has other than one record; it was dropped")
     records = [(op, length, offset) for op, length, offset in _RECORD.iter_unpack(view[HEAD_BYTES:end])]
     total = 0
@@ -170,7 +170,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
             total += length
     if total != data_len:
         raise ProtocolError("a stream frame's records and data differ in length; it was dropped")
-    return StreamMessage(kind, join, session, first, position, records, body)
+    return StreamMessage(kind, epoch, session, first, position, records, body)
 
 
 def pack_ack(ack: Ack) -> bytes:

@@ -14,18 +14,18 @@ from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.errors import ProtocolError
 
-PROTOCOL_MIN = 2
-PROTOCOL_MAX = 2
+PROTOCOL_MIN = 3
+PROTOCOL_MAX = 3
 
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Join = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # 4 bytes in a stream frame
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Identity = Annotated[str, msgspec.Meta(max_length=32)]
 Terms = Annotated[dict[Annotated[str, msgspec.Meta(max_length=128)], Text], msgspec.Meta(max_length=512)]
-MARKS_BYTES = 16 << 10  # of a bitmap, in one message
+BITMAP_PART_BYTES = 16 << 10  # of a bitmap, in one message
 
 
 class Message(msgspec.Struct, tag=True, frozen=True):
@@ -45,13 +45,13 @@ class Hello(Message, frozen=True):
     generation: Identity
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
     store_state: Name
-    join: Join
+    epoch: Epoch
     software: Name
-    follows: Name = ""  # the source of that joining
+    follows: Name = ""  # the source of that epoch
     base: Annotated[list[Identity], msgspec.Meta(max_length=128)] = []  # that it keeps for the receiver
     tracked: bool = False  # whether its bitmap for the receiver has been kept
-    marks: Count = 0  # blocks that this bitmap names
-    peer_join: Join = 0  # the receiver's own joining, as far as it knows
+    dirty_blocks: Count = 0  # blocks that this bitmap names
+    peer_epoch: Epoch = 0  # the receiver's own epoch, as far as it knows
     yields: Annotated[str, msgspec.Meta(pattern="^(keep|discard)?$")] = ""  # whether it gives way to the receiver
     terms: Terms = {}  # in which the nodes' descriptions must agree (config/terms.py)
     advisory: Identity = ""  # digest of those in which they need not
@@ -61,7 +61,7 @@ class Welcome(Message, frozen=True):
     """Source to target: you may join; subscribe to your topics and wait for the probe."""
 
     protocol: Count
-    join: Join
+    epoch: Epoch
     session: Count
     group: Annotated[int, msgspec.Meta(ge=0, le=255)]
     slot: Annotated[int, msgspec.Meta(ge=0, le=7)]
@@ -70,7 +70,7 @@ class Welcome(Message, frozen=True):
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
     decision: Name
     source: Name
-    node_join: Join = 0  # the source's own last joining, of the time when it was a target
+    node_epoch: Epoch = 0  # the source's own last epoch, of the time when it was a target
     terms: Terms = {}  # as in Hello
     advisory: Identity = ""
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
@@ -85,51 +85,51 @@ class Refuse(Message, frozen=True):
     node: Name
 
 
-class Marks(Message, frozen=True):
+class BitmapPart(Message, frozen=True):
     """Target to source, before Ready: a part of its bitmap of blocks that it wrote and the source may lack.
 
     ``first``: the number of the first block, a multiple of 8; ``bits``: one bit a block, the lowest first.
     """
 
-    join: Join
+    epoch: Epoch
     first: Count
-    bits: Annotated[bytes, msgspec.Meta(max_length=MARKS_BYTES)]
+    bits: Annotated[bytes, msgspec.Meta(max_length=BITMAP_PART_BYTES)]
 
 
 class Ready(Message, frozen=True):
-    """Target to source: the probe of this joining was seen, so the subscriptions are in place.
+    """Target to source: the probe of this epoch was seen, so the subscriptions are in place.
 
-    ``marks``: the number of blocks that were named by Marks, to find out whether one was lost.
+    ``marks``: the number of blocks that were named by BitmapPart, to find out whether one was lost.
     """
 
-    join: Join
-    marks: Count = 0
+    epoch: Epoch
+    dirty_blocks: Count = 0
 
 
 class Positions(Message, frozen=True):
     """Source to a target that is in sync: how far the targets are durable that are in sync, this one left out.
 
-    ``durable``: name -> (number of its joining, seq, whether it is synchronous). ``generation``: the source's, at that
+    ``durable``: name -> (number of its epoch, seq, whether it is synchronous). ``generation``: the source's, at that
     moment.
     """
 
-    join: Join
+    epoch: Epoch
     generation: Identity
-    durable: Annotated[dict[Name, tuple[Join, Count, bool]], msgspec.Meta(max_length=1024)]
+    durable: Annotated[dict[Name, tuple[Epoch, Count, bool]], msgspec.Meta(max_length=1024)]
 
 
 class Handover(Message, frozen=True):
-    """From a node that was source to its heir: be source, if this joining was your last."""
+    """From a node that was source to its heir: be source, if this epoch was your last."""
 
     node: Name
-    join: Join
+    epoch: Epoch
     generation: Identity
 
 
 class Alive(Message, frozen=True):
     """Either way: made by the loop that does the work. The source adds what it sees of the target."""
 
-    join: Join
+    epoch: Epoch
     session: Count
     state: Name = ""
     dirty_bytes: Count = 0
@@ -151,10 +151,10 @@ class Stalled(Message, frozen=True):
     seconds: Seconds
 
 
-class Detach(Message, frozen=True):
+class Evict(Message, frozen=True):
     """Source to target: you are out of the stream; say Hello again after ``retry`` seconds."""
 
-    join: Join
+    epoch: Epoch
     code: Name
     text: Text
     retry: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
@@ -163,7 +163,7 @@ class Detach(Message, frozen=True):
 class Trouble(Message, frozen=True):
     """Target to source: I cannot go on in the stream (a gap, a bad frame, a store error)."""
 
-    join: Join
+    epoch: Epoch
     code: Name
     text: Text
 
@@ -171,7 +171,7 @@ class Trouble(Message, frozen=True):
 class Digest(Message, frozen=True):
     """Target to source: the checksum of the range that a DIGEST mark named, at that mark's place."""
 
-    join: Join
+    epoch: Epoch
     number: Number
     checksum: Annotated[str, msgspec.Meta(max_length=32)]
 
@@ -197,7 +197,7 @@ class Copy(msgspec.Struct, frozen=True):
     mode: Name = ""
     state: Name = ""
     store_state: Name = ""
-    follows: Name = ""  # the source of its last joining
+    follows: Name = ""  # the source of its last epoch
     hears: Name = ""  # the source that it hears now
     in_sync_when_lost: bool = False
     in_sync_as_of: float | None = None
@@ -207,12 +207,12 @@ class Copy(msgspec.Struct, frozen=True):
     applied_bytes: Count = 0  # written in that session up to it
     head_bytes: Count = 0  # written in that session up to the newest write that it has heard of
     missing_bytes: Count | None = None  # what the source told a copy out of the stream that it lacks
-    joined_as: Name = ""  # its mode in the last joining: "sync" or "async"
+    joined_as: Name = ""  # its mode in the last epoch: "sync" or "async"
     power_lost: bool = False  # since it was last in sync
 
 
 class Answer(Message, frozen=True):
-    """Answer to Ask; ``role`` is "source", "target" or "asking"."""
+    """Answer to Ask; ``role`` is "source", "target" or "arbitrating"."""
 
     node: Name
     mirror: Name
@@ -221,7 +221,7 @@ class Answer(Message, frozen=True):
     generation: Identity
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
     base: Annotated[list[Identity], msgspec.Meta(max_length=128)] = []  # that it keeps for the one who asked
-    since: float = 0.0  # Unix time at which it minted its generation; 0: it did not
+    since: float = 0.0  # Unix time at which it begun its generation; 0: it did not
     own_bytes: Count = 0  # that it has written and the one who asked may lack
     copy: Copy | None = None  # not of a source
     terms: Terms = {}  # of its present description
@@ -264,12 +264,12 @@ AnyMessage = (
     Hello
     | Welcome
     | Refuse
-    | Marks
+    | BitmapPart
     | Ready
     | Positions
     | Alive
     | Stalled
-    | Detach
+    | Evict
     | Trouble
     | Digest
     | Ask

@@ -22,7 +22,9 @@ class Returning:
     def __init__(self, metadata: NodeMetadata, views: Iterable[TargetView]) -> None:
         self.names: list[str] = []
         self._until: float | None = None
-        if metadata.minted_at:  # it was source under this generation; a node that was just promoted waits for nobody
+        if (
+            metadata.generation_at
+        ):  # it was source under this generation; a node that was just promoted waits for nobody
             self.names = [
                 view.name
                 for view in views

@@ -12,7 +12,7 @@ from dkrepl.core.source.target_view import TargetView
 PATIENCE = 0.2  # seconds that a write waits because of targets that may not delay it
 
 
-class LogRoom:
+class BackPressure:
     """At most one flush at a time is on its way."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ def alive(
     dirty = 0 if view.state == "InSync" else min(view.bitmap.count() * block, description.size)
     seconds, missing = lag_of(view, log, clock, dirty, now)
     return Alive(
-        view.join,
+        view.epoch,
         session,
         view.state,
         (resync.total - resync.done) * block if resync else 0,
@@ -46,9 +46,9 @@ def alive(
 
 def positions(members: Sequence[TargetView], generation: str) -> Iterator[tuple[str, Positions]]:
     """Yield, for each target in sync for which it has changed, how far the others in sync are durable (R8)."""
-    durable = {view.name: (view.join, view.durable, view.mode == "sync") for view in members if view.state == "InSync"}
+    durable = {view.name: (view.epoch, view.durable, view.mode == "sync") for view in members if view.state == "InSync"}
     for view in members:
         others = {name: at for name, at in durable.items() if name != view.name}
-        if view.name in durable and others and others != view.told:
-            view.told = others
-            yield view.name, Positions(view.join, generation, others)
+        if view.name in durable and others and others != view.positions_sent:
+            view.positions_sent = others
+            yield view.name, Positions(view.epoch, generation, others)

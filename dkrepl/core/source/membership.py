@@ -12,20 +12,20 @@ import msgspec
 
 from dkrepl.config.description import Description
 from dkrepl.config.terms import advisory, digest, required, sync_nodes
-from dkrepl.core.actions import Action, Commit, CopiesChanged, Event, Send
+from dkrepl.core.actions import Action, Commit, Event, QuorumChanged, Send
 from dkrepl.core.election.quorum import begun, still_former
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.core.protocol.messages import AnyMessage, Detach, Refuse
+from dkrepl.core.protocol.messages import AnyMessage, Evict, Refuse
 from dkrepl.core.source.awaited import Returning
-from dkrepl.core.source.new_generation import Minting
+from dkrepl.core.source.new_generation import NewGeneration
 from dkrepl.core.source.resync import RateLimit
 from dkrepl.core.source.resync_queue import ResyncFeed
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import SEEN_BY_SOURCE, TargetState, TargetView, check_transition
-from dkrepl.core.source.write_quorum import Copies
+from dkrepl.core.source.write_quorum import WriteQuorum
 
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
@@ -40,17 +40,17 @@ class Links:
         node: str,
         metadata: NodeMetadata,
         bitmaps: Mapping[str, IntentBitmap],
-        intent: IntentLog,
+        intent: ActivityLog,
     ) -> None:
         self.description = description
         self.node = node
         self.metadata = peer_records.all_may_know(begun(metadata, description))
         self.terms = required(description)
         self.advisory = digest(advisory(description))
-        self.intent = intent
+        self.activity_log = intent
         self.actions: list[Action] = []
         self._shift = description.block.bit_length() - 1
-        self._minting = Minting()
+        self._new_generation = NewGeneration()
         self._commits = 0
         peers = description.peers(node)
         self.views = {
@@ -76,7 +76,7 @@ class Links:
                 view.state, view.reason = "Paused", "paused by the administrator"
         self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
-        refuse = description.on_too_few == "error"
+        refuse = description.on_no_quorum == "error"
         # R4: an unproven target does not count. If its resync was cut short it calls its copy Inconsistent, even if
         # nothing is left to copy; a former source may hold answered writes that are not on its stable storage.
         records = {name: peer_records.record_of(metadata, name) for name in self.views}
@@ -85,7 +85,7 @@ class Links:
             for name, record in records.items()
             if not record.unproven and peer_records.has_all(record, metadata.generation)
         }
-        self.copies = Copies(
+        self.quorum = WriteQuorum(
             description.min_copies,
             refuse,
             self.views.values(),
@@ -96,16 +96,16 @@ class Links:
         )
         self._knowing: set[str] = set()  # who has recorded the present terms, or is declared fenced
         self.knows()
-        if self.copies.changed():
-            self._copies_changed()
+        if self.quorum.changed():
+            self._quorum_changed()
         self.returning = Returning(metadata, self.views.values())
         self.stream.hold |= bool(self.returning.names)
 
-    def _detach(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
+    def _evict(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
         """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
         lasted = now - view.in_sync_at if view.in_sync_at is not None else 0.0
         view.retry = 0.5 if lasted > RETRY_LAST else min(RETRY_LAST, max(0.5, view.retry * 2))
-        self._send(view.name, Detach(view.join, code, text[:1000], view.retry))
+        self._send(view.name, Evict(view.epoch, code, text[:1000], view.retry))
         self._leave(view, state, text, now)
 
     def _leave(self, view: TargetView, state: TargetState, reason: str | None, now: float) -> None:
@@ -120,7 +120,7 @@ class Links:
             self._state(view, state, reason)
             self.stream.leave(view)
             # R7: from the next answer on, the data has a past that this target does not know.
-            self._minting.needed = True
+            self._new_generation.needed = True
             self.stream.hold = True
         else:
             self._state(view, state, reason)
@@ -140,7 +140,7 @@ class Links:
         self.metadata = peer_records.remembered(self.metadata, view.name, paused=True)
         self._commit(Commit(0, metadata=self.metadata))
         if view.state != "Paused":
-            self._send(name, Detach(view.join, "Paused", "paused at the source", 1.0))
+            self._send(name, Evict(view.epoch, "Paused", "paused at the source", 1.0))
             self._leave(view, "Paused", "paused by the administrator", now)
 
     def resume(self, name: str, now: float) -> None:
@@ -160,9 +160,9 @@ class Links:
             self._commit(Commit(0, metadata=self.metadata))
         view.retry = 0.0
         if view.in_stream or view.state == "Connecting":
-            self._detach(view, "Behind", "Resync", "a resync was asked for", now)
+            self._evict(view, "Behind", "Resync", "a resync was asked for", now)
         elif view.state == "Behind":
-            self._send(name, Detach(view.join, "Resync", "a resync was asked for", 0.0))  # it need not wait any longer
+            self._send(name, Evict(view.epoch, "Resync", "a resync was asked for", 0.0))  # it need not wait any longer
 
     def not_knowing(self, *fenced: str) -> list[str]:
         """Return the nodes of former terms that may not know the present ones; none if those that do are enough (R14).
@@ -179,9 +179,9 @@ class Links:
         if former != self.metadata.former:
             self.metadata = msgspec.structs.replace(self.metadata, former=former)
             self._commit(Commit(0, metadata=self.metadata))
-            self.copies.must_satisfy(former)
-            if self.copies.changed():
-                self._copies_changed()
+            self.quorum.must_satisfy(former)
+            if self.quorum.changed():
+                self._quorum_changed()
 
     def _state(self, view: TargetView, state: TargetState, reason: str | None) -> None:
         check_transition(SEEN_BY_SOURCE, view.name, view.state, state)
@@ -189,21 +189,21 @@ class Links:
             level = "info" if state in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
             self._event("target_state", level, target=view.name, before=view.state, after=state, reason=reason)
         view.state, view.reason = state, reason
-        if self.copies.changed():
-            if self.copies.too_few:
-                self.copies.note_flushed(self.stream.log.newest_change, view)
-            self._copies_changed()
+        if self.quorum.changed():
+            if self.quorum.too_few:
+                self.quorum.note_flushed(self.stream.log.newest_change, view)
+            self._quorum_changed()
 
-    def _copies_changed(self) -> None:
+    def _quorum_changed(self) -> None:
         """R4: with too few copies nothing is begun or answered; what goes on afterwards begins with a generation."""
-        copies = self.copies
+        copies = self.quorum
         if copies.too_few:
-            self._minting.needed = self.stream.hold = True
+            self._new_generation.needed = self.stream.hold = True
             outcome = "writes fail" if copies.refuse else "writes wait"
-            self._event("too_few_copies", "warning", confirmable=copies.confirmable, min=copies.least, outcome=outcome)
+            self._event("quorum_lost", "warning", confirmable=copies.confirmable, min=copies.least, outcome=outcome)
         else:
-            self._event("copies_enough", confirmable=copies.confirmable, min=copies.least)
-        self.actions.append(CopiesChanged())
+            self._event("quorum_regained", confirmable=copies.confirmable, min=copies.least)
+        self.actions.append(QuorumChanged())
 
     def _send(self, peer: str, message: AnyMessage) -> None:
         self.actions.append(Send(peer, message))

@@ -13,7 +13,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.source.target_view import TargetView
 
 
-class Minting:
+class NewGeneration:
     """``needed``: no answer may be given before a new generation. ``commit``: the number of its commit, 0 if none."""
 
     def __init__(self) -> None:
@@ -21,15 +21,15 @@ class Minting:
         self.commit = 0
         self._kept: dict[
             str, bool
-        ] = {}  # targets in sync when the generation on its way was minted; whether synchronous
+        ] = {}  # targets in sync when the generation on its way was begun; whether synchronous
 
     def begin(self, metadata: NodeMetadata, generation: str, members: Sequence[TargetView], at: float) -> NodeMetadata:
         """Return the metadata with the new generation, which counts once they are durable; ``at``: Unix time."""
         self._kept = {view.name: view.mode == "sync" for view in members if view.state == "InSync"}
-        return peer_records.minted(metadata, generation, [view.name for view in members], self._kept, at)
+        return peer_records.with_new_generation(metadata, generation, [view.name for view in members], self._kept, at)
 
     def durable(self, views: Mapping[str, TargetView]) -> dict[str, bool]:
-        """The generation is durable: return the targets that were in sync when it was minted, and are still.
+        """The generation is durable: return the targets that were in sync when it was begun, and are still.
 
         By name, whether the target is synchronous.
 

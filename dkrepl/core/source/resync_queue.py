@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from dkrepl.config.description import Description
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.protocol import frames
 from dkrepl.core.source.resync import ZERO_EXTENTS, Resync
 from dkrepl.core.source.stream import Stream
@@ -21,9 +21,9 @@ _ACTIVATE_AHEAD = 16  # extents made active at once
 class ResyncFeed:
     """Feeds the resyncs of the members of ``stream``. Blocks and extents as ``description`` says."""
 
-    def __init__(self, description: Description, stream: Stream, intent: IntentLog) -> None:
+    def __init__(self, description: Description, stream: Stream, intent: ActivityLog) -> None:
         self._stream = stream
-        self._intent = intent
+        self._activity_log = intent
         self._per = description.extent // description.block  # blocks in an extent
         # The limits of a message and of a record.
         self._most = max(1, min(ZERO_EXTENTS * self._per, frames.MAX_LENGTH // description.block))
@@ -33,7 +33,7 @@ class ResyncFeed:
 
         Targets take turns; those named in ``skip`` are left out.
         """
-        active, per = self._intent.active, self._per
+        active, per = self._activity_log.active, self._per
         for view in self._stream.members:
             resync = view.resync
             if resync is None or resync.finishing or view.name in skip or view.rate_limit.delay(now):
@@ -55,11 +55,11 @@ class ResyncFeed:
 
     def pin(self, first: int, end: int) -> None:
         """Keep the extents of blocks ``first`` to ``end`` - 1 active, which they are, until ``unpin`` of the same."""
-        self._intent.pin(first // self._per, (end - 1) // self._per + 1)
+        self._activity_log.pin(first // self._per, (end - 1) // self._per + 1)
 
     def unpin(self, first: int, end: int) -> None:
         """Undo one ``pin``."""
-        self._intent.unpin(first // self._per, (end - 1) // self._per + 1)
+        self._activity_log.unpin(first // self._per, (end - 1) // self._per + 1)
 
     def sent(self, view: TargetView, first: int, end: int, data_bytes: int) -> int:
         """Blocks ``first`` to ``end`` - 1 are published to ``view`` at this place of the stream; return the rseq.
@@ -75,7 +75,7 @@ class ResyncFeed:
     def _activate_for(self, resync: Resync, extent: int) -> None:
         wanted = extent
         for _ in range(_ACTIVATE_AHEAD):
-            self._intent.want_later(wanted)
+            self._activity_log.want_later(wanted)
             block = resync.find((wanted + 1) * self._per)
             if block < 0:
                 return

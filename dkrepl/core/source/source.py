@@ -4,7 +4,7 @@ States of a target as seen from here, and what moves it (every other event leave
 
     Disconnected  Hello accepted -> Connecting
     Connecting    Ready, once recorded -> Resyncing;  deadline -> Behind;  silence -> Disconnected
-    Resyncing     all copied and confirmed -> InSync;  Trouble, Detach -> Behind;  silence -> Disconnected
+    Resyncing     all copied and confirmed -> InSync;  Trouble, Evict -> Behind;  silence -> Disconnected
     InSync        window full under "bitmap", Trouble -> Behind;  silence -> Disconnected
     Behind        Hello -> Connecting;  silence -> Disconnected
     Refused       Hello accepted -> Connecting;  silence -> Disconnected
@@ -12,7 +12,7 @@ States of a target as seen from here, and what moves it (every other event leave
     any           pause -> Paused;  Hello refused -> Refused
 
 Rules kept here: R1 by ``admit`` (nothing is written while its extent is not active), R4 and R5 by ``Stream``,
-R7 by ``decide`` and by minting a generation before the first answer that a lost target does not know of.
+R7 by ``decide`` and by beginning a new generation before the first answer that a lost target does not know of.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import msgspec
 
 from dkrepl.config.description import Description
 from dkrepl.core import handshake
-from dkrepl.core.actions import Commit, FlushTargets, NewGeneration, Publish
-from dkrepl.core.intent.activity_log import IntentLog
+from dkrepl.core.actions import Commit, PublishFlush, PublishGeneration, PublishMarker
+from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.generation import decide
@@ -36,27 +36,27 @@ from dkrepl.core.protocol.messages import (
     Alive,
     Answer,
     AnyMessage,
+    BitmapPart,
     Bye,
-    Detach,
+    Evict,
     Hello,
-    Marks,
     Ready,
     Refuse,
     Stalled,
     Trouble,
 )
 from dkrepl.core.source import membership
-from dkrepl.core.source.backpressure import LogRoom
+from dkrepl.core.source.backpressure import BackPressure
 from dkrepl.core.source.heartbeat import alive, positions
 from dkrepl.core.source.lag import LagClock
 from dkrepl.core.source.membership import Links
 from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.split_brain import Rival, found
+from dkrepl.core.source.split_brain import OtherSource, found
 from dkrepl.core.source.target_view import TargetView
 
 _PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
 _POSITIONS = 0.25  # seconds between two messages about how far the other targets are
-_MARKS_LOST = 3  # joinings in which a target's marked blocks did not arrive, after which all of it is copied
+_BITMAPS_LOST = 3  # epochs in which a target's marked blocks did not arrive, after which all of it is copied
 _STALL = 4  # peer timeouts without progress after which a target leaves the stream
 
 
@@ -69,7 +69,7 @@ class Source(Links):
         node: str,
         metadata: NodeMetadata,
         bitmaps: Mapping[str, IntentBitmap],
-        intent: IntentLog,
+        intent: ActivityLog,
         session: int,
         identity: Callable[[], str],
     ) -> None:
@@ -77,15 +77,17 @@ class Source(Links):
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
         self.commit_error: str | None = None
-        self.rivals: dict[str, Rival] = {}  # other nodes that are source, or refused to follow by what they hold
+        self.other_sources: dict[
+            str, OtherSource
+        ] = {}  # other nodes that are source, or refused to follow by what they hold
         self.wall = 0.0  # Unix seconds, as the caller keeps it; told, and never reckoned with
         self.stalled = 0.0  # seconds for which the own store has stood still, as the caller keeps it
         self._identity = identity
         self._extent_shift = description.extent.bit_length() - 1
         self.lag = LagClock()
         self._told_at = 0.0
-        self._intent_commit = 0
-        self._joining: dict[int, tuple[str, int]] = {}  # commit -> target and joining that go on after it
+        self._activity_commit = 0
+        self._entering: dict[int, tuple[str, int]] = {}  # commit -> target and epoch that go on after it
         self._filling: dict[
             str, tuple[int, Callable[[], Commit]]
         ] = {}  # target -> joining that goes on when its bitmap is filled
@@ -93,7 +95,7 @@ class Source(Links):
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
         self._verdict_commit = 0  # that makes a failed flush known for good
-        self._room = LogRoom()
+        self._backpressure = BackPressure()
         self.ending = False  # it says goodbye, and lets nobody in any more
 
     # --- the data path -------------------------------------------------------------------------------
@@ -105,14 +107,14 @@ class Source(Links):
         """
         first = offset >> self._extent_shift
         end = ((offset + length - 1) >> self._extent_shift) + 1
-        active = self.intent.active
-        if end - first == 1 and first in active and not self._minting.needed:
+        active = self.activity_log.active
+        if end - first == 1 and first in active and not self._new_generation.needed:
             active[first] = self.stream.log.seq + 1
             return True
-        if self.copies.too_few:
+        if self.quorum.too_few:
             return False
-        if self._minting.needed or not self.intent.covers(first, end):
-            self.intent.want(first, end)
+        if self._new_generation.needed or not self.activity_log.covers(first, end):
+            self.activity_log.want(first, end)
             return False
         for extent in range(first, end):
             active[extent] = self.stream.log.seq + 1
@@ -120,7 +122,7 @@ class Source(Links):
 
     def touched(self, offset: int, length: int, seq: int) -> None:
         """The change ``seq`` was admitted earlier and is published now; its extents have been pinned meanwhile (R1)."""
-        active = self.intent.active
+        active = self.activity_log.active
         for extent in range(offset >> self._extent_shift, ((offset + length - 1) >> self._extent_shift) + 1):
             active[extent] = seq
 
@@ -128,7 +130,7 @@ class Source(Links):
         """The write ``seq`` failed at the local store: what its blocks hold is unknown, so they must be copied."""
         self.stream.log.forget(seq)
         for view in self.stream.members:
-            self._detach(view, "Behind", "SourceStoreError", "the source's store failed a write", now)
+            self._evict(view, "Behind", "SourceStoreError", "the source's store failed a write", now)
 
     def local_sync_failed(self, why: str, now: float) -> None:
         """The local store could not be flushed: what was written since the last flush may be lost here (fsync(2)).
@@ -136,15 +138,15 @@ class Source(Links):
         The targets may have it, so their copies may differ, and be the better ones: every block that may be affected is
         marked (R2), and nothing is copied, even after a restart, until an administrator clears it (R15).
         """
-        extents = self.intent.unsynced
+        extents = self.activity_log.unsynced
         for view in self.views.values():
             view.bitmap.mark_extents(extents)
-            view.bitmap.seal(extents.difference(self.intent.active))
+            view.bitmap.seal(extents.difference(self.activity_log.active))
         self.metadata = msgspec.structs.replace(self.metadata, store_failed=why[:500])
         self._verdict_commit = self._commit(Commit(0, sync_bitmaps=True, metadata=self.metadata))
         for view in self.views.values():
-            if view.in_stream or view.state == "Connecting":  # also one that is still joining
-                self._detach(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
+            if view.in_stream or view.state == "Connecting":  # also one that is still entering
+                self._evict(view, "Behind", "SourceStoreError", "the source's store failed a flush", now)
 
     @property
     def judging(self) -> bool:
@@ -175,7 +177,7 @@ class Source(Links):
         """Take out of the stream whoever's window is full under ``on_full = "bitmap"`` (R5)."""
         for view in self.stream.overfull():
             text = "its window is full; it will catch up from the bitmap"
-            self._detach(view, "Behind", "WindowFull", text, now)
+            self._evict(view, "Behind", "WindowFull", text, now)
 
     def store_synced(self, seq: int) -> None:
         """The local store is flushed: everything up to ``seq`` is durable here."""
@@ -200,21 +202,21 @@ class Source(Links):
         elif isinstance(message, Alive):
             self._note_stall(view, message.stalled, now)
             joined = view.in_stream or view.state == "Connecting"
-            if message.join and (message.join != view.join or not joined):
-                self._send(peer, Detach(message.join, "NotJoined", "the source does not know this joining"))
-        elif isinstance(message, Marks):
-            if message.join == view.join and view.state == "Connecting":
-                self._on_marks(view, message, now)
+            if message.epoch and (message.epoch != view.epoch or not joined):
+                self._send(peer, Evict(message.epoch, "NotJoined", "the source does not know this epoch"))
+        elif isinstance(message, BitmapPart):
+            if message.epoch == view.epoch and view.state == "Connecting":
+                self._on_bitmap_part(view, message, now)
         elif isinstance(message, Ready):
-            if message.join == view.join and view.state == "Connecting":
+            if message.epoch == view.epoch and view.state == "Connecting":
                 self._on_ready(view, message, now)
         elif (
             isinstance(message, Trouble)
-            and message.join == view.join
+            and message.epoch == view.epoch
             and (view.in_stream or view.state == "Connecting")
         ):
             self._event("target_trouble", "warning", target=peer, code=message.code, reason=message.text)
-            self._detach(view, "Behind", message.code, message.text, now)
+            self._evict(view, "Behind", message.code, message.text, now)
 
     def _on_stalled(self, view: TargetView, message: Stalled, now: float) -> None:
         """The target's loop waits for its store: that counts as a heartbeat, until ``store_timeout`` (R13)."""
@@ -232,7 +234,7 @@ class Source(Links):
     def on_ack(self, peer: str, ack: frames.Ack, now: float) -> None:
         """Take a confirmation. One that cannot be true detaches the target."""
         view = self.views.get(peer)
-        if view is None or not view.in_stream or ack.join != view.join or ack.session != self.session:
+        if view is None or not view.in_stream or ack.epoch != view.epoch or ack.session != self.session:
             return
         view.heard = now
         resync = view.resync
@@ -242,10 +244,10 @@ class Source(Links):
             ack.resync_durable <= ack.resync_applied <= sent
         ):
             self._event("target_trouble", "error", target=peer, code="BadAck", reason="it confirmed what was not sent")
-            self._detach(view, "Behind", "BadAck", "a confirmation names writes that were never sent", now)
+            self._evict(view, "Behind", "BadAck", "a confirmation names writes that were never sent", now)
             return
         if resync is not None and resync.lost(ack.applied, ack.resync_applied):
-            self._detach(view, "Behind", "Gap", "a message of the resync was lost on its way", now)
+            self._evict(view, "Behind", "Gap", "a message of the resync was lost on its way", now)
             return
         oldest = min(member.durable for member in self.stream.members)
         view.advance(ack.applied, ack.durable, self.stream.log, now)
@@ -281,7 +283,7 @@ class Source(Links):
         if (refusal := handshake.protocol_refusal(hello, peer)) is not None:
             self._refuse(peer, view, *refusal, now)
             return
-        if view.state == "Connecting" and hello.join < view.join and now < view.deadline - self._timeout:
+        if view.state == "Connecting" and hello.epoch < view.epoch and now < view.deadline - self._timeout:
             if view.probe_wait:
                 self._welcome(view, now)  # its Hello and our Welcome crossed
             return
@@ -307,16 +309,16 @@ class Source(Links):
             return
         self._note_advisory(view, hello.advisory)
         if decision.action == "Full" or asked:
-            # Before the joining is recorded: a crash in between must not leave an empty bitmap that counts.
+            # Before the epoch is recorded: a crash in between must not leave an empty bitmap that counts.
             view.bitmap.begin_fill(1)
-        view.join = max(view.join, peer_records.record_of(self.metadata, peer).offered, hello.join) + 1
+        view.epoch = max(view.epoch, peer_records.record_of(self.metadata, peer).offered, hello.epoch) + 1
         self._state(view, "Connecting", decision.text)
         view.deadline = now + 2 * self._timeout
         view.probe_at, view.probe_wait = 0.0, 0.0
-        view.marked = 0
+        view.bits_received = 0
 
         def offer() -> Commit:
-            self.metadata = handshake.offered(self.metadata, hello, view.join, decision)
+            self.metadata = handshake.offered(self.metadata, hello, view.epoch, decision)
             return Commit(0, sync_bitmaps=True, metadata=self.metadata)
 
         self._go_on_after(view, offer)
@@ -340,33 +342,33 @@ class Source(Links):
         self._send(view.name, welcome)
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 
-    def _on_marks(self, view: TargetView, message: Marks, now: float) -> None:
+    def _on_bitmap_part(self, view: TargetView, message: BitmapPart, now: float) -> None:
         """Note blocks that it wrote and we may lack: they are copied to it, like ours that it may lack (R7, R8)."""
         try:
-            view.marked += view.bitmap.merge(message.first, message.bits)
+            view.bits_received += view.bitmap.merge(message.first, message.bits)
         except ValueError as error:
-            self._detach(view, "Behind", "BadMarks", str(error), now)
+            self._evict(view, "Behind", "BadBitmap", str(error), now)
 
     def _on_ready(self, view: TargetView, message: Ready, now: float) -> None:
         if not view.probe_wait:
             return
-        if view.marked != message.marks:
-            view.marks_lost += 1
-            if view.marks_lost < _MARKS_LOST:
-                text = f"{view.marked} of its {message.marks} marked blocks have arrived"
-                self._detach(view, "Behind", "MarksLost", text, now)
+        if view.bits_received != message.dirty_blocks:
+            view.bitmaps_lost += 1
+            if view.bitmaps_lost < _BITMAPS_LOST:
+                text = f"{view.bits_received} of its {message.dirty_blocks} marked blocks have arrived"
+                self._evict(view, "Behind", "BitmapLost", text, now)
                 return
-            self._event("marks_lost", "warning", target=view.name, outcome="full resync")
+            self._event("peer_bitmap_lost", "warning", target=view.name, outcome="full resync")
             view.bitmap.begin_fill(1)  # parts were lost each time: copy everything
-            view.marked = view.bitmap.blocks
-        view.marks_lost = 0
+            view.bits_received = view.bitmap.blocks
+        view.bitmaps_lost = 0
         view.probe_wait = 0.0
 
-        # R2: recorded before a bit can be cleared that a copy of an earlier joining still needs.
+        # R2: recorded before a bit can be cleared that a copy of an earlier epoch still needs.
         def recorded() -> Commit:
-            facts: dict[str, Any] = {"join": view.join, "merged": True, "full": False, "unproven": True}
+            facts: dict[str, Any] = {"epoch": view.epoch, "merged": True, "full": False, "unproven": True}
             self.metadata = peer_records.remembered(self.metadata, view.name, **facts)
-            return Commit(0, sync_bitmaps=view.marked > 0, metadata=self.metadata)
+            return Commit(0, sync_bitmaps=view.bits_received > 0, metadata=self.metadata)
 
         self._go_on_after(view, recorded)
 
@@ -375,13 +377,13 @@ class Source(Links):
 
         If its bitmap is being filled, that is finished first: no commit may record a bitmap as valid before (R2).
         """
-        self._joining = {n: step for n, step in self._joining.items() if step[0] != view.name}
+        self._entering = {n: step for n, step in self._entering.items() if step[0] != view.name}
         self._filling.pop(view.name, None)
         if view.bitmap.filling:
-            self._filling[view.name] = (view.join, record)
+            self._filling[view.name] = (view.epoch, record)
             self.fill_step()
             return
-        self._joining[self._commit(record())] = (view.name, view.join)
+        self._entering[self._commit(record())] = (view.name, view.epoch)
 
     @property
     def filling(self) -> bool:
@@ -394,32 +396,32 @@ class Source(Links):
             if view.bitmap.filling:
                 view.bitmap.fill_step()
             if not view.bitmap.filling and (step := self._filling.pop(view.name, None)) is not None:
-                join, record = step
-                if view.state == "Connecting" and view.join == join:
+                epoch, record = step
+                if view.state == "Connecting" and view.epoch == epoch:
                     commit = replaced(record(), sync_bitmaps=True)
-                    self._joining[self._commit(commit)] = (view.name, view.join)
+                    self._entering[self._commit(commit)] = (view.name, view.epoch)
 
     def _enter(self, view: TargetView, now: float) -> None:
         self._state(view, "Resyncing", None)
         self.stream.enter(view, now)
-        self.knows(view.name)  # it has recorded the present description with the joining
+        self.knows(view.name)  # it has recorded the present description with the epoch
         view.generation_seq = 0
-        view.told = {}
+        view.positions_sent = {}
         resync = Resync(view.bitmap, self.description.block, now)
         self.stream.copying(view, resync)
-        self.actions.append(Publish(view.name, frames.START, resync.total, 0, self.stream.log.written))
+        self.actions.append(PublishMarker(view.name, frames.START, resync.total, 0, self.stream.log.written))
         self._finish_if_all_sent(view)
 
     def on_answers(self, answers: Iterable[Answer]) -> None:
         """Take what the peers that do not follow say of themselves: one may be source too (R7)."""
         rivals = found(self.metadata, self.views, answers)
         for name, rival in rivals.items():
-            if name not in self.rivals or self.rivals[name].kind != rival.kind:
+            if name not in self.other_sources or self.other_sources[name].kind != rival.kind:
                 if rival.kind == "SplitBrain":
                     self._note_split_brain(name)
                 event = "split_brain" if rival.kind == "SplitBrain" else "two_sources"
                 self._event(event, "error", peer=name, reason=rival.text)
-        self.rivals = rivals
+        self.other_sources = rivals
 
     # --- resync --------------------------------------------------------------------------------------
 
@@ -432,7 +434,7 @@ class Source(Links):
         """Blocks for a resync cannot be read here: the target waits, and tries again later."""
         view = self.views[name]
         view.retry = membership.RETRY_LAST
-        self._detach(view, "Behind", "SourceStoreError", why, now)
+        self._evict(view, "Behind", "SourceStoreError", why, now)
 
     def _finish_if_all_sent(self, view: TargetView) -> None:
         resync = view.resync
@@ -442,7 +444,7 @@ class Source(Links):
             generation = int(self.generation or "0", 16)
             self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
             view.synced_as = self.generation
-            self.actions.append(Publish(view.name, frames.SYNCED, resync.rseq, 0, generation))
+            self.actions.append(PublishMarker(view.name, frames.SYNCED, resync.rseq, 0, generation))
 
     def _resync_confirmed(self, view: TargetView, resync: Resync, durable: int, now: float) -> None:
         freed = view.advance_resync(durable, self.stream.log)
@@ -474,22 +476,22 @@ class Source(Links):
         for view in self.views.values():
             self._check_deadlines(view, now)
             if view.state == "Connecting" and view.probe_wait and now >= view.probe_at:
-                self.actions.append(Publish(view.name, frames.PROBE, 0))
+                self.actions.append(PublishMarker(view.name, frames.PROBE, 0))
                 view.probe_at = now + view.probe_wait
                 view.probe_wait = min(_PROBE_LAST, view.probe_wait * 2)
         if now >= self._beat_at:
             self._beat_at = now + self._timeout / 5
             for view in self.views.values():
-                view.told = {}  # said again now and then, for a target that is recording something does not listen
+                view.positions_sent = {}  # sent again now and then: a target that is recording something ignores it
                 if view.state != "Disconnected":
                     self._send(view.name, self._alive(view, now))
         if now >= self._told_at:
             self._told_at = now + _POSITIONS
-            self.tell_positions()
+            self.send_positions()
         self.plan(now)
 
-    def tell_positions(self) -> None:
-        """Tell each target that is in sync how far the others are (R8: what survivors would have to copy)."""
+    def send_positions(self) -> None:
+        """Report each target that is in sync how far the others are (R8: what survivors would have to copy)."""
         for name, message in positions(self.stream.members, self.generation):
             self._send(name, message)
 
@@ -499,44 +501,46 @@ class Source(Links):
             return
         if self.returning.over(self.views, now):
             self._end_hold()
-        may_mint = not self._minting.commit and not self.copies.too_few and not self.returning.names
-        if self._minting.needed and may_mint and (self.intent.wanted or self.stream.waiting):
-            self._mint()
-        planned = self.intent.plan(self.stream.confirmed, now, everything)
+        may_begin = not self._new_generation.commit and not self.quorum.too_few and not self.returning.names
+        if self._new_generation.needed and may_begin and (self.activity_log.wanted or self.stream.waiting):
+            self._begin_generation()
+        planned = self.activity_log.plan(self.stream.confirmed, now, everything)
         if planned is not None:
             active, leaving = planned
             for view in self.views.values():
                 view.bitmap.seal(leaving)
-            self._intent_commit = self._commit(Commit(0, bool(leaving), bool(leaving), (self.intent.serial, active)))
-        if self.intent.short:
+            self._activity_commit = self._commit(
+                Commit(0, bool(leaving), bool(leaving), (self.activity_log.serial, active))
+            )
+        if self.activity_log.short:
             self._make_room(now)
         else:
-            self._room.enough()
+            self._backpressure.enough()
 
     def _make_room(self, now: float) -> None:
         """Writes wait for room in the intent log: have the targets flush what keeps extents active (R5)."""
-        for view in self._room.delayers(self.stream.members, now):
+        for view in self._backpressure.delayers(self.stream.members, now):
             text = "it keeps the intent log full; it will catch up from the bitmap"
-            self._detach(view, "Behind", "IntentLogFull", text, now)
-        if self._room.must_ask(self.stream.members):
+            self._evict(view, "Behind", "ActivityLogFull", text, now)
+        if self._backpressure.must_ask(self.stream.members):
             seq = self.stream.control_record()
-            self.actions.append(FlushTargets(seq))
-            self._room.asked(seq, now)
+            self.actions.append(PublishFlush(seq))
+            self._backpressure.asked(seq, now)
 
     def committed(self, number: int, now: float) -> None:
         """A commit is durable."""
         self.commit_error = None
         if number == self._verdict_commit:
             self._verdict_commit = 0
-        elif number == self._intent_commit:
-            self._intent_commit = 0
-            self.intent.committed(self.stream.log.seq)
-        elif number == self._minting.commit:
-            self._minted()
-        elif (step := self._joining.pop(number, None)) is not None:
+        elif number == self._activity_commit:
+            self._activity_commit = 0
+            self.activity_log.committed(self.stream.log.seq)
+        elif number == self._new_generation.commit:
+            self._generation_durable()
+        elif (step := self._entering.pop(number, None)) is not None:
             view = self.views[step[0]]
-            if view.state == "Connecting" and view.join == step[1]:
-                if self.metadata.peers[view.name].join < view.join:
+            if view.state == "Connecting" and view.epoch == step[1]:
+                if self.metadata.peers[view.name].epoch < view.epoch:
                     self._welcome(view, now)
                 else:
                     self._enter(view, now)
@@ -549,36 +553,36 @@ class Source(Links):
         if number == self._verdict_commit:
             # The application is told all the same; the next commit, whatever it is for, records it.
             self._verdict_commit = 0
-        elif number == self._intent_commit:
-            self._intent_commit = 0
-            self.intent.failed()
+        elif number == self._activity_commit:
+            self._activity_commit = 0
+            self.activity_log.failed()
             return True
-        if number == self._minting.commit:
-            self._minting.commit = 0
+        if number == self._new_generation.commit:
+            self._new_generation.commit = 0
             return True
-        if (step := self._joining.pop(number, None)) is not None:
+        if (step := self._entering.pop(number, None)) is not None:
             view = self.views[step[0]]
-            if view.state == "Connecting" and view.join == step[1]:
-                text = f"the source cannot record the joining: {why}"
-                self._detach(view, "Behind", "SourceMetadata", text, now)
+            if view.state == "Connecting" and view.epoch == step[1]:
+                text = f"the source cannot record the epoch: {why}"
+                self._evict(view, "Behind", "SourceMetadata", text, now)
         return False
 
-    def _mint(self) -> None:
+    def _begin_generation(self) -> None:
         """Begin a new generation; it counts once it is durable."""
-        self.metadata = self._minting.begin(self.metadata, self._identity(), self.stream.members, self.wall)
-        self._minting.commit = self._commit(Commit(0, metadata=self.metadata))
+        self.metadata = self._new_generation.begin(self.metadata, self._identity(), self.stream.members, self.wall)
+        self._new_generation.commit = self._commit(Commit(0, metadata=self.metadata))
 
-    def _minted(self) -> None:
+    def _generation_durable(self) -> None:
         previous, self.generation = self.generation, self.metadata.generation
-        kept = self._minting.durable(self.views)
-        self._minting.needed |= self.copies.too_few
-        self._event("generation_minted", generation=self.generation, previous=previous)
+        kept = self._new_generation.durable(self.views)
+        self._new_generation.needed |= self.quorum.too_few
+        self._event("generation_began", generation=self.generation, previous=previous)
         if self.stream.members:
             seq = self.stream.control_record()
             for view in self.stream.members:
                 view.generation_seq = seq
                 self.metadata = peer_records.may_know(self.metadata, view.name, self.generation)
-            self.actions.append(NewGeneration(seq, self.generation, kept))
+            self.actions.append(PublishGeneration(seq, self.generation, kept))
         self._end_hold()
 
     def _end_hold(self) -> None:
@@ -587,7 +591,7 @@ class Source(Links):
         A sync target that has a held write, but not the generation, could be overwritten by one that lacks the write.
         """
         unknowing = any(view.generation_seq and view.mode == "sync" for view in self.stream.members)
-        self.stream.hold = self.stream.hold and (self._minting.needed or unknowing)
+        self.stream.hold = self.stream.hold and (self._new_generation.needed or unknowing)
 
     def _check_deadlines(self, view: TargetView, now: float) -> None:
         if view.state == "Disconnected" or view.state == "Paused":
@@ -596,13 +600,13 @@ class Source(Links):
             self._leave(view, "Disconnected", f"nothing heard for {self._timeout:g} s", now)
         elif view.stall.too_long(now) and (view.in_stream or view.state == "Connecting"):
             text = f"its store has stood still for more than {self.description.store_timeout:g} s; check its disk"
-            self._detach(view, "Behind", "StoreStalled", text, now)
+            self._evict(view, "Behind", "StoreStalled", text, now)
         elif view.stall.excused(now):
             return  # it confirms nothing, and cannot (R13)
         elif view.state == "Connecting" and now > view.deadline:
-            self._detach(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
+            self._evict(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
         elif view.in_stream and view.without_progress(self.stream.log.seq, now) > _STALL * self._timeout:
-            self._detach(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
+            self._evict(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
         said = alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now, self.stalled)

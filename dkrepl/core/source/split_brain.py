@@ -22,7 +22,7 @@ Kind = Literal["SplitBrain", "OtherNewer", "ThisNewer", "TwoSources"]
 
 
 @dataclass(frozen=True)
-class Rival:
+class OtherSource:
     """The evidence. ``since``: Unix time at which the later of the two lineages began, 0 if not known.
 
     ``here_bytes`` and ``there_bytes``: written by each and not known to be at the other, at the most.
@@ -59,7 +59,7 @@ class Rival:
         return f"{self.node} is source too, and neither has written without the other; demote {which}"
 
 
-def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> Rival | None:
+def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> OtherSource | None:
     """Return what ``answer`` tells of a second source, or None if it is not one, or of another mirror."""
     same = answer.mirror == metadata.mirror and answer.mirror_id == metadata.mirror_id
     if answer.role != "source" or not same:
@@ -71,13 +71,13 @@ def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> Rival | No
     if answer.generation in metadata.history:
         there = False
     kind: Kind = "SplitBrain" if here and there else "OtherNewer" if there else "ThisNewer" if here else "TwoSources"
-    since = max(metadata.minted_at if here else 0.0, answer.since if there else 0.0)
+    since = max(metadata.generation_at if here else 0.0, answer.since if there else 0.0)
     elected: Literal["here", "there", ""] = "here" if metadata.ballot > answer.ballot else ""
     elected = "there" if answer.ballot > metadata.ballot else elected
-    return Rival(answer.node, kind, since, here_bytes, answer.own_bytes, elected)
+    return OtherSource(answer.node, kind, since, here_bytes, answer.own_bytes, elected)
 
 
-def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iterable[Answer]) -> dict[str, Rival]:
+def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iterable[Answer]) -> dict[str, OtherSource]:
     """Return the other sources among those who answered, by name."""
     rivals = {}
     for answer in answers:

@@ -1,4 +1,4 @@
-"""The source's view of one target: its joining, what it has confirmed, and whether writes must wait for it."""
+"""The source's view of one target: its epoch, what it has confirmed, and whether writes must wait for it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TargetView:
         self.bitmap = bitmap
         self.state: TargetState = "Disconnected"
         self.reason: str | None = None
-        self.join = 0
+        self.epoch = 0
         self.applied = 0
         self.durable = 0
         self.resync: Resync | None = None
@@ -94,9 +94,9 @@ class TargetView:
         self.probe_wait = 0.0
         self.deadline = 0.0
         self.generation_seq = 0
-        self.marked = 0  # blocks that it has named in this joining as its own
-        self.marks_lost = 0  # joinings in a row in which some of those were lost
-        self.told: dict[str, tuple[int, int, bool]] = {}  # what it was told last of the other targets
+        self.bits_received = 0  # blocks that it has named in this epoch as its own
+        self.bitmaps_lost = 0  # epochs in a row in which some of those were lost
+        self.positions_sent: dict[str, tuple[int, int, bool]] = {}  # what it was told last of the other targets
         self.synced_as = ""  # the generation that the mark at the end of its resync named
         self.advisory_differs = False  # its description differs in something that need not be equal
         self.resent_bytes = 0

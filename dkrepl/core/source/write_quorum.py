@@ -4,7 +4,7 @@ The own copy of an asynchronous source counts only where ``min_copies`` is 1: th
 need not know that it was made source (R11, core/election/quorum.py).
 
 With fewer than ``min_copies`` nothing that changes data is begun, and nothing that was begun is answered (R4): it
-waits, or fails under ``on_too_few = "error"``. Reads go on. With ``min_copies = 1`` there are always enough.
+waits, or fails under ``on_no_quorum = "error"``. Reads go on. With ``min_copies = 1`` there are always enough.
 
 After a change of the description the *former* terms must be satisfied as well, until enough nodes know the new ones
 (R14, core/election/quorum.py).
@@ -18,7 +18,7 @@ from dkrepl.core.election.quorum import satisfied
 from dkrepl.core.source.target_view import TargetView
 
 
-class Copies:
+class WriteQuorum:
     """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
 
     ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets

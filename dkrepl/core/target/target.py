@@ -1,7 +1,7 @@
 """A target of a mirror: a state machine that takes events and gives actions (sans-I/O).
 
     Disconnected  no source answers: says Hello to every peer, with a capped back-off
-    Connecting    Welcome seen: records the joining, subscribes, answers the probe, waits for START
+    Connecting    Welcome seen: records the epoch, subscribes, answers the probe, waits for START
     Resyncing     in the stream; resync blocks arrive between live writes
     InSync        in the stream; SYNCED seen, recorded and confirmed
     Behind        the source put it out of the stream; says Hello again after the pause that it was told
@@ -21,28 +21,28 @@ import msgspec
 
 from dkrepl.config.description import Description
 from dkrepl.config.terms import advisory, digest, required
-from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, KeepAside, Send
+from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, SaveDiverged, Send
 from dkrepl.core.election.vote import MOST, Vote, following, never_elected, newest, next_number, promised, released
 from dkrepl.core.handshake import disagreement, hello_of
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.intent.peer_bitmaps import Marks as MarkedBlocks
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import (
-    MARKS_BYTES,
+    BITMAP_PART_BYTES,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Alive,
     Answer,
     AnyMessage,
     Ask,
+    BitmapPart,
     Bye,
     Copy,
-    Detach,
+    Evict,
     Handover,
-    Marks,
     Message,
     Positions,
     Ready,
@@ -75,12 +75,12 @@ class Target:
         began: float = 0.0,
     ) -> None:
         self.description = description
-        self.marks = MarkedBlocks(bitmaps, description.block.bit_length() - 1)
+        self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1)
         self.refusal = ""  # why a source refused it last: a code
         self.inherits: str | None = None  # the former source that says that this node is to be source now
-        self._source_join = 0
+        self._source_epoch = 0
         self._keeping = False
-        self._marks_sent = 0
+        self._dirty_blocks_sent = 0
         self._parts: Iterator[tuple[int, bytes]] | None = None  # of the bitmap for the source, still to be sent
         self._synced: str | None = None  # the generation of the mark that ended the resync, while bits are cleared
         self.node = node
@@ -90,8 +90,8 @@ class Target:
         self.reason: str | None = "no source has answered yet"
         self.source: str | None = None
         self.session = 0
-        self.join = 0
-        self._gave_up = 0  # the joining that the last Trouble was about
+        self.epoch = 0
+        self._gave_up = 0  # the epoch that the last Trouble was about
         self.applied = 0  # seq of the newest live write applied
         self.resync_applied = 0
         self.actions: list[Action] = []
@@ -129,7 +129,7 @@ class Target:
         """This node stops, or is to be source: it enters no stream any more, so its copy and its bitmaps stay (R6)."""
         self._ended = True
         self._stop_going_on()
-        self.marks.end()
+        self.peer_bitmaps.end()
 
     @property
     def joined(self) -> bool:
@@ -266,7 +266,7 @@ class Target:
                 return "ignore"
             self._heard = now
             return "apply"
-        if message.join != self.join:
+        if message.epoch != self.epoch:
             return "ignore"
         self._heard = now
         if kind == frames.RESYNC:
@@ -293,10 +293,10 @@ class Target:
             kept.pop(self.node, None)
             if self.source:
                 kept[self.source] = True  # the source holds every write that it answers
-            minted = peer_records.with_base(self.metadata.minted(generation), kept, generation)
-            if minted.store_state == "Empty":
-                minted = msgspec.structs.replace(minted, store_state="Consistent")
-            self._commit_then("generation", minted)
+            newer = peer_records.with_base(self.metadata.with_generation(generation), kept, generation)
+            if newer.store_state == "Empty":
+                newer = msgspec.structs.replace(newer, store_state="Consistent")
+            self._commit_then("generation", newer)
         return op in (frames.FLUSH, frames.GENERATION)
 
     def bad_frame(self, why: str, now: float) -> None:
@@ -328,7 +328,7 @@ class Target:
         op, _, offset = message.records[0]
         if op == frames.PROBE:
             if self.state == "Connecting" and not self._started and self.source and self._parts is None:
-                self._send(self.source, Ready(self.join, self._marks_sent))
+                self._send(self.source, Ready(self.epoch, self._dirty_blocks_sent))
         elif op == frames.START and not self._started:
             self._started = True
             self.applied, self.resync_applied = message.position, 0
@@ -346,8 +346,8 @@ class Target:
                 return "ignore"
             self.resync_applied = message.first
             self._synced = f"{offset:016x}" if offset else ""
-            if self.source in self.marks.bitmaps:
-                self.marks.bitmaps[self.source].begin_fill(0)
+            if self.source in self.peer_bitmaps.bitmaps:
+                self.peer_bitmaps.bitmaps[self.source].begin_fill(0)
             self.go_on()
             return "barrier"
         elif op == frames.DIGEST and self._started:
@@ -359,12 +359,12 @@ class Target:
         source, metadata = self.source, self.metadata
         assert source is not None
         if generation and generation != metadata.generation:
-            metadata = metadata.minted(generation)
+            metadata = metadata.with_generation(generation)
         if generation or metadata.store_state == "Inconsistent":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
-        self.marks.in_sync(self.applied)
+        self.peer_bitmaps.in_sync(self.applied)
         metadata = peer_records.in_sync(
-            metadata, source, metadata.generation, True, join=self._source_join, merged=True, loose=False, kept=False
+            metadata, source, metadata.generation, True, epoch=self._source_epoch, merged=True, loose=False, saved=False
         )
         return msgspec.structs.replace(metadata, yields="", yields_to="", power_lost=False, store_failed="")
 
@@ -383,9 +383,9 @@ class Target:
                 if part is None:
                     self._parts = None
                     break
-                self._send(self.source, Marks(self.join, *part))
+                self._send(self.source, BitmapPart(self.epoch, *part))
         if self._synced is not None and self.source:
-            bitmap = self.marks.bitmaps.get(self.source)
+            bitmap = self.peer_bitmaps.bitmaps.get(self.source)
             if bitmap is not None and bitmap.filling:
                 bitmap.fill_step()
             if bitmap is None or not bitmap.filling:
@@ -395,7 +395,7 @@ class Target:
     def _stop_going_on(self) -> None:
         # Bits cleared so far belong to blocks that are equal at the source, or that its own bitmap names.
         self._synced = self._parts = None
-        for bitmap in self.marks.bitmaps.values():
+        for bitmap in self.peer_bitmaps.bitmaps.values():
             bitmap.end_fill()
 
     # --- messages ------------------------------------------------------------------------------------
@@ -421,14 +421,14 @@ class Target:
                 self._state("Paused" if message.code == "Paused" else "Refused", message.text)
         elif peer != self.source:
             return
-        elif isinstance(message, Detach):
+        elif isinstance(message, Evict):
             self._heard = now
-            if message.join == self.join or message.code in ("Paused", "NotJoined"):
+            if message.epoch == self.epoch or message.code in ("Paused", "NotJoined"):
                 self._leave("Paused" if message.code == "Paused" else "Behind", message.text, now, message.retry)
             elif message.code == "Resync" and self.state == "Behind":
                 self._hello_at = now + message.retry  # the administrator need not wait for the end of a pause
-            elif message.join == self._gave_up and self.state == "Behind":
-                # The answer to our Trouble: the pause grows while joining again does not help.
+            elif message.epoch == self._gave_up and self.state == "Behind":
+                # The answer to our Trouble: the pause grows while entering again does not help.
                 self._hello_at = max(self._hello_at, now + message.retry)
         elif isinstance(message, Alive):
             if self._started and message.session != self.session:
@@ -441,7 +441,7 @@ class Target:
             if self.state == "InSync" and self.metadata.former and not message.former and not self._waiting:
                 # Enough nodes of the old description know the new one: the source has it on record (R14).
                 self._commit_then("former", msgspec.structs.replace(self.metadata, former=()))
-            self.progress = message if message.join == self.join and message.total_bytes else None
+            self.progress = message if message.epoch == self.epoch and message.total_bytes else None
         elif isinstance(message, Stalled):
             self._note_stall(message.seconds, now)
             if not self.source_stall.too_long(now):
@@ -459,7 +459,7 @@ class Target:
     def _on_welcome(self, peer: str, message: Welcome, now: float) -> None:
         if self._started or (self.state == "Connecting" and peer != self.source and self.source is not None):
             return
-        if message.join <= self.metadata.join or self._waiting or self._keeping or self._ended:
+        if message.epoch <= self.metadata.epoch or self._waiting or self._keeping or self._ended:
             return
         if self._vote.at(now) not in ("", peer):
             return  # R11: this node has voted for another
@@ -468,7 +468,7 @@ class Target:
             # could answer writes. Nor does that one count as heard: it can answer none without them.
             self._heard, self._hello_at = now, now + _ASK_AGAIN
             self.refusal = "Elected"
-            self._send(peer, Trouble(message.join, "Elected", self._elected_since(peer)))  # its status says so, too
+            self._send(peer, Trouble(message.epoch, "Elected", self._elected_since(peer)))  # its status says so, too
             self._state("Refused", self._elected_since(peer))
             return
         if not PROTOCOL_MIN <= message.protocol <= PROTOCOL_MAX:
@@ -487,7 +487,7 @@ class Target:
             if self.description.on_diverged == "ask" and self.metadata.yields_to != peer:
                 self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
                 self.refusal = "Diverged"
-                own = self.marks.bitmaps[peer].count() * self.description.block
+                own = self.peer_bitmaps.bitmaps[peer].count() * self.description.block
                 text = (
                     f"up to {own} bytes that this node wrote may not be at {peer}; to keep them in a file and follow "
                     f"it: dkrepl resolve --keep {peer} on {self.node}"
@@ -496,7 +496,7 @@ class Target:
                 return
             self._keeping = True
             self.source, self._heard = peer, now
-            self.actions.append(KeepAside(peer))
+            self.actions.append(SaveDiverged(peer))
             self._state("Behind", f"the blocks that only this node has are copied aside before it follows {peer}")
             return
         if self._subscribed and self.source:
@@ -504,20 +504,20 @@ class Target:
             self._subscribed = False
         if self.source != peer:
             self.source_stall.forget()
-        self.source, self.session, self.join = peer, message.session, message.join
+        self.source, self.session, self.epoch = peer, message.session, message.epoch
         self._heard = now
         self._started = False
         self._after = (message.group, message.slot)
         self._state("Connecting", None)
-        self._source_join = message.node_join
-        # Recorded before anything is applied, so that metadata restored from a backup is found out at the next joining.
+        self._source_epoch = message.node_epoch
+        # Recorded before anything is applied, so that metadata restored from a backup is found out at the next epoch.
         joined = msgspec.structs.replace(
             self.metadata,
             mirror_id=message.mirror_id,
-            join=message.join,
+            epoch=message.epoch,
             follows=peer,
             heir="",
-            heir_join=0,
+            heir_epoch=0,
             agreed=self.terms,
             former=tuple(message.former),
             joined_as=self.description.node(self.node).mode,
@@ -526,7 +526,7 @@ class Target:
         joined = following(joined, message.ballot)
         self._vote.withdraw(peer)  # it is source now
         self.advisory_differs = message.advisory != self.advisory
-        self._commit_then("joined", peer_records.loosened(peer_records.kept_only_for(joined, peer)))
+        self._commit_then("joined", peer_records.loosened(peer_records.saved_only_for(joined, peer)))
 
     def _elected_since(self, peer: str) -> str:
         """Return why ``peer``, a source that was elected before another one, is not followed, and what to do."""
@@ -552,49 +552,49 @@ class Target:
 
         Not so if ``peer`` was synchronous then and in the stream to the end: it has every answered write too.
         """
-        marked, record = self.marks.bitmaps.get(peer), peer_records.record_of(self.metadata, peer)
-        if marked is None or record.kept or not marked.any():
+        marked, record = self.peer_bitmaps.bitmaps.get(peer), peer_records.record_of(self.metadata, peer)
+        if marked is None or record.saved or not marked.any():
             return False
         if self.metadata.yields_to == peer:
             return self.metadata.yields == "keep"
         return not peer_records.has_all(record, self.metadata.generation)
 
-    def kept_aside(self, peer: str, error: str | None, now: float) -> None:
+    def diverged_saved(self, peer: str, error: str | None, now: float) -> None:
         """The blocks that only this node has are copied aside, or cannot be."""
         self._keeping = False
         if error is None:
-            self._commit_then("kept", peer_records.remembered(self.metadata, peer, kept=True))
+            self._commit_then("kept", peer_records.remembered(self.metadata, peer, saved=True))
             self._hello_at = now
         elif not self._started:
             self._hello_at = now + _ASK_AGAIN
             self._state("Refused", error)
 
-    def _send_marks(self, source: str) -> None:
-        """Tell the source which blocks were written here that it may lack (R7, R8): it copies them over."""
-        bitmap = self.marks.bitmaps.get(source)
-        self._marks_sent = 0 if bitmap is None else bitmap.count()
-        if bitmap is not None and self._marks_sent:
-            self._parts = bitmap.chunks(MARKS_BYTES)
+    def _send_bitmap(self, source: str) -> None:
+        """Report the source which blocks were written here that it may lack (R7, R8): it copies them over."""
+        bitmap = self.peer_bitmaps.bitmaps.get(source)
+        self._dirty_blocks_sent = 0 if bitmap is None else bitmap.count()
+        if bitmap is not None and self._dirty_blocks_sent:
+            self._parts = bitmap.chunks(BITMAP_PART_BYTES)
 
     def _on_positions(self, message: Positions) -> None:
         """Note how far the other targets are: what they have durable need not be marked for them any more."""
-        if message.join != self.join or self.state != "InSync" or self._waiting:
+        if message.epoch != self.epoch or self.state != "InSync" or self._waiting:
             return
         if message.generation != self.metadata.generation:
             return  # of before or after the newest generation: it cannot be told who was in sync when that began
         metadata = self.metadata
         told = {name: seq for name, (_, seq, _) in message.durable.items()}
-        for name in self.marks.told(told, self.applied):
-            record, (join, _, sync) = peer_records.record_of(metadata, name), message.durable[name]
-            if not record.tracked or record.join != join or metadata.generation not in record.base:
-                metadata = peer_records.in_sync(metadata, name, metadata.generation, sync, join=join, loose=True)
+        for name in self.peer_bitmaps.update(told, self.applied):
+            record, (epoch, _, sync) = peer_records.record_of(metadata, name), message.durable[name]
+            if not record.tracked or record.epoch != epoch or metadata.generation not in record.base:
+                metadata = peer_records.in_sync(metadata, name, metadata.generation, sync, epoch=epoch, loose=True)
         if metadata is not self.metadata:
             self._commit_then("tracked", metadata)
 
     def _on_handover(self, peer: str, message: Handover, now: float) -> None:
         """The former source asks this node to be source: only as what it was when it left that source."""
         metadata = self.metadata
-        unchanged = metadata.join == message.join and metadata.generation == message.generation
+        unchanged = metadata.epoch == message.epoch and metadata.generation == message.generation
         bound = bool(metadata.promised)  # R11: the node that it voted for may be source
         if bound and self.state == "Disconnected":
             elected = newest(metadata).node
@@ -628,15 +628,15 @@ class Target:
             self._beat_at = now + self._timeout / 5
             if self.source:
                 joined = self._started or self.state == "Connecting"
-                join = self.join if joined else 0
-                self._send(self.source, Alive(join, self.session, self.state, stalled=self.stalled))
+                epoch = self.epoch if joined else 0
+                self._send(self.source, Alive(epoch, self.session, self.state, stalled=self.stalled))
 
     def _hello(self, now: float) -> None:
         if self._waiting or self._keeping or self._ended:
             return
         vote = self._vote.at(now)
         for peer in self._peers if not vote else [peer for peer in self._peers if peer == vote]:
-            marked = self.marks.bitmaps.get(peer)
+            marked = self.peer_bitmaps.bitmaps.get(peer)
             marks = marked.count() if marked is not None else 0
             self._send(peer, hello_of(self.metadata, peer, marks, self._software, self.terms, self.advisory))
         if self.state in ("Paused", "Refused"):
@@ -655,8 +655,8 @@ class Target:
         if what == "joined" and self.state == "Connecting" and self.source and not self._ended:
             group, slot = self._after
             tracked = [name for name, record in self.metadata.peers.items() if record.tracked]
-            self.marks.enter(self.source, tracked)
-            self._send_marks(self.source)
+            self.peer_bitmaps.enter(self.source, tracked)
+            self._send_bitmap(self.source)
             self.actions.append(Connect(self.source, group, slot))
             self._subscribed = True
         elif what == "voted" and not self._ended:
@@ -695,9 +695,9 @@ class Target:
     # --- leaving and changing state ------------------------------------------------------------------
 
     def _trouble(self, code: str, text: str, now: float, retry: float = 0.5) -> None:
-        if self.source and self.join:
-            self._send(self.source, Trouble(self.join, code, text[:1000]))
-        self._gave_up = self.join
+        if self.source and self.epoch:
+            self._send(self.source, Trouble(self.epoch, code, text[:1000]))
+        self._gave_up = self.epoch
         unanswered = self.state == "InSync" and code in ("BadFrame", "Gap")
         self._leave("Behind", text, now, retry)
         self._unanswered_break = unanswered
@@ -715,7 +715,7 @@ class Target:
             # The connections of a source that dies break one after the other: the stream's may be first.
             self.in_sync_when_lost = self.state == "InSync" or self._unanswered_break
         self._unanswered_break = False
-        self.session = self.join = 0
+        self.session = self.epoch = 0
         self.progress = None
         if state == "Disconnected":
             self.source = None

@@ -20,7 +20,7 @@ from dkrepl.daemon.control import descriptions, status
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.lifecycle import Overruled
 from dkrepl.daemon.peers import promote
-from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import verify
 from dkrepl.daemon.source.runtime import SourceRuntime
@@ -40,7 +40,7 @@ class Commands:
 
     def __init__(
         self,
-        runtime: SourceRuntime | TargetRuntime | EnquiryRuntime,
+        runtime: SourceRuntime | TargetRuntime | ArbitrationRuntime,
         reactor: Reactor,
         events: EventLog,
         stop: Callable[[], None],
@@ -114,8 +114,8 @@ class Commands:
 
     def _status(self, _: dict[str, Any]) -> Answer:
         runtime = self._runtime
-        if isinstance(runtime, EnquiryRuntime):
-            found = self.in_loop(lambda: status.of_enquiry(runtime))
+        if isinstance(runtime, ArbitrationRuntime):
+            found = self.in_loop(lambda: status.of_arbitration(runtime))
         elif isinstance(runtime, SourceRuntime):
             found = self.in_loop(lambda: status.of_source(runtime))
         else:
@@ -173,7 +173,7 @@ class Commands:
                             {"offset": first * block, "length": min(end * block, size) - first * block}
                             for first, end in bitmap.runs(_MOST_RANGES)
                         ],
-                        "active_extents": len(runtime.source.intent.active),
+                        "active_extents": len(runtime.source.activity_log.active),
                     }
                 )
             return rows
@@ -189,16 +189,18 @@ class Commands:
             yield "ok", promote.dry_run(runtime, self.in_loop, fenced)
             return
         elected = promote.elect(runtime, arguments.get("force"), self.in_loop, fenced)
-        if isinstance(runtime, EnquiryRuntime):
+        if isinstance(runtime, ArbitrationRuntime):
             if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time()), elected.ballot)):
-                raise Refused(f"{runtime.enquiry.reason}, so this node follows it as a target now; see dkrepl status")
+                raise Refused(
+                    f"{runtime.arbitration.reason}, so this node follows it as a target now; see dkrepl status"
+                )
             yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
             return
 
         def become(metadata: NodeMetadata) -> NodeMetadata:
             if boot_seconds() > elected.until:
                 reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
-                self._events.tell("promotion_failed", "error", {"reason": reason})
+                self._events.report("promotion_failed", "error", {"reason": reason})
                 return metadata
             ballot = elected.ballot or Ballot(next_number(metadata), metadata.node)  # by force, it was not recorded
             return as_source(metadata, uuid.uuid4().hex, ballot, elected.codes, time.time())
@@ -226,7 +228,7 @@ class Commands:
             if heir in runtime.drained:
                 return as_target(metadata, heir, runtime.drained[heir])
             reason = f"{heir} did not confirm the last writes in time; this node stays source"
-            self._events.tell("switchover_failed", "error", {"to": heir, "reason": reason})
+            self._events.report("switchover_failed", "error", {"to": heir, "reason": reason})
             return metadata
 
         self.in_loop(check)
@@ -234,7 +236,7 @@ class Commands:
         return self._change_role(become)
 
     def _resolve(self, arguments: dict[str, Any]) -> Answer:
-        """Give way to another node's data: what this node alone has may be replaced, and is kept aside before (R7)."""
+        """Give way to another node's data: what this node alone has may be replaced, and is saved aside before (R7)."""
         runtime = self._runtime
         keep, discard = str(arguments.get("keep")), bool(arguments.get("discard"))
         mirror, here = runtime.description.name, runtime.node.name
@@ -262,7 +264,7 @@ class Commands:
         runtime = self._runtime
         self._read_keys()
         self.in_loop(runtime.renew_keys)
-        self._events.tell("keys_reloaded")
+        self._events.report("keys_reloaded")
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name}
 
     def _clear(self, arguments: dict[str, Any]) -> Answer:
@@ -281,7 +283,7 @@ class Commands:
 
         self.in_loop(work)
         self._when(recorded, runtime)
-        self._events.tell("verdict_cleared", "warning", {"verdict": verdict})
+        self._events.report("verdict_cleared", "warning", {"verdict": verdict})
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "cleared": verdict}
 
     def _adopt(self, arguments: dict[str, Any]) -> Answer:
@@ -340,7 +342,7 @@ class Commands:
         runtime = self._runtime
         role = "target" if isinstance(runtime, SourceRuntime) else "source"
         runtime.becomes = become
-        self._events.tell("role_changes", fields={"role": role})
+        self._events.report("role_changes", fields={"role": role})
         self._stop()
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": role}
 
@@ -364,8 +366,8 @@ class Commands:
         runtime = self._runtime
         if isinstance(runtime, SourceRuntime):
             return runtime
-        if isinstance(runtime, EnquiryRuntime):
-            raise Refused(f"{runtime.node.name} cannot {what} yet: {runtime.enquiry.reason}")
+        if isinstance(runtime, ArbitrationRuntime):
+            raise Refused(f"{runtime.node.name} cannot {what} yet: {runtime.arbitration.reason}")
         where = runtime.target.source or "not known now"
         raise Refused(f"{runtime.node.name} is a target and cannot {what}; ask the source ({where})")
 

@@ -12,10 +12,10 @@ import psutil
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.source.lag import lag_of
 from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.split_brain import Rival
+from dkrepl.core.source.split_brain import OtherSource
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.target.target import Target
-from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.io.net.access import Access
@@ -42,19 +42,19 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "session": f"{runtime.session:016x}",
         "seq": source.stream.log.seq,
         "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
-        "active_extents": len(source.intent.active),
-        "copies": {"confirmable": source.copies.confirmable, "min": source.copies.least},
+        "active_extents": len(source.activity_log.active),
+        "quorum": {"confirmable": source.quorum.confirmable, "min": source.quorum.least},
         "warnings": [
-            *(why for why in (runtime.requests.store_error, source.commit_error, source.copies.warning) if why),
+            *(why for why in (runtime.requests.store_error, source.commit_error, source.quorum.warning) if why),
             *(why for why in (source.returning.warning,) if why),
             *_verdicts(source.metadata),
             *_differing(view.name for view in source.views.values() if view.advisory_differs),
             *_own_standing_still(runtime),
             *_standing_still(source.views.values()),
-            *(rival.text for rival in source.rivals.values()),
+            *(rival.text for rival in source.other_sources.values()),
             *runtime.access.warnings,
         ],
-        "split_brain": next((_rival(one) for one in source.rivals.values() if one.kind == "SplitBrain"), None),
+        "split_brain": next((_rival(one) for one in source.other_sources.values() if one.kind == "SplitBrain"), None),
         "targets": [_target(runtime, view) for view in source.views.values()],
         "counters": {
             "writes": counters.writes,
@@ -110,7 +110,7 @@ def _standing_still(views: Iterable[TargetView]) -> list[str]:
     ]
 
 
-def _rival(rival: Rival) -> dict[str, Any]:
+def _rival(rival: OtherSource) -> dict[str, Any]:
     return {
         "with": rival.node,
         "since": rival.since or None,
@@ -119,7 +119,7 @@ def _rival(rival: Rival) -> dict[str, Any]:
     }
 
 
-def of_enquiry(runtime: EnquiryRuntime) -> dict[str, Any]:
+def of_arbitration(runtime: ArbitrationRuntime) -> dict[str, Any]:
     """Return the state of a node that asks its peers before it serves; to be called in the loop."""
     description = runtime.description
     return {
@@ -127,13 +127,13 @@ def of_enquiry(runtime: EnquiryRuntime) -> dict[str, Any]:
         "node": runtime.node.name,
         "role": "source",
         "state": "Starting",
-        "reason": runtime.enquiry.reason,
+        "reason": runtime.arbitration.reason,
         "device": None,
         "size": description.size,
         "block": description.block,
         "extent": description.extent,
         "generation": runtime.metadata.generation,
-        "warnings": [runtime.enquiry.reason, *runtime.access.warnings],
+        "warnings": [runtime.arbitration.reason, *runtime.access.warnings],
         "counters": {"frames_refused": runtime.door.frames_refused, **_refused(runtime.access)},
         "targets": [
             {
@@ -180,7 +180,7 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "last_heard": target.last_heard.shown(target.applied),
         "resync": resync,
         "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
-        "diverged": [kept.shown() for kept in runtime.kept],
+        "diverged": [kept.shown() for kept in runtime.diverged],
         "warnings": [
             *([target.commit_error] if target.commit_error else []),
             *_verdicts(target.metadata),
@@ -206,9 +206,9 @@ def _refused(access: Access) -> dict[str, Any]:
 
 def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
     target = runtime.target
-    own = target.marks.bitmaps[target.source].count() if target.source in target.marks.bitmaps else 0
+    own = target.peer_bitmaps.bitmaps[target.source].count() if target.source in target.peer_bitmaps.bitmaps else 0
     bytes_here = min(own * runtime.description.block, runtime.description.size)
-    since = target.metadata.minted_at or None
+    since = target.metadata.generation_at or None
     return {"with": target.source, "since": since, "here_bytes": bytes_here, "there_bytes": None}
 
 
@@ -218,11 +218,11 @@ def _source_standing_still(target: Target) -> list[str]:
 
 
 def _warnings(runtime: TargetRuntime) -> list[str]:
-    settled = [kept for kept in runtime.kept if kept.settled]
+    settled = [kept for kept in runtime.diverged if kept.settled]
     if not settled:
         return []
     total = sum(kept.length for kept in settled)
-    return [f"{total} bytes that only this node had were replaced and are kept aside: dkrepl diverged list"]
+    return [f"{total} bytes that only this node had were replaced and are saved aside: dkrepl diverged list"]
 
 
 def of_host(store: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A node that was source asks its peers before it serves: wires the core's enquiry to the control sockets.
+"""A node that was source asks its peers before it serves: wires the core's arbitration to the control sockets.
 
 It answers its peers' questions meanwhile, for they may have been restarted too, and the control socket.
 """
@@ -12,13 +12,13 @@ from typing import Literal
 
 from dkrepl.config.description import Description, Node
 from dkrepl.core import actions as act
-from dkrepl.core.election.arbitration import Enquiry
+from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.lifecycle import Becomes, Overruled
-from dkrepl.daemon.peers.door import Door, who_am_i
+from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.workers import Workers
@@ -30,8 +30,8 @@ from dkrepl.io.net.sockets import TargetSockets
 _STARTED = 30.0  # seconds after which the service counts as started although the peers have not answered
 
 
-class EnquiryRuntime:
-    """Runs until the enquiry has a verdict or ``stop`` is called; then ``reactor.stopping`` is set."""
+class ArbitrationRuntime:
+    """Runs until the arbitration has a verdict or ``stop`` is called; then ``reactor.stopping`` is set."""
 
     role: Literal["source"] = "source"
 
@@ -61,12 +61,12 @@ class EnquiryRuntime:
         self.overruled: Overruled | None = None  # the reasons that a forced promotion overruled
         self._record = record
         self._workers = Workers(reactor)
-        self.enquiry = Enquiry(description, node.name, metadata, age)
+        self.arbitration = Arbitration(description, node.name, metadata, age)
         self._ready = threading.Event()
         self._began = 0.0
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
-        self.door = Door(description, node, lambda: metadata, "asking", self._copy, access, vote=self._vote)
+        self.door = Door(description, node, lambda: metadata, "arbitrating", self._copy, access, vote=self._vote)
         try:
             self.sockets = TargetSockets(description, node, access)
         except BaseException:
@@ -81,19 +81,19 @@ class EnquiryRuntime:
 
     def step(self) -> None:
         """Take what the peers say."""
-        self.enquiry.advance(boot_seconds())
+        self.arbitration.advance(boot_seconds())
         self.door.answer()
         for peer in self.sockets.control:
             while (frame := self.sockets.receive(peer)) is not None:
                 try:
                     message = messages.decode(frame)
                 except ProtocolError as error:
-                    self.events.tell("frame_refused", "warning", {"peer": peer, "reason": str(error)})
+                    self.events.report("frame_refused", "warning", {"peer": peer, "reason": str(error)})
                     continue
                 if isinstance(message, messages.Described):
                     self.descriptions[peer] = message
                 if isinstance(message, messages.Answer) and message.node == peer:
-                    self.enquiry.on_answer(message)
+                    self.arbitration.on_answer(message)
                     for poll in self.polls:
                         poll.on_answer(peer, message)
         self._perform()
@@ -103,28 +103,28 @@ class EnquiryRuntime:
 
     def facts(self) -> messages.Answer:
         """What this node says of itself."""
-        vote = self.enquiry.vote
-        return who_am_i(self.metadata, "asking", self.node.name, 0, self._copy(), self.description, vote)
+        vote = self.arbitration.vote
+        return node_identity(self.metadata, "arbitrating", self.node.name, 0, self._copy(), self.description, vote)
 
     def _vote(self, _: messages.Ask) -> str:
-        return self.enquiry.vote
+        return self.arbitration.vote
 
     def stand(self, force: bool) -> None:
         """An administrator promotes this node: ask the peers for their votes (R11)."""
-        self.enquiry.stand(force=force)
+        self.arbitration.stand(force=force)
 
     def stand_again(self, force: bool) -> None:
         """As ``stand``, of the same promotion: what kept it from standing may have passed."""
-        self.enquiry.stand(force=force)
+        self.arbitration.stand(force=force)
 
     def outbid(self, seen: Collection[Ballot]) -> None:
         """Go on as a candidate, under a ballot newer than those ``seen``."""
-        self.enquiry.stand(seen)
+        self.arbitration.stand(seen)
 
     @property
     def stands(self) -> Ballot | None:
         """The ballot under which this node asks for votes, if it does."""
-        return self.enquiry.stands
+        return self.arbitration.stands
 
     def stand_down(self) -> bool:
         """The promotion was refused. A former source keeps asking for votes by itself, so none is given back."""
@@ -139,7 +139,7 @@ class EnquiryRuntime:
         now = time.monotonic()
         if now - self._began > _STARTED:
             self._ready.set()
-        self.enquiry.tick(boot_seconds())
+        self.arbitration.tick(boot_seconds())
         self._perform()
 
     def promote(self, overruled: Overruled, ballot: Ballot | None) -> bool:
@@ -147,10 +147,10 @@ class EnquiryRuntime:
 
         Returns False if it has just found another node to follow.
         """
-        if self.enquiry.verdict is None:
+        if self.arbitration.verdict is None:
             self.overruled = overruled
-            self.enquiry.insist(ballot)
-        return self.enquiry.verdict == "serve"
+            self.arbitration.insist(ballot)
+        return self.arbitration.verdict == "serve"
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""
@@ -161,24 +161,24 @@ class EnquiryRuntime:
             self.reactor.watch(fd, lambda: None)
 
     def _perform(self) -> None:
-        actions, self.enquiry.actions = self.enquiry.actions, []
+        actions, self.arbitration.actions = self.arbitration.actions, []
         for action in actions:
             if isinstance(action, act.Send):
                 self.sockets.send(action.peer, messages.encode(action.message))
             elif isinstance(action, act.Commit) and action.metadata is not None:
                 self._commit(action.number, action.metadata)
             elif isinstance(action, act.Event):
-                self.events.tell(action.name, action.level, action.fields)
-        if self.enquiry.verdict is not None:
+                self.events.report(action.name, action.level, action.fields)
+        if self.arbitration.verdict is not None:
             self.reactor.stopping = True
 
     def _commit(self, number: int, record: NodeMetadata) -> None:
         def done(_: object, error: DkreplError | None) -> None:
             if error is not None:
-                self.events.tell("commit_failed", "error", {"reason": str(error)})
-                self.enquiry.commit_failed(number)
+                self.events.report("commit_failed", "error", {"reason": str(error)})
+                self.arbitration.commit_failed(number)
                 return
-            self.enquiry.committed(number)
+            self.arbitration.committed(number)
             for poll in self.polls:
                 poll.ask()  # for votes now
 

@@ -18,7 +18,7 @@ from dkrepl.io.net.sockets import DoorSocket
 _FRAMES_A_ROUND = 64
 
 
-def who_am_i(
+def node_identity(
     metadata: NodeMetadata,
     role: str,
     asker: str,
@@ -27,7 +27,7 @@ def who_am_i(
     description: Description,
     vote: str = "",
 ) -> messages.Answer:
-    """Return the answer to ``Ask``; ``role`` is "source", "target" or "asking".
+    """Return the answer to ``Ask``; ``role`` is "source", "target" or "arbitrating".
 
     ``own_bytes``: written here, and perhaps not at the node that asks. ``copy``: None of a source. ``description``: the
     one that this node uses. ``vote``: the node that it votes for.
@@ -40,7 +40,7 @@ def who_am_i(
         metadata.generation,
         list(metadata.history),
         list(record_of(metadata, asker).base),
-        metadata.minted_at,
+        metadata.generation_at,
         own_bytes,
         copy,
         required(description),
@@ -118,13 +118,13 @@ class Door:
             vote = self._vote(message) if isinstance(message, messages.Ask) else ""  # before its copy is looked at
             metadata = self._metadata()
             if isinstance(message, messages.Ask):
-                answer = who_am_i(metadata, self._role, message.node, 0, self._copy(), self._description, vote)
+                answer = node_identity(metadata, self._role, message.node, 0, self._copy(), self._description, vote)
                 answer = msgspec.structs.replace(answer, number=message.number)
                 self._socket.send(identity, messages.encode(answer))
             elif isinstance(message, messages.Describe):
                 self._socket.send(identity, messages.encode(described(self._description, metadata.node)))
             elif isinstance(message, messages.Hello) and metadata.heir and message.node == metadata.heir:
-                heir = messages.Handover(metadata.node, metadata.heir_join, metadata.generation)
+                heir = messages.Handover(metadata.node, metadata.heir_epoch, metadata.generation)
                 self._socket.send(identity, messages.encode(heir))
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ class Asking(Protocol):
         """One promotion of this node was refused; return whether the votes are to be given back."""
 
 
-_NUMBERS = itertools.count(1 << 32)  # of polls; an enquiry numbers its rounds from 1
+_NUMBERS = itertools.count(1 << 32)  # of polls; an arbitration numbers its rounds from 1
 
 
 class PeerPoll:
@@ -102,7 +102,7 @@ class PeerPoll:
         return [] if ballot is None else [one for one in of_answer(answer) if one > ballot]
 
     def withdraw(self, ballot: Ballot) -> None:
-        """Tell the peers that their votes under ``ballot`` are no longer needed."""
+        """Report the peers that their votes under ``ballot`` are no longer needed."""
         for peer in self.answers:
             ask = msgspec.structs.replace(self._ask, vote="withdrawn", ballot=ballot.number)
             self._runtime.ask_peer(peer, ask)

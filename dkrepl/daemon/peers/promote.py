@@ -12,7 +12,7 @@ import msgspec
 from dkrepl.core.election import vote
 from dkrepl.core.election.promotion import Assessment
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.daemon.peers.arbitration_runtime import EnquiryRuntime
+from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.peers.peer_poll import InLoop, look_around, stand, stand_down
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DkreplError, Refused, UsageError
@@ -21,7 +21,9 @@ from dkrepl.io.host.boot_clock import boot_seconds
 _TOKEN = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
 
-def dry_run(runtime: TargetRuntime | EnquiryRuntime, in_loop: InLoop, fenced: Collection[str] = ()) -> dict[str, Any]:
+def dry_run(
+    runtime: TargetRuntime | ArbitrationRuntime, in_loop: InLoop, fenced: Collection[str] = ()
+) -> dict[str, Any]:
     """Return what a promotion of this node means, as JSON has it."""
     found: dict[str, Any] = msgspec.to_builtins(look_around(runtime, in_loop, fenced))
     return found
@@ -39,7 +41,7 @@ class Elected(NamedTuple):
 
 
 def elect(
-    runtime: TargetRuntime | EnquiryRuntime, token: object, in_loop: InLoop, fenced: Collection[str] = ()
+    runtime: TargetRuntime | ArbitrationRuntime, token: object, in_loop: InLoop, fenced: Collection[str] = ()
 ) -> Elected:
     """Raise ``Refused`` unless this node may be promoted now (R4, R6, R7, R11); it has its peers' votes then.
 

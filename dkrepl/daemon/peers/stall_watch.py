@@ -23,7 +23,7 @@ _LOOKS = 4  # looks at the loop between two messages
 
 
 class StallWatch:
-    """``tell`` reports an event, from any thread. Times are monotonic seconds."""
+    """``report`` reports an event, from any thread. Times are monotonic seconds."""
 
     def __init__(
         self,
@@ -32,14 +32,14 @@ class StallWatch:
         access: Access,
         reactor: Reactor,
         calls: StoreCalls,
-        tell: Callable[[str, str, dict[str, object]], None],
+        report: Callable[[str, str, dict[str, object]], None],
     ) -> None:
         self._description = description
         self._node = node
         self._access = access
         self._reactor = reactor
         self._calls = calls
-        self._tell = tell
+        self._report = report
         self._pause = description.peer_timeout / _OFTEN
         self._stands_since = 0.0  # since when the loop waits for the store; 0: it does not
         self._told = False  # whether the event has been reported
@@ -111,7 +111,7 @@ class StallWatch:
         seconds = max(self.worker_seconds(now), self.loop_seconds)
         if seconds > self._description.peer_timeout and not self._told:
             self._told = True
-            self._tell("store_stalled", "warning", {"node": self._node.name, "seconds": round(seconds, 1)})
+            self._report("store_stalled", "warning", {"node": self._node.name, "seconds": round(seconds, 1)})
         elif self._told and not seconds:
             self._told = False
-            self._tell("store_moves_again", "info", {"node": self._node.name})
+            self._report("store_moves_again", "info", {"node": self._node.name})

@@ -57,11 +57,11 @@ class Publisher:
         self._records, self._data, self._bytes = [], [], 0
 
     def single(
-        self, kind: int, group: int, bit: int, join: int, number: int, record: bytes, data: bytes | memoryview = b""
+        self, kind: int, group: int, bit: int, epoch: int, number: int, record: bytes, data: bytes | memoryview = b""
     ) -> None:
-        """Publish a RESYNC message or a MARK for one target, after every write so far."""
+        """Publish a RESYNC message or a MARKER for one target, after every write so far."""
         self.flush()
         total = checksum(data) if data else 0
         position = self._stream.log.seq
-        head = pack_head(group, bit, kind, join, self._session, number, position, (record,), len(data), total)
+        head = pack_head(group, bit, kind, epoch, self._session, number, position, (record,), len(data), total)
         self._publish(head, data)

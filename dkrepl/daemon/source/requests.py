@@ -41,7 +41,7 @@ class Counters:
 
 
 class Requests:
-    """Serves the device's requests. ``tell`` reports a store's failure."""
+    """Serves the device's requests. ``report`` reports a store's failure."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Requests:
         source: Source,
         publisher: Publisher,
         workers: Workers,
-        tell: Callable[[str, str, dict[str, object]], None],
+        report: Callable[[str, str, dict[str, object]], None],
     ) -> None:
         self._session = session
         self._store = store
@@ -59,7 +59,7 @@ class Requests:
         self._stream = source.stream
         self._publisher = publisher
         self._workers = workers
-        self._tell = tell
+        self._report = report
         self._waiting: deque[Request] = deque()
         self._empties: deque[Request] = deque()  # the first may have a piece under way
         self._emptying = Emptying(store, source, workers, self._emptied)
@@ -147,11 +147,11 @@ class Requests:
         self._empty_next()
         self.finish_round()
 
-    def copies_changed(self) -> None:
+    def quorum_changed(self) -> None:
         """There are too few copies now, or enough again: what waits fails if it is to, or is tried again (R4)."""
-        if self._source.copies.refusing:
+        if self._source.quorum.refusing:
             self._fail_waiting()
-        elif not self._source.copies.too_few:
+        elif not self._source.quorum.too_few:
             self.retry_waiting()
 
     def fail_waiting(self, why: str) -> None:
@@ -174,7 +174,7 @@ class Requests:
     # --- one kind of request each --------------------------------------------------------------------
 
     def _wait(self, request: Request) -> None:
-        if self._source.copies.refusing:
+        if self._source.quorum.refusing:
             self._session.reply_error(request.unique, _EIO)
             return
         self._unanswered += request.length
@@ -209,7 +209,7 @@ class Requests:
 
     def _store_trouble(self, error: DkreplError) -> None:
         if self.store_error != str(error):
-            self._tell("store_failed", "error", {"reason": str(error)})
+            self._report("store_failed", "error", {"reason": str(error)})
         self.store_error = str(error)
 
     def _read(self, request: Request) -> None:
@@ -243,7 +243,7 @@ class Requests:
 
     def _empty(self, request: Request) -> None:
         """Queue a discard or write-zeroes: they are done one after the other, because each takes many pieces."""
-        if self._source.copies.refusing:
+        if self._source.quorum.refusing:
             self._session.reply_error(request.unique, _EIO)
             return
         self._empties.append(request)
@@ -262,7 +262,7 @@ class Requests:
             self._failed(seq, request, failed)
         else:
             self._publisher.add(seq, record, None)
-            if self._source.copies.refusing or (self.last and request.length):
+            if self._source.quorum.refusing or (self.last and request.length):
                 self._empties.popleft()
                 self._session.reply_error(request.unique, _EIO)
             elif not request.length:
@@ -272,7 +272,7 @@ class Requests:
         self.retry_waiting()
 
     def _sync(self, request: Request) -> None:
-        copies = self._source.copies
+        copies = self._source.quorum
         if self._source.metadata.store_failed:
             self._doomed.append((request.unique, _EIO))  # R15: one flush failed, so a later success proves nothing
             self.answer()

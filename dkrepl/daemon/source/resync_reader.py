@@ -122,12 +122,12 @@ class ResyncPump:
             return
         rseq = self._source.feed.sent(view, first, end, length)
         record = pack_record(frames.WRITE, length, first * self._block)
-        self._publisher.single(frames.RESYNC, view.group, view.bit, view.join, rseq, record, memoryview(data))
+        self._publisher.single(frames.RESYNC, view.group, view.bit, view.epoch, rseq, record, memoryview(data))
         self._source.resync_step_done(view)
 
     def _send_zeros(self, view: TargetView, first: int, end: int) -> None:
         rseq = self._source.feed.sent(view, first, end, 0)
         length = min(end * self._block, self._size) - first * self._block
         record = pack_record(frames.DISCARD, length, first * self._block)
-        self._publisher.single(frames.RESYNC, view.group, view.bit, view.join, rseq, record)
+        self._publisher.single(frames.RESYNC, view.group, view.bit, view.epoch, rseq, record)
         self._source.resync_step_done(view)

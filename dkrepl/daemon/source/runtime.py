@@ -24,7 +24,7 @@ from dkrepl.core.source.source import Source
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.peers.door import described, who_am_i
+from dkrepl.daemon.peers.door import described, node_identity
 from dkrepl.daemon.peers.lookout import Lookout
 from dkrepl.daemon.peers.stall_watch import StallWatch
 from dkrepl.daemon.reactor import Reactor
@@ -82,7 +82,7 @@ class SourceRuntime:
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.tell)
+        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.report)
         self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.source = Source(
@@ -97,16 +97,16 @@ class SourceRuntime:
         self.source.wall = time.time()
         self.sockets = SourceSockets(description, node, access)
         self.lookout = Lookout(description, node, access)
-        self.stall = StallWatch(description, node, access, reactor, store.calls, events.tell)
+        self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
         self._ticked = time.monotonic()
         self._late = False
-        self.drained: dict[str, int] = {}  # targets that had everything at the end, and their joinings
+        self.drained: dict[str, int] = {}  # targets that had everything at the end, and their epochs
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
         self._workers = Workers(reactor)
         self.publisher = Publisher(self.sockets, self.source.stream, self.session)
         self.device = Device(paths, description.name, description.size)
-        self.requests = Requests(self.device.session, store, self.source, self.publisher, self._workers, events.tell)
+        self.requests = Requests(self.device.session, store, self.source, self.publisher, self._workers, events.report)
         # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
         self.requests.attached = self.device.taken_over
         self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed)
@@ -131,7 +131,7 @@ class SourceRuntime:
                 self.state = "Serving"
                 self.requests.attached = True
                 fields: dict[str, object] = {"device": str(self.device.link), "taken_over": self.device.taken_over}
-                self.events.tell("device_ready", fields=fields)
+                self.events.report("device_ready", fields=fields)
             ready.set()
 
         self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
@@ -162,7 +162,7 @@ class SourceRuntime:
         self._fuse_busy = False
         if source.filling:
             source.fill_step()
-        if source.intent.wanted or (source.stream.hold and source.stream.waiting):
+        if source.activity_log.wanted or (source.stream.hold and source.stream.waiting):
             source.plan(time.monotonic())
         if source.actions:
             self._perform()
@@ -226,7 +226,7 @@ class SourceRuntime:
                 return
             own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
             own_bytes = own * self.description.block
-            answer = who_am_i(self.source.metadata, "source", message.node, own_bytes, None, self.description)
+            answer = node_identity(self.source.metadata, "source", message.node, own_bytes, None, self.description)
             answer = msgspec.structs.replace(answer, number=message.number)
             self.sockets.send(identity, messages.encode(answer))
             return
@@ -267,7 +267,7 @@ class SourceRuntime:
         if now - self._bad_frame_told > 1.0:
             self._bad_frame_told = now
             fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
-            self.events.tell("frame_refused", "warning", fields)
+            self.events.report("frame_refused", "warning", fields)
 
     def _digest(self, name: str, message: messages.Digest) -> None:
         with self.digest_came:
@@ -287,25 +287,25 @@ class SourceRuntime:
             action = todo.pop(0)
             if isinstance(action, act.Send):
                 self._send(action)
-            elif isinstance(action, act.Publish):
+            elif isinstance(action, act.PublishMarker):
                 view = self.source.views[action.peer]
                 record = pack_record(action.op, action.length, action.offset)
-                self.publisher.single(frames.MARK, view.group, view.bit, view.join, action.number, record)
-            elif isinstance(action, act.NewGeneration):
+                self.publisher.single(frames.MARKER, view.group, view.bit, view.epoch, action.number, record)
+            elif isinstance(action, act.PublishGeneration):
                 named = members.pack(action.members)
                 record = pack_record(frames.GENERATION, len(named), int(action.generation, 16))
                 self.publisher.flush()
                 self.publisher.add(action.seq, record, named)
                 self.publisher.flush()
-            elif isinstance(action, act.FlushTargets):
+            elif isinstance(action, act.PublishFlush):
                 self.publisher.add(action.seq, pack_record(frames.FLUSH, 0, 0), None)
                 self.publisher.flush()
             elif isinstance(action, act.Commit):
                 self._commit(action)
-            elif isinstance(action, act.CopiesChanged):
-                self.requests.copies_changed()
+            elif isinstance(action, act.QuorumChanged):
+                self.requests.quorum_changed()
             elif isinstance(action, act.Event):
-                self.events.tell(action.name, action.level, action.fields)
+                self.events.report(action.name, action.level, action.fields)
 
     def _send(self, action: act.Send) -> None:
         identity = self._links.get(action.peer)
@@ -341,7 +341,7 @@ class SourceRuntime:
 
     def _resync_failed(self, view: TargetView, error: DkreplError) -> None:
         self.requests.store_error = str(error)
-        self.events.tell("store_failed", "error", {"reason": str(error), "target": view.name})
+        self.events.report("store_failed", "error", {"reason": str(error), "target": view.name})
         self.source.cannot_copy(view.name, str(error), time.monotonic())
 
     # --- the end -------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ class SourceRuntime:
             return
         users = self.device.users()
         if users:
-            self.events.tell("device_in_use", "warning", {"users": users, "outcome": "stopping all the same"})
+            self.events.report("device_in_use", "warning", {"users": users, "outcome": "stopping all the same"})
         self.device.detach(lambda free: self.reactor.post(lambda: self._detached(free)))
 
     def _drain_for_successor(self, deadline: float) -> None:
@@ -372,7 +372,7 @@ class SourceRuntime:
             return
         self.reactor.ignore(self.device.session.fd)
         self.device.leave(drained=self.requests.idle)
-        self.events.tell("device_handed_over", fields={"device": str(self.device.link)})
+        self.events.report("device_handed_over", fields={"device": str(self.device.link)})
         self.reactor.stopping = True
 
     def _later(self, work: Callable[[], None]) -> None:
@@ -382,11 +382,11 @@ class SourceRuntime:
 
     def _detached(self, free: bool) -> None:
         if not free:
-            self.events.tell(
+            self.events.report(
                 "device_in_use", "error", {"users": self.device.users(), "outcome": "its users get errors"}
             )
-            self.source.copies.refuse = True  # what waits for more copies has waited long enough
-            self.requests.copies_changed()
+            self.source.quorum.refuse = True  # what waits for more copies has waited long enough
+            self.requests.quorum_changed()
         if self.requests.emptying:  # the last flush is for that piece, too
             self.requests.last = True
             self._later(lambda: self._detached(True))
@@ -401,7 +401,7 @@ class SourceRuntime:
             if error is None:
                 self.source.store_synced(seq)
             else:
-                self.events.tell("store_failed", "error", {"reason": str(error)})
+                self.events.report("store_failed", "error", {"reason": str(error)})
                 self.source.local_sync_failed(str(error), time.monotonic())
                 self._perform()
             wait()
@@ -415,18 +415,18 @@ class SourceRuntime:
         self._workers.run("flush", self.store.sync, synced)
 
     def _say_goodbye(self) -> None:
-        if self.source.intent.committing or self.requests.emptying:
+        if self.source.activity_log.committing or self.requests.emptying:
             self._later(self._say_goodbye)
             return
         self.source.plan(time.monotonic(), everything=True)
         seq = self.source.stream.log.seq
         self.drained = {
-            view.name: view.join
+            view.name: view.epoch
             for view in self.source.stream.members
             if view.state == "InSync" and view.durable == seq
         }
-        self.source.ending = True  # the heir's joining must stay the one that is recorded
-        self.source.tell_positions()  # so that those that have everything mark nothing for each other
+        self.source.ending = True  # the heir's epoch must stay the one that is recorded
+        self.source.send_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
         self._record_verdict(time.monotonic() + _LAST_RECORD)

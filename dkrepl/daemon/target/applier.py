@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-from dkrepl.core.intent.peer_bitmaps import Marks
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.protocol import frames
 from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError
@@ -24,7 +24,7 @@ class Applying:
     def __init__(
         self,
         store: BackingStore,
-        marks: Marks,
+        marks: PeerBitmaps,
         workers: Workers,
         done: Callable[[frames.StreamMessage, DkreplError | None], None],
     ) -> None:

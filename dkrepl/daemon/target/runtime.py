@@ -25,7 +25,7 @@ from dkrepl.core.source.membership import SLOTS
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.peers.door import Door, who_am_i
+from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.daemon.peers.stall_watch import StallWatch
 from dkrepl.daemon.reactor import Reactor
@@ -80,7 +80,7 @@ class TargetRuntime:
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         peers = [peer.name for peer in description.peers(node.name)]
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.tell)
+        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__, time.monotonic())
         self._began = time.monotonic()
@@ -90,7 +90,7 @@ class TargetRuntime:
         self.door = Door(
             description, node, self._offer, "target", self._copy, access, self._source_stalled, self._asked
         )
-        self.stall = StallWatch(description, node, access, reactor, store.calls, events.tell)
+        self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
         self._ticked = time.monotonic()
         self._late = False
         try:
@@ -102,10 +102,10 @@ class TargetRuntime:
         self.applied_bytes = 0
         self.resync_bytes = 0
         self._state_dir = paths.state_dir(description.name)
-        self.kept = self._found_kept()  # what was kept aside before it was replaced
-        self._unsettled = any(not one.settled for one in self.kept)
+        self.diverged = self._found_kept()  # what was saved aside before it was replaced
+        self._unsettled = any(not one.settled for one in self.diverged)
         self._workers = Workers(reactor)
-        self._applying = Applying(store, self.target.marks, self._workers, self._applied_later)
+        self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later)
         self._left_since = False  # whether the stream was left since the last message was taken
         self._after_applying: list[Callable[[], None]] = []
         self._reading = False  # for a verify
@@ -114,7 +114,7 @@ class TargetRuntime:
         self._barrier = False  # a flush of the stream is on its way
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
         self._control_came = True
-        self._joined = 0  # the joining that the following belongs to
+        self._joined = 0  # the epoch that the following belongs to
         self._durable = (0, 0)  # (seq, resync seq) on stable storage
         self._confirmed = (0, 0, 0, 0)
         self._unflushed = 0  # bytes
@@ -228,12 +228,12 @@ class TargetRuntime:
     def _take(self, message: frames.StreamMessage) -> None:
         target = self.target
         verdict = target.admit(message, time.monotonic())
-        if target.joined and self._joined != target.join:
-            self._joined, self._durable = target.join, (target.applied, 0)
+        if target.joined and self._joined != target.epoch:
+            self._joined, self._durable = target.epoch, (target.applied, 0)
         if verdict != "apply":
             return
         self._left_since = False
-        if message.kind == frames.MARK:
+        if message.kind == frames.MARKER:
             self._digest(message)
             return
         try:
@@ -247,13 +247,13 @@ class TargetRuntime:
     def _applied_later(self, message: frames.StreamMessage, error: DkreplError | None) -> None:
         """A message with slow records is done; it counts if this node is still at that place of the stream."""
         target = self.target
-        here = target.joined and target.session == message.session and target.join == self._joined
+        here = target.joined and target.session == message.session and target.epoch == self._joined
         if here and error is not None:
             target.store_failed(str(error), time.monotonic())
         elif here and not self._left_since:
             self._did_apply(message)
         elif error is not None:
-            self.events.tell("store_failed", "error", {"reason": str(error)})
+            self.events.report("store_failed", "error", {"reason": str(error)})
         self._perform()
         for then in self._after_applying:
             then()
@@ -279,20 +279,20 @@ class TargetRuntime:
         def done(value: str | None, error: DkreplError | None) -> None:
             self._reading = False
             target = self.target
-            if not target.joined or target.join != message.join:
+            if not target.joined or target.epoch != message.epoch:
                 return
             if value is None:
                 target.store_failed(str(error), time.monotonic(), damaged=False)
                 self._perform()
             elif target.source:
-                answer = messages.Digest(message.join, message.first, value)
+                answer = messages.Digest(message.epoch, message.first, value)
                 self.sockets.send(target.source, messages.encode(answer))
 
         self._reading = True  # nothing is applied meanwhile, and the loop waits for no disk (R13)
         self._workers.run("read", lambda: xxh3_128_hexdigest(self.store.read(offset, length)), done)
 
     def _confirm(self) -> None:
-        """Tell the source what is applied and durable, if that has changed. One frame for a whole round."""
+        """Report the source what is applied and durable, if that has changed. One frame for a whole round."""
         target = self.target
         state = (target.applied, self._durable[0], target.resync_applied, self._durable[1])
         if state != self._confirmed and target.source and not target.barrier:
@@ -302,7 +302,7 @@ class TargetRuntime:
             self._confirmed_at = time.monotonic()
             self._unconfirmed = 0
             applied, durable, resync_applied, resync_durable = state
-            ack = frames.Ack(target.join, target.session, applied, durable, resync_applied, resync_durable)
+            ack = frames.Ack(target.epoch, target.session, applied, durable, resync_applied, resync_durable)
             self.sockets.send(target.source, frames.pack_ack(ack))
 
     def _may_wait(self, applied: int) -> bool:
@@ -330,14 +330,14 @@ class TargetRuntime:
     def _flush(self) -> None:
         self._flushing = True
         target = self.target
-        join, position = target.join, (target.applied, target.resync_applied)
+        epoch, position = target.epoch, (target.applied, target.resync_applied)
         barrier = self._barrier
         self._unflushed = 0
 
         def done(_: object, error: DkreplError | None) -> None:
             self._flushing = False
             self._flushed_at = time.monotonic()
-            same = target.joined and target.join == join
+            same = target.joined and target.epoch == epoch
             if error is not None:
                 # Even if it has left that stream: writes that it confirmed as applied there may be lost (R15).
                 target.store_failed(str(error), time.monotonic())
@@ -422,7 +422,7 @@ class TargetRuntime:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
         vote = self.target.vote(time.monotonic())
-        return who_am_i(self._offer(), "target", self.node.name, 0, copy, self.description, vote)
+        return node_identity(self._offer(), "target", self.node.name, 0, copy, self.description, vote)
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
@@ -433,7 +433,9 @@ class TargetRuntime:
         now = time.monotonic()
         if now - self._bad_frame_told > 1.0:
             self._bad_frame_told = now
-            self.events.tell("frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused})
+            self.events.report(
+                "frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused}
+            )
         if peer is None:
             self.target.bad_frame(reason, now)
 
@@ -449,49 +451,49 @@ class TargetRuntime:
                 self._disconnect()
             elif isinstance(action, act.Commit):
                 self._commit(action)
-            elif isinstance(action, act.KeepAside):
-                self._keep_aside(action.peer)
+            elif isinstance(action, act.SaveDiverged):
+                self._save_diverged(action.peer)
             elif isinstance(action, act.Event):
-                self.events.tell(action.name, action.level, action.fields)
+                self.events.report(action.name, action.level, action.fields)
 
-    def _keep_aside(self, peer: str) -> None:
+    def _save_diverged(self, peer: str) -> None:
         """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
         mirror, block = self.description.name, self.description.block
         generation = self.target.metadata.generation
-        bitmap = self.target.marks.bitmaps[peer]
-        bitmap.count()  # up to date, and nothing marks or clears while blocks are kept aside: so a thread may read it
+        bitmap = self.target.peer_bitmaps.bitmaps[peer]
+        bitmap.count()  # up to date, and nothing marks or clears while blocks are saved aside: so a thread may read it
 
-        def keep() -> diverged.Kept:
+        def keep() -> diverged.Saved:
             # Not in the loop: there may be as many runs as blocks (R13).
             runs = ((first * block, (end - first) * block) for first, end in bitmap.runs())
-            return diverged.keep(self._state_dir, self.store, mirror, self.description.size, generation, peer, runs)
+            return diverged.save(self._state_dir, self.store, mirror, self.description.size, generation, peer, runs)
 
-        def done(kept: diverged.Kept | None, error: DkreplError | None) -> None:
+        def done(kept: diverged.Saved | None, error: DkreplError | None) -> None:
             if kept is not None:
                 self._unsettled = True
-                self.kept = [*self.kept, kept]
+                self.diverged = [*self.diverged, kept]
                 fields: dict[str, object] = {"name": kept.name, "bytes": kept.length, "replaced_by": peer}
-                self.events.tell("diverged_kept", "warning", fields)
+                self.events.report("diverged_saved", "warning", fields)
             elif error is not None:
-                self.events.tell("diverged_not_kept", "error", {"replaced_by": peer, "reason": str(error)})
-            self.target.kept_aside(peer, None if error is None else str(error), time.monotonic())
+                self.events.report("diverged_not_saved", "error", {"replaced_by": peer, "reason": str(error)})
+            self.target.diverged_saved(peer, None if error is None else str(error), time.monotonic())
             self._perform()
 
         self._workers.run("read", keep, done)
 
     def _settle_kept(self) -> None:
-        """In sync again: of what was kept aside, only what has really been replaced by something else stays."""
+        """In sync again: of what was saved aside, only what has really been replaced by something else stays."""
 
-        def done(kept: list[diverged.Kept] | None, error: DkreplError | None) -> None:
+        def done(kept: list[diverged.Saved] | None, error: DkreplError | None) -> None:
             if error is not None:
-                self.events.tell("diverged_not_settled", "warning", {"reason": str(error)})
+                self.events.report("diverged_not_settled", "warning", {"reason": str(error)})
             elif kept is not None:
-                self.kept = kept
+                self.diverged = kept
                 fields: dict[str, object] = {
                     "names": [one.name for one in kept],
                     "bytes": sum(one.length for one in kept),
                 }
-                self.events.tell("diverged_settled", "warning" if kept else "info", fields)
+                self.events.report("diverged_settled", "warning" if kept else "info", fields)
 
         self._unsettled = False
         self._workers.run("read", lambda: diverged.settle(self._state_dir, self.store), done)
@@ -515,7 +517,7 @@ class TargetRuntime:
 
     def _commit(self, commit: act.Commit) -> None:
         target = self.target
-        join, position = target.join, (target.applied, target.resync_applied)
+        epoch, position = target.epoch, (target.applied, target.resync_applied)
 
         def done(_: object, error: DkreplError | None) -> None:
             now = time.monotonic()
@@ -524,7 +526,7 @@ class TargetRuntime:
                 if isinstance(error, StoreError):
                     target.store_failed(str(error), now)
             else:
-                if commit.sync_store and target.joined and target.join == join:
+                if commit.sync_store and target.joined and target.epoch == epoch:
                     self._is_durable(position)
                 target.committed(commit.number, now)
             self._perform()
@@ -536,12 +538,12 @@ class TargetRuntime:
 
     # --- the end -------------------------------------------------------------------------------------
 
-    def _found_kept(self) -> list[diverged.Kept]:
+    def _found_kept(self) -> list[diverged.Saved]:
         """What lies aside from before; that one of these files cannot be read is no reason not to run."""
         try:
             return diverged.found(self._state_dir)
         except MetadataError as error:
-            self.events.tell("diverged_not_settled", "warning", {"reason": str(error)})
+            self.events.report("diverged_not_settled", "warning", {"reason": str(error)})
             return []
 
     def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
@@ -554,13 +556,13 @@ class TargetRuntime:
         metadata = self.target.metadata
         follows = self.target.source is not None and self.target.state != "Refused"
         if metadata.heir and (follows or time.monotonic() - self._began > _HANDOVER):
-            metadata = msgspec.structs.replace(metadata, heir="", heir_join=0)
+            metadata = msgspec.structs.replace(metadata, heir="", heir_epoch=0)
         return metadata
 
     def _inherit(self, former: str) -> None:
         """The former source has handed the mirror over to this node: be source."""
         self.becomes = lambda metadata: as_source(metadata, metadata.mirror_id, metadata.ballot)
-        self.events.tell("role_changes", fields={"role": "source", "reason": f"{former} has handed over"})
+        self.events.report("role_changes", fields={"role": "source", "reason": f"{former} has handed over"})
         self.stop()
 
     def stop(self) -> None:
@@ -588,7 +590,7 @@ class TargetRuntime:
                 self._end_unsound(error, goodbye)
                 return
             if error is not None:
-                self.events.tell("commit_failed", "error", {"reason": str(error)})
+                self.events.report("commit_failed", "error", {"reason": str(error)})
             self._workers.run("flush", self.store.sync, synced)
 
         def settle(_: object, __: DkreplError | None) -> None:
@@ -606,7 +608,7 @@ class TargetRuntime:
 
     def _end_unsound(self, why: DkreplError, then: Callable[[], None]) -> None:
         """The last flush failed: what was applied may be lost, so this node must not be source; recorded (R15)."""
-        self.events.tell("store_failed", "error", {"reason": str(why)})
+        self.events.report("store_failed", "error", {"reason": str(why)})
         record = msgspec.structs.replace(self.target.metadata, store_state="Inconsistent")
 
         def recorded(_: object, error: DkreplError | None) -> None:

@@ -80,7 +80,7 @@ class LoopDevice:
         return Path(f"/sys/block/loop{self.number}")
 
     def is_ours(self) -> bool:
-        """Tell whether the device is attached, and to ``backing``."""
+        """Report whether the device is attached, and to ``backing``."""
         return _label_of(self.number) == self.label
 
     def detach(self, timeout: float = 10.0) -> bool:

@@ -81,7 +81,7 @@ def unmount_all(mountpoint: Path) -> int:
 
 
 def is_mounted(mountpoint: Path) -> bool:
-    """Tell whether a dkrepl file system is mounted on ``mountpoint`` in this mount namespace."""
+    """Report whether a dkrepl file system is mounted on ``mountpoint`` in this mount namespace."""
     # The parent is resolved, not the file: asking a dead FUSE file for anything is an error.
     wanted = str(mountpoint.parent.resolve() / mountpoint.name)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:

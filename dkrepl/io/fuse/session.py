@@ -178,7 +178,7 @@ class FuseSession:
     # -- replies -------------------------------------------------------------------------------------------
 
     def reply_written(self, unique: int, size: int) -> None:
-        """Tell that ``size`` bytes of a WRITE were written."""
+        """Report that ``size`` bytes of a WRITE were written."""
         try:
             _write(self.fd, _pack_written(24, 0, unique, size, 0))
         except OSError as error:
@@ -192,7 +192,7 @@ class FuseSession:
             self._not_taken(error)
 
     def reply_ok(self, unique: int) -> None:
-        """Tell that a SYNC, DISCARD or ZERO is done."""
+        """Report that a SYNC, DISCARD or ZERO is done."""
         try:
             _write(self.fd, _pack_header(16, 0, unique))
         except OSError as error:

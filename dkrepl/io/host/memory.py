@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
 
 
 def serve_io() -> bool:
-    """Tell the kernel that this process serves a block device; False if it may not (CAP_SYS_RESOURCE).
+    """Report the kernel that this process serves a block device; False if it may not (CAP_SYS_RESOURCE).
 
     Under memory pressure the kernel then doesn't make it wait for a write-back that only it can complete.
     """

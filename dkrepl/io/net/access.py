@@ -1,8 +1,8 @@
 """Who this node is to its peers, whom it lets in, and whom it has turned away.
 
-One a daemon; it outlives a change of role. The sockets ask it for their options, the guard (``io/net/zap.py``) whether
-a key is a peer's, and whoever receives a frame whether the key behind it may speak under the name in it. May be used
-from any thread.
+One a daemon; it outlives a change of role. The sockets ask it for their options, the authenticator (``io/net/zap.py``)
+whether a key is a peer's, and whoever receives a frame whether the key behind it may speak under the name in it. May be
+used from any thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dkrepl.errors import NodeKeyError
 from dkrepl.io.state.node_keys import NodeKeys
 
 DOMAIN = b"dkrepl"
-"""The ZAP domain (RFC 27) of every socket that is bound: it is enforced, so without a guard nobody gets in."""
+"""The ZAP domain (RFC 27) of every socket that is bound: it is enforced, so without a authenticator nobody gets in."""
 OFF = (
     'security is "none": nodes do not know each other by keys and nothing is encrypted; whoever reaches the ports can '
     'read and write all data; make keys and write security = "curve"'
@@ -30,21 +30,21 @@ _BARRED_SECONDS = 10.0  # that a peer is kept out after it was thrown out
 _TELL_AGAIN = 1.0  # seconds between two events for the same reason
 
 
-class Tell(Protocol):
+class Report(Protocol):
     """Tells an event."""
 
     def __call__(self, name: str, level: str = "info", fields: Mapping[str, object] | None = None) -> None:
-        """Tell ``name`` at ``level``."""
+        """Report ``name`` at ``level``."""
 
 
 class Access:
     """``keys`` are None where the description says security = "none"; then everybody is let in."""
 
-    def __init__(self, description: Description, node: Node, keys: NodeKeys | None, tell: Tell) -> None:
+    def __init__(self, description: Description, node: Node, keys: NodeKeys | None, report: Report) -> None:
         """Raises ``NodeKeyError`` if the keys are not those that the description names for this node."""
         self._node = node.name
         self._keys = keys
-        self._tell = tell
+        self._report = report
         self._lock = threading.Lock()
         self._told: dict[str, float] = {}
         self._barred: dict[str, float] = {}
@@ -110,7 +110,7 @@ class Access:
         """The text of the public key of who sent ``frame``; empty without security."""
         try:
             return "" if self._keys is None else str(frame.get("User-Id"))
-        except zmq.ZMQError:  # no such property: it came past the guard
+        except zmq.ZMQError:  # no such property: it came past the authenticator
             return "?"
 
     def bar(self, user: str) -> None:
@@ -143,7 +143,7 @@ class Access:
             self._told[reason] = now
         # While our own key is replaced peers try both, and one of them is always the wrong one.
         level = "info" if reason == "handshake" and self._replacing else "warning"
-        self._tell("peer_refused", level, {"reason": reason, "count": count, **fields})
+        self._report("peer_refused", level, {"reason": reason, "count": count, **fields})
 
     @staticmethod
     def _identify(sock: zmq.Socket[bytes], keys: NodeKeys) -> None:

@@ -30,7 +30,7 @@ from dkrepl.errors import HostError
 from dkrepl.io.net import subscribers
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.connection import of_frame
-from dkrepl.io.net.zap import Guard
+from dkrepl.io.net.zap import ZapAuthenticator
 
 COPY_BELOW = 64 << 10  # bytes; from here on ZeroMQ sends from our memory instead of copying
 _EXTRA_MESSAGES = 512  # high-water mark above the largest window: requests on their way (128 at most), resync, marks
@@ -98,7 +98,7 @@ class SourceSockets:
         """Bind both ports. Raises ``HostError`` naming the port that cannot be had."""
         self._context: zmq.Context[Any] = zmq.Context()
         self._access = access
-        guard = Guard(self._context, access)
+        authenticator = ZapAuthenticator(self._context, access)
         self.stream = self._context.socket(zmq.XPUB)
         self.control = self._context.socket(zmq.ROUTER)
         self._control_port = node.control_port
@@ -108,7 +108,7 @@ class SourceSockets:
             _common(self.control, frames.MAX_CONTROL, description.peer_timeout)
             for sock, name in ((self.stream, "stream"), (self.control, "control")):
                 access.serve(sock)
-                guard.watch(sock, name)
+                authenticator.watch(sock, name)
             most = max(peer.async_limit for peer in description.nodes)
             self.stream.setsockopt(zmq.SNDHWM, most + _EXTRA_MESSAGES)
             self.stream.setsockopt(zmq.SNDBUF, 1 << 20)
@@ -123,10 +123,10 @@ class SourceSockets:
             _bind(self.control, address, node.control_port, "control_port")
             _bind(self.stream, address, node.data_port, "data_port")
         except BaseException:
-            guard.start()  # it takes its sockets with it
+            authenticator.start()  # it takes its sockets with it
             self.close()
             raise
-        guard.start()
+        authenticator.start()
         self.fd = _fd(self.control)
         self.unasked = True
         """Whether frames may wait of which ``fd`` says nothing any more: its signal is used up by any call."""
@@ -199,22 +199,22 @@ class DoorSocket:
         self._context: zmq.Context[Any] = zmq.Context()
         self._access = access
         self._port = node.control_port
-        guard = Guard(self._context, access)
+        authenticator = ZapAuthenticator(self._context, access)
         self._socket = self._context.socket(zmq.ROUTER)
         try:
             _common(self._socket, frames.MAX_CONTROL, description.peer_timeout)
             access.serve(self._socket)
-            guard.watch(self._socket, "control")
+            authenticator.watch(self._socket, "control")
             # As at the source: a peer that comes back while its old connection still seems alive takes its place.
             self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
             self._socket.setsockopt(zmq.SNDHWM, _CONTROL_MESSAGES)
             self._socket.setsockopt(zmq.RCVHWM, _CONTROL_MESSAGES)
             _bind(self._socket, _numeric(node.address), node.control_port, "control_port")
         except BaseException:
-            guard.start()  # it takes its sockets with it
+            authenticator.start()  # it takes its sockets with it
             self.close()
             raise
-        guard.start()
+        authenticator.start()
         self.fd = _fd(self._socket)
 
     def receive(self) -> tuple[bytes, bytes] | None:

@@ -30,7 +30,7 @@ _WATCHED |= zmq.EVENT_DISCONNECTED
 _YES, _NO = b"200", b"300"
 
 
-class Guard:
+class ZapAuthenticator:
     """Guards the sockets of one context. It ends when the context is terminated, which waits for it."""
 
     def __init__(self, context: zmq.Context[Any], access: Access) -> None:
@@ -51,7 +51,7 @@ class Guard:
 
     def start(self) -> None:
         """Answer from now on. The sockets that were made here belong to the thread."""
-        threading.Thread(target=self._run, name="guard", daemon=True).start()
+        threading.Thread(target=self._run, name="authenticator", daemon=True).start()
 
     def _run(self) -> None:
         sockets = [monitor for monitor, _ in self._monitors] + ([self._zap] if self._zap is not None else [])

@@ -1,4 +1,4 @@
-"""The files of the intent log: a bitmap for each target, and the record of active extents.
+"""The files of the intent log: a bitmap for each target, and the activity log.
 
 A bitmap file is a page that says what it is, then the bits, then the seals, each padded to pages:
 
@@ -236,8 +236,8 @@ class BitmapFile:
         return -(-length // self.ALIGN) * self.ALIGN
 
 
-class ActiveFile:
-    """The record of active extents on stable storage."""
+class ActivityFile:
+    """The activity log on stable storage."""
 
     def __init__(self, path: Path) -> None:
         """Read the record. ``damage`` says what is wrong with it, or "". Raises ``MetadataError``."""

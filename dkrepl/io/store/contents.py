@@ -17,7 +17,7 @@ _KEYS: Final = ("TYPE", "PTTYPE", "LABEL")
 
 
 def is_empty(store: BackingStore, effort: int = EFFORT) -> bool:
-    """Tell whether the store certainly holds nothing but zeroes, after reading ``effort`` bytes at most."""
+    """Report whether the store certainly holds nothing but zeroes, after reading ``effort`` bytes at most."""
     return _first_data(store, effort) is None
 
 

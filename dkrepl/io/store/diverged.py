@@ -32,7 +32,7 @@ _FREE_SHARE = 0.05  # of the file system, that stays free
 _FREE_BYTES = 64 << 20  # and at least so much
 
 
-class Kept(msgspec.Struct):
+class Saved(msgspec.Struct):
     """``ranges``: (offset, length) in bytes; ``settled``: those that were equal after all have been left out."""
 
     name: str
@@ -66,7 +66,7 @@ def directory(state_dir: Path) -> Path:
     return state_dir / "diverged"
 
 
-def keep(
+def save(
     state_dir: Path,
     store: BackingStore,
     mirror: str,
@@ -74,7 +74,7 @@ def keep(
     generation: str,
     peer: str,
     runs: Iterable[tuple[int, int]],
-) -> Kept:
+) -> Saved:
     """Copy the ``runs`` (offset, length) of the store aside, durably. Raises ``StoreError``, ``MetadataError``.
 
     Holes stay holes. If the file system has no room nothing is left behind.
@@ -98,7 +98,7 @@ def keep(
     _check_room(where, sum(there for first, length in runs for _, there in store.data_ranges(first, first + length)))
     image = where / f"{name}.img"
     create_sparse(image, size)
-    kept = Kept(name, mirror, generation, peer, now, size, [])
+    kept = Saved(name, mirror, generation, peer, now, size, [])
     try:
         copy = BackingStore(image)
         try:
@@ -115,7 +115,7 @@ def keep(
     except (StoreError, MetadataError) as error:
         image.unlink(missing_ok=True)
         raise StoreError(
-            f"the blocks that only this node has cannot be kept aside ({error}); make room in {where}, or give them up "
+            f"the blocks that only this node has cannot be saved ({error}); make room in {where}, or give them up "
             "with dkrepl resolve --discard"
         ) from error
     return kept
@@ -131,13 +131,13 @@ def _check_room(where: Path, needed: int) -> None:
     room = max(found.f_bavail * found.f_frsize - reserve, 0)
     if needed > room:
         raise StoreError(
-            f"the blocks that only this node has cannot be kept aside: they take {format_size(needed)}, {where} has "
+            f"the blocks that only this node has cannot be saved aside: they take {format_size(needed)}, {where} has "
             f"room for {format_size(room)} beside {format_size(reserve)} that stay free for the mirrors' records; make "
             "room, mount or link another file system there, or give the blocks up with dkrepl resolve --discard"
         )
 
 
-def settle(state_dir: Path, store: BackingStore) -> list[Kept]:
+def settle(state_dir: Path, store: BackingStore) -> list[Saved]:
     """Leave out what is equal in the store now, so that only what was replaced stays; return what stays.
 
     Raises ``StoreError``, ``MetadataError``.
@@ -157,18 +157,18 @@ def settle(state_dir: Path, store: BackingStore) -> list[Kept]:
     return found(state_dir)
 
 
-def found(state_dir: Path) -> list[Kept]:
+def found(state_dir: Path) -> list[Saved]:
     """Return what is kept, the oldest first. Raises ``MetadataError`` if a file says nonsense."""
     all_kept = []
     for path in sorted(directory(state_dir).glob("*.json")):
         try:
-            all_kept.append(msgspec.json.decode(path.read_bytes(), type=Kept))
+            all_kept.append(msgspec.json.decode(path.read_bytes(), type=Saved))
         except (OSError, msgspec.DecodeError) as error:
             raise MetadataError(f"{path} cannot be understood ({error}); look at it, and at its .img") from error
     return all_kept
 
 
-def one(state_dir: Path, name: str) -> Kept:
+def one(state_dir: Path, name: str) -> Saved:
     """Return what is kept under ``name``. Raises ``NotFound``."""
     for kept in found(state_dir):
         if kept.name == name:
@@ -177,7 +177,7 @@ def one(state_dir: Path, name: str) -> Kept:
     raise NotFound(f"no diverged blocks are kept as {name!r}; there are: {names}")
 
 
-def export(state_dir: Path, name: str, to: Path) -> Kept:
+def export(state_dir: Path, name: str, to: Path) -> Saved:
     """Copy the image to the new file ``to``, sparse. Raises ``NotFound``, ``Refused``, ``StoreError``."""
     kept = one(state_dir, name)
     if to.exists():
@@ -229,5 +229,5 @@ def _differing(image: BackingStore, store: BackingStore, offset: int, length: in
     return parts
 
 
-def _record(where: Path, kept: Kept) -> None:
+def _record(where: Path, kept: Saved) -> None:
     durable_file.replace(where / f"{kept.name}.json", msgspec.json.encode(kept))

@@ -89,7 +89,7 @@ def test_a_target_beside_the_one_that_is_resynced(nodes: dict[str, Node], alpha:
 def came_back(alpha: Node, left: int) -> None:
     """The source serves again, and its intent log spared it all but what a power loss may have taken."""
     alpha.wait("service", lambda: alpha.status()["state"] == "Serving")
-    (recovered,) = alpha.events("intent_log_recovered")
+    (recovered,) = alpha.events("activity_log_recovered")
     assert recovered["power_lost"], "the test is about the loss of power"
     active = recovered["active_extents"] * EXTENT
     assert active <= MISSED + AREA_LENGTH + 4 * EXTENT, "extents that were not written must not be active"

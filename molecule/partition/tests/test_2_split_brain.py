@@ -1,4 +1,4 @@
-"""Two nodes are source at once: both say so, nothing is overwritten, and what the loser alone has is kept aside."""
+"""Two nodes are source at once: both say so, nothing is overwritten, and what the loser alone has is saved aside."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def hello(record: NodeMetadata, node: str) -> messages.Hello:
     """The Hello of a node with this record."""
     return messages.Hello(
         *(messages.PROTOCOL_MIN, messages.PROTOCOL_MAX, record.mirror, record.mirror_id, node, record.size),
-        *(record.block, record.generation, list(record.history), record.store_state, record.join, "test"),
+        *(record.block, record.generation, list(record.history), record.store_state, record.epoch, "test"),
         follows=record.follows,
         terms=record.agreed,
     )
@@ -65,7 +65,7 @@ def hostile_frames(seed: int) -> Iterator[list[bytes]]:
     """Yield multipart control messages that must all be refused (or, if well-formed, must not matter)."""
     dice = random.Random(seed)
     good = messages.encode(messages.Alive(1, 2, "InSync"))
-    fields = {"protocol": 1, "join": -1, "session": "x"}
+    fields = {"protocol": 1, "epoch": -1, "session": "x"}
     while True:
         cut = dice.randrange(len(good))
         yield [good[:cut]]

@@ -91,26 +91,26 @@ class Reconfigurable(Cluster):
 
     def start_node(self, name: str) -> None:
         """``systemctl start``."""
-        self._tell(name, "")
+        self._report(name, "")
         path = path_with_systemctl(self.nodes[name].directory / "bin", "")
         (self.nodes[name].directory / "bin" / "systemctl").write_text(f"#!/bin/sh\ncat {self._jobs[name]}\n")
         self.managers[name].start(ready=False, PATH=path, DKREPL_UNIT=f"dkrepl@{MIRROR}.service")
 
     def stop_node(self, name: str) -> None:
         """``systemctl stop``."""
-        self._tell(name, "")
+        self._report(name, "")
         assert self.nodes[name].stop() == 0, f"the daemon of {name} did not stop well"
         self.managers[name].drop()
 
     def stop_node_at_any_time(self, name: str) -> None:
         """``systemctl stop``, maybe before the daemon is up, when a signal just ends it."""
-        self._tell(name, "")
+        self._report(name, "")
         self.nodes[name].stop()
         self.managers[name].drop()
 
     def restart_node(self, name: str) -> None:
         """``systemctl restart``: the device is left to the successor."""
-        self._tell(name, _RESTART)
+        self._report(name, _RESTART)
         code = self.nodes[name].stop()
         assert code == 0, f"the daemon of {name} ended with {code} when it was restarted"
         self.start_node(name)
