@@ -13,6 +13,7 @@ from pathlib import Path
 from dkrepl.config.description import Description, parse
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.source.heartbeat import alive
 from dkrepl.core.source.lag import LagClock
 from dkrepl.core.source.resync import Resync
@@ -154,7 +155,7 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
 
     full = mirror.fresh()
     full.fill(1)
-    marks = BitmapPart({"a": mirror.fresh(), "c": full}, mirror.shift)
+    marks = PeerBitmaps({"a": mirror.fresh(), "c": full}, mirror.shift)
     marks.enter("a", ["c"])
     begun = time.thread_time()
     full.begin_fill(0)
