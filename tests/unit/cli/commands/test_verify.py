@@ -1,0 +1,67 @@
+"""`dkrepl verify` and `dkrepl intent show`: equal, different, and where."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.unit.cli.fake_daemon import Cli, cli
+
+__all__ = ["cli"]
+
+EQUAL = {"name": "beta", "equal": True, "compared_bytes": 1 << 30, "ranges": []}
+
+
+def different(count: int) -> dict[str, Any]:
+    ranges = [{"offset": n << 20, "length": 65536} for n in range(count)]
+    return {"name": "gamma", "equal": False, "compared_bytes": 1 << 30, "ranges": ranges}
+
+
+def test_equal_copies_are_said_to_be_equal(cli: Cli) -> None:
+    fake = cli.daemon(
+        {"progress": {"target": "beta", "done_bytes": 5, "total_bytes": 10}}, {"ok": {"targets": [EQUAL]}}
+    )
+    assert cli.run("verify", "r0", "beta") == (0, "beta: equal, 1 GiB compared\n", "")
+    assert fake.requests == [{"command": "verify", "targets": ["beta"]}]
+
+
+def test_copies_that_differ_end_with_code_8_and_the_ranges(cli: Cli) -> None:
+    cli.daemon({"ok": {"targets": [EQUAL, different(2)]}})
+    code, out, err = cli.run("verify", "r0")
+    assert (code, out) == (8, "beta: equal, 1 GiB compared\n")
+    assert err == (
+        "dkrepl: copies of mirror r0 differ from the source: gamma (65536 bytes at 0, 65536 bytes at 1048576): "
+        "mend with `dkrepl resync r0 --full gamma`\n"
+    )
+
+
+def test_many_ranges_are_counted_for_people_and_whole_in_json(cli: Cli) -> None:
+    cli.daemon({"ok": {"targets": [different(500)]}})
+    assert "490 ranges more" in cli.run("verify", "r0")[2]
+    code, out, err = cli.run("verify", "r0", "--json")
+    assert (code, err) == (8, "")
+    answer = json.loads(out)
+    assert len(answer["targets"][0]["ranges"]) == 500
+    assert answer["error"]["name"] == "CopiesDiffer"
+
+
+def test_an_answer_without_sense_is_refused(cli: Cli) -> None:
+    daemon = cli.daemon({"ok": {}})
+    for answer in ({}, [], {"targets": [{"name": "beta"}]}, None):
+        daemon.answer = [{"ok": answer}]
+        assert cli.run("verify", "r0")[0] == cli.run("intent", "show", "r0")[0] == 11
+
+
+def test_intent_shows_how_much_may_differ_and_where(cli: Cli) -> None:
+    log = {"name": "gamma", "block": 65536, "blocks": 16384, "dirty_blocks": 30, "dirty_bytes": 30 << 16}
+    log |= {"active_extents": 2, "ranges": [{"offset": n << 20, "length": 65536} for n in range(30)]}
+    fake = cli.daemon({"ok": {"targets": [log]}})
+    code, out, _ = cli.run("intent", "show", "r0", "gamma")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "gamma: 30 of 16384 blocks of 64KiB may differ (1.9 MiB), 2 extents active"
+    assert lines[2].split() == ["1048576", "64KiB"]
+    assert lines[-1] == "  10 ranges more (--all)"
+    assert len(cli.run("intent", "show", "r0", "--all")[1].splitlines()) == 31
+    assert json.loads(cli.run("intent", "show", "r0", "--json")[1]) == {"targets": [log]}
+    assert [request["target"] for request in fake.requests] == ["gamma", None, None]

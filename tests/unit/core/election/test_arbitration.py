@@ -1,0 +1,282 @@
+"""A node that was source asks its peers whether it may serve (R7): of two such nodes at most one may by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from dkrepl.config.description import parse
+from dkrepl.config.example import render_example
+from dkrepl.core.actions import Commit, Send
+from dkrepl.core.election.arbitration import QUICK, Arbitration
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.role_records import as_follower, as_source
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.messages import Answer, Ask, Copy
+
+ALPHA = NodeMetadata(
+    format=3,
+    mirror="r0",
+    mirror_id="m1",
+    node="alpha",
+    role="source",
+    size=1 << 20,
+    block=4096,
+    extent=32768,
+    generation="g3",
+    history=("g2", "g1"),
+    store_state="Consistent",
+    peers={"beta": PeerRecord(generations=("g3",), base=("g3",), tracked=True)},
+)
+
+
+def answer(
+    node: str, role: str = "target", generation: str = "g3", history: tuple[str, ...] = (), **more: object
+) -> Answer:
+    """What a peer says; a target votes for the node that asks."""
+    found = Answer(node, "r0", "m1", role, generation, list(history), vote="alpha" if role == "target" else "")
+    return msgspec.structs.replace(found, **more)
+
+
+def asking(alone: float | None = None, age: float | None = None, min_copies: int = 1, **changes: object) -> Arbitration:
+    """A former source; ``alone``: its start_alone, ``age``: of its predecessor's last sign of life."""
+    example = parse(render_example(), "r0", {})
+    description = msgspec.structs.replace(example, start_alone=alone, min_copies=min_copies)
+    arbitration = Arbitration(description, "alpha", msgspec.structs.replace(ALPHA, **changes), age)
+    arbitration.tick(0.0)
+    return arbitration
+
+
+def recorded(arbitration: Arbitration) -> None:
+    """What it wants to record is durable."""
+    for action in [action for action in arbitration.actions if isinstance(action, Commit)]:
+        arbitration.actions.remove(action)
+        arbitration.committed(action.number)
+
+
+def verdict(arbitration: Arbitration, *answers: Answer) -> str | None:
+    """Let peers answer, and once more if it has begun to ask for votes."""
+    for _ in range(2):
+        recorded(arbitration)
+        for one in answers:
+            promised = [arbitration.stands] if arbitration.stands is not None and one.vote == "alpha" else one.promised
+            arbitration.on_answer(msgspec.structs.replace(one, number=arbitration._round, promised=promised))
+    return arbitration.verdict
+
+
+GAMMA = answer("gamma", generation="g2")
+
+
+@pytest.mark.parametrize(
+    ("beta", "expected"),
+    [
+        (answer("beta"), "serve"),
+        (answer("beta", generation="g1"), "serve"),
+        (answer("beta", "source"), "follow"),
+        (answer("beta", generation="g4", history=("g3",)), "follow"),
+        (answer("beta", "arbitrating", "g4", ("g3",)), "follow"),
+        # Its history is too short to name our generation, but what it keeps for us does.
+        (answer("beta", generation="h9", history=("h8",), base=["g3"]), "follow"),
+        (answer("beta", generation="h9", history=("h8",), base=["g3", "h9"]), "serve"),
+        # Each has completed writes without the other: neither serves until an administrator says which one is to.
+        (answer("beta", generation="h4", history=("g2",)), None),
+        (answer("beta", generation="h4", history=("g2",), yields_to="alpha"), "serve"),
+        (answer("beta", generation="h4", history=("g2",), yields_to="gamma"), None),
+        (answer("beta", "arbitrating", "h4", ("g2",)), None),
+        (answer("beta", "arbitrating", "g3"), None),
+        (answer("beta", "arbitrating", "g2"), "serve"),
+    ],
+)
+def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected: str | None) -> None:
+    assert verdict(asking(), GAMMA, beta) == expected
+
+
+def test_with_fewer_votes_than_copies_of_a_write_it_does_not_serve() -> None:
+    """Else the others could elect another node at the same time (R11)."""
+    arbitration = asking(min_copies=3)
+    terms = arbitration._terms
+    arbitration.actions.clear()
+    for votes in ("", "beta"):
+        answers = answer("gamma", vote="alpha", terms=terms), answer("beta", vote=votes, terms=terms)
+        assert verdict(arbitration, *answers) is None
+    arbitration.tick(0.1)
+    asked = [action.message for action in arbitration.actions if isinstance(action, Send)]
+    assert [ask.vote for ask in asked if isinstance(ask, Ask)] == ["wanted", "wanted"]
+    assert arbitration.vote == "alpha"
+    assert "beta wants to be source too" in arbitration.reason
+    assert verdict(arbitration, answer("beta", vote="alpha", terms=terms)) == "serve"
+
+
+def test_a_target_that_cannot_vote_keeps_nobody_from_serving_who_has_votes_enough() -> None:
+    arbitration = asking(min_copies=2)
+    assert verdict(arbitration, answer("gamma", vote=""), answer("beta", vote="alpha")) == "serve"
+
+
+def test_an_answer_to_a_question_of_long_ago_does_not_count() -> None:
+    """Its vote may have gone to another node since, while this one's loop stood still."""
+    arbitration = asking(min_copies=3)
+    verdict(arbitration, answer("gamma"))
+    number = arbitration._round
+    arbitration.advance(30.0)
+    assert arbitration.missing == ["beta", "gamma"]
+    arbitration.on_answer(answer("beta", number=number))
+    arbitration.on_answer(answer("gamma", number=number))
+    assert arbitration.verdict is None
+
+
+def test_it_needs_no_votes_while_no_other_can_have_been_promoted() -> None:
+    arbitration = asking(age=1.0)
+    assert verdict(arbitration, answer("gamma", vote=""), answer("beta", vote="")) == "serve"
+
+
+def test_a_target_that_diverged_is_named_until_one_of_the_two_gives_way() -> None:
+    arbitration = asking(alone=60.0)
+    for now in (30.0, 61.0, 90.0):
+        arbitration.tick(now)
+        assert verdict(arbitration, GAMMA, answer("beta", generation="h4", history=("g2",))) is None
+    assert "beta holds writes that this node lacks" in arbitration.reason
+    assert "dkrepl resolve --keep alpha" in arbitration.reason
+
+
+@pytest.mark.parametrize("generation", ["g3", "h4"])
+def test_two_former_sources_that_ask_each_other_wait_for_the_administrator(generation: str) -> None:
+    arbitration, other = asking(alone=60.0), answer("beta", "arbitrating", generation, ("g2",))
+    for now in (30.0, 61.0, 90.0):
+        arbitration.tick(now)
+        assert verdict(arbitration, GAMMA, other) is None
+    assert "beta was source too" in arbitration.reason
+    assert verdict(arbitration, answer("beta", "source", generation, ("g2",))) == "follow"
+
+
+def test_one_to_whom_the_device_was_handed_over_a_moment_ago_serves_all_the_same() -> None:
+    arbitration = asking(age=1.0)
+    assert verdict(arbitration, answer("beta", "arbitrating", "h4", ("g2",))) is None
+    arbitration.tick(QUICK)
+    assert arbitration.verdict == "serve"
+
+
+@pytest.mark.parametrize("age", [None, 4.6, 100.0])
+def test_without_a_sign_of_life_within_the_peer_timeout_it_waits(age: float | None) -> None:
+    arbitration = asking(age=age)
+    for now in (QUICK, 1.0, 60.0, 3600.0):
+        arbitration.tick(now)
+    assert arbitration.verdict is None
+    assert "for ever (start_alone)" in arbitration.reason
+
+
+def test_the_moment_in_which_no_other_can_have_been_promoted_passes() -> None:
+    arbitration = asking(age=4.0)
+    arbitration.tick(1.1)  # its loop got to it too late
+    arbitration.tick(2.0)
+    assert arbitration.verdict is None
+
+
+def enough(**changes: object) -> Arbitration:
+    arbitration = asking(min_copies=2)
+    terms = arbitration._terms
+    for _ in range(2):
+        verdict(arbitration, msgspec.structs.replace(answer("beta", terms=terms), **changes))
+        arbitration.tick(QUICK)
+    return arbitration
+
+
+def test_with_a_quorum_of_two_one_silent_node_cannot_have_completed_a_write() -> None:
+    assert enough().verdict == "serve"
+    assert asking(min_copies=2).verdict is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"copy": Copy(hears="gamma")},
+        {"terms": {"min_copies": "1"}},
+        {"mirror_id": "", "generation": ""},
+    ],
+    ids=["hears another source", "goes by another description", "was initialised anew"],
+)
+def test_an_answer_that_tells_nothing_of_the_silent_node_does_not_count(changes: dict[str, object]) -> None:
+    assert enough(**changes).verdict is None
+
+
+def test_an_answer_of_long_ago_does_not_count_for_its_node_may_have_been_promoted_since() -> None:
+    arbitration = asking()
+    assert verdict(arbitration, answer("beta")) is None
+    for now in (10.0, 20.0, 30.0):
+        arbitration.tick(now)
+    assert verdict(arbitration, GAMMA) is None
+    assert verdict(arbitration, answer("beta", "source")) == "follow"
+
+
+def test_a_source_whose_data_was_there_before_follows_whoever_was_promoted_before_the_first_write() -> None:
+    arbitration = asking(generation="", history=(), peers={})
+    assert verdict(arbitration, answer("beta", generation="g1")) == "follow"
+    record = msgspec.structs.replace(ALPHA, generation="", history=(), peers={})
+    assert as_follower(record).mirror_id == "m1"
+    assert as_follower(msgspec.structs.replace(record, store_state="Empty")).mirror_id == ""
+
+
+def test_who_becomes_source_follows_nobody() -> None:
+    assert (
+        as_source(msgspec.structs.replace(ALPHA, role="target", follows="beta"), "m1", Ballot(1, "alpha")).follows == ""
+    )
+
+
+def test_a_source_that_was_elected_before_is_not_followed() -> None:
+    """It may lack what was completed since; nor does this node serve beside it until it is demoted."""
+    arbitration = asking(ballot=Ballot(5, "alpha"))
+    assert verdict(arbitration, GAMMA, answer("beta", "source", ballot=Ballot(4, "beta"))) is None
+    assert "demote beta" in arbitration.reason
+    assert verdict(asking(), answer("beta", "source", ballot=Ballot(4, "beta"))) == "follow"
+
+
+def test_it_asks_under_a_ballot_newer_than_any_it_has_heard_of() -> None:
+    arbitration = asking(min_copies=2)
+    verdict(arbitration, answer("beta", promised=[Ballot(3, "gamma")], vote="", terms=arbitration._terms))
+    arbitration.tick(QUICK)
+    assert arbitration.stands is None, "not before that is on record"
+    recorded(arbitration)
+    assert arbitration.stands == Ballot(4, "alpha")
+    verdict(arbitration, answer("beta", promised=[Ballot(6, "gamma")], vote="", terms=arbitration._terms))
+    arbitration.tick(2 * QUICK)
+    recorded(arbitration)
+    assert arbitration.stands == Ballot(7, "alpha")
+
+
+def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
+    arbitration = enough()
+    found = arbitration.with_outcome(ALPHA)
+    assert found.ballot == Ballot(1, "alpha")
+    quick = asking(age=1.0)
+    assert verdict(quick, GAMMA, answer("beta", vote="")) == "serve"
+    assert quick.with_outcome(ALPHA) == ALPHA, "no other can have been promoted, so it needed no votes"
+
+
+def test_of_two_former_sources_the_one_that_was_elected_later_need_not_wait() -> None:
+    elected: dict[str, Any] = {"ballot": Ballot(5, "alpha")}
+    assert verdict(asking(**elected), GAMMA, answer("beta", "arbitrating", ballot=Ballot(4, "beta"))) == "serve"
+    assert verdict(asking(**elected), GAMMA, answer("beta", "arbitrating", ballot=Ballot(6, "beta"))) is None
+    apart = answer("beta", "arbitrating", "h4", ("g2",), ballot=Ballot(4, "beta"))
+    assert verdict(asking(**elected), GAMMA, apart) is None, "it has completed writes that this node lacks"
+
+
+def test_its_own_vote_is_not_enough_if_an_answer_tells_of_another_candidate() -> None:
+    """That may have been promoted although this node was silent: an administrator declared it fenced."""
+    assert verdict(asking(), GAMMA, answer("beta", vote="beta")) is None
+
+
+def test_what_cannot_be_recorded_is_tried_again_after_a_while() -> None:
+    arbitration = asking(min_copies=2)
+    terms = arbitration._terms
+    arbitration.on_answer(answer("beta", vote="", terms=terms, number=arbitration._round))
+    for now in (QUICK, QUICK + 0.2, QUICK + 0.4):
+        arbitration.tick(now)
+        for action in [action for action in arbitration.actions if isinstance(action, Commit)]:
+            assert now == QUICK, "not at once"
+            arbitration.actions.remove(action)
+            arbitration.commit_failed(action.number)
+    assert arbitration.stands is None
+    arbitration.tick(QUICK + 1.1)
+    recorded(arbitration)
+    assert arbitration.stands == Ballot(2, "alpha")

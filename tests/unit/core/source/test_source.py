@@ -1,0 +1,155 @@
+"""What a source records of its targets, and when it lets nobody in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dkrepl.config.description import Description, parse
+from dkrepl.config.example import render_example
+from dkrepl.config.terms import required
+from dkrepl.core.actions import Commit, Send
+from dkrepl.core.intent.activity_log import ActivityLog
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.role_records import as_source
+from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.protocol.frames import Ack
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Refuse, Welcome
+from dkrepl.core.source.source import Source
+
+DESCRIPTION = parse(render_example(), "r0", {})
+BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
+TWO_COPIES = msgspec.structs.replace(DESCRIPTION, min_copies=2)
+SYNC_NODES = tuple(msgspec.structs.replace(node, mode="sync") for node in DESCRIPTION.nodes)
+SESSION = 7
+IN_SYNC = PeerRecord(epoch=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
+
+
+def bitmap() -> IntentBitmap:
+    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
+    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
+
+
+def new_record(**facts: Any) -> NodeMetadata:
+    shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
+    return NodeMetadata(1, "r0", "m1", "alpha", "source", **shape, generation="b1", store_state="Consistent", **facts)
+
+
+def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
+    """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
+    bitmaps = {name: bitmap() for name in ("beta", "gamma")}
+    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
+    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2")
+    source.actions.clear()
+    return source
+
+
+def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
+    size, block = DESCRIPTION.size, DESCRIPTION.block
+    return Hello(
+        *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", size, block, "b1", [], "Consistent", 5, "x", "alpha"),
+        terms=required(description),
+    )
+
+
+def too_new() -> Hello:
+    """Return the Hello of a beta that speaks a protocol of the future."""
+    return msgspec.structs.replace(hello_of_beta(), protocol_min=PROTOCOL_MAX + 1, protocol_max=PROTOCOL_MAX + 1)
+
+
+def commit(source: Source) -> None:
+    """Make what the source wants to record durable."""
+    numbers = [action.number for action in source.actions if isinstance(action, Commit)]
+    source.actions.clear()
+    for number in numbers:
+        source.committed(number, 1.0)
+
+
+def welcomed(source: Source) -> bool:
+    return any(isinstance(action, Send) and isinstance(action.message, Welcome) for action in source.actions)
+
+
+def test_a_source_that_says_goodbye_starts_no_epoch_any_more() -> None:
+    """The heir takes over only if the epoch that the source has recorded of it was its last."""
+    source = started(new_record())
+    source.ending = True
+    source.on_message("beta", hello_of_beta(), 1.0)
+    assert not source.actions
+    source.ending = False
+    source.on_message("beta", hello_of_beta(), 1.0)
+    assert [action for action in source.actions if isinstance(action, Commit)]
+    assert source.views["beta"].epoch == 6
+
+
+def test_a_target_that_was_in_sync_counts_as_a_copy_after_a_restart() -> None:
+    record = new_record(peers={"beta": IN_SYNC})
+    assert started(record, TWO_COPIES).quorum.flushed
+
+
+def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_restart() -> None:
+    """It calls its copy Inconsistent, even if nothing was left to copy, and nobody would promote it (R4)."""
+    source = started(new_record(peers={"beta": IN_SYNC}), TWO_COPIES)
+    source.on_message("beta", hello_of_beta(TWO_COPIES), 1.0)
+    commit(source)
+    source.on_message("beta", Ready(6, 0), 1.0)
+    commit(source)
+    assert source.views["beta"].state == "Resyncing"
+    assert not started(source.metadata, TWO_COPIES).quorum.flushed
+
+    source.on_ack("beta", Ack(6, SESSION, 0, 0, 1, 1), 1.1)
+    assert source.views["beta"].state == "InSync", source.views["beta"].reason
+    assert started(source.metadata, TWO_COPIES).quorum.flushed
+
+
+def test_no_copy_counts_for_a_new_source_that_was_not_in_sync_with_it() -> None:
+    """What the former source has completed need not be on its stable storage; another may be in a resync (R4)."""
+    record = new_record(follows="beta", peers={"beta": IN_SYNC, "gamma": IN_SYNC})
+    two = msgspec.structs.replace(TWO_COPIES, nodes=SYNC_NODES)
+    assert started(record, two).quorum.flushed
+    assert not started(as_source(record, "", Ballot(1, "alpha")), two).quorum.flushed
+
+
+def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_store_failed() -> None:
+    """It may have the better copy, so it must not be let into the stream when its epoch is recorded (R15)."""
+    source = started(new_record())
+    source.on_message("beta", hello_of_beta(), 1.0)
+    source.local_sync_failed("Input/output error", 1.0)
+    assert source.views["beta"].state == "Behind"
+    commit(source)
+    assert not welcomed(source)
+    source.on_message("beta", Ready(6, 0), 1.1)
+    commit(source)
+    assert not source.stream.members
+
+
+def test_a_target_that_is_paused_stays_so_whatever_protocol_it_speaks() -> None:
+    source = started(new_record())
+    source.pause("beta", 1.0)
+    source.actions.clear()
+    source.on_message("beta", too_new(), 1.0)
+    assert source.views["beta"].state == "Paused"
+    answers = [one.message for one in source.actions if isinstance(one, Send)]
+    assert [answer.code for answer in answers if isinstance(answer, Refuse)] == ["Paused"]
+
+
+def test_a_resync_that_is_asked_for_lets_nobody_in_who_was_refused() -> None:
+    """It comes back by its next Hello, and not by a command (R10)."""
+    source = started(new_record())
+    source.on_message("beta", too_new(), 1.0)
+    assert source.views["beta"].state == "Refused"
+    source.resync("beta", full=False, now=1.0)
+    assert source.views["beta"].state == "Refused"
+
+
+def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few() -> None:
+    """Else they could promote one of themselves by the old one, without the newest writes (R14)."""
+    old = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "sync", "node delta": "sync"}
+    source = started(new_record(agreed=old))
+    assert source.not_knowing() == ["beta", "delta", "gamma"]
+    assert source.metadata.former == (old,)
+    assert source.not_knowing("delta") == []
+    assert source.metadata.former == (old,), "to ask changes nothing"
+    source.knows("delta")
+    assert source.metadata.former == ()

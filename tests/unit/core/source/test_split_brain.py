@@ -1,0 +1,14 @@
+"""Split-brain: which other node is source, with what evidence (R7)."""
+
+from __future__ import annotations
+
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.messages import Answer
+from dkrepl.core.source.split_brain import found
+
+RECORD = NodeMetadata(1, "r0", "m1", "alpha", "source", size=1 << 20, block=4096, extent=32768, generation="g1")
+
+
+def test_for_a_peer_that_is_not_source_no_bitmap_is_counted() -> None:
+    """That takes milliseconds for each TiB, in the loop, as long as the peer is away."""
+    assert found(RECORD, {}, [Answer("beta", "r0", "m1", "target", "g0", [])]) == {}
