@@ -15,7 +15,8 @@ from dkrepl.errors import Refused, StateDirectoryError, StoreError
 from dkrepl.io.state import description_file, metadata_file
 from dkrepl.io.state.paths import Paths
 from dkrepl.io.store.contents import is_empty, what_it_holds
-from dkrepl.io.store.store import BackingStore, create_sparse
+from dkrepl.io.store.sparse_file import create_sparse
+from dkrepl.io.store.store import BackingStore
 
 
 def initialise(

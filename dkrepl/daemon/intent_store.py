@@ -14,7 +14,8 @@ from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.errors import StoreError
 from dkrepl.io.state import bits_memory, durable_file, metadata_file
-from dkrepl.io.state.intent_files import ActivityFile, BitmapFile
+from dkrepl.io.state.activity_file import ActivityFile
+from dkrepl.io.state.bitmap_file import BitmapFile
 from dkrepl.io.store.store import BackingStore
 
 Report = Callable[[str, str, dict[str, object]], None]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dkrepl.io.store.store import create_sparse
+from dkrepl.io.store.sparse_file import create_sparse
 from tests.bench.contender import Contender, Running
 from tests.bench.processes import running, wait_until
 from tests.bench.yardsticks import attached

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
-from dkrepl.io.store.store import create_sparse
+from dkrepl.io.store.sparse_file import create_sparse
 from tests.bench.contender import Contender, Running
 from tests.bench.processes import running, wait_until
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from dkrepl.io.block import loop, users
+from dkrepl.io.block import device_link, loop, users
 from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request, mount
-from dkrepl.io.store.store import BackingStore, create_sparse
+from dkrepl.io.store.sparse_file import create_sparse
+from dkrepl.io.store.store import BackingStore
 
 pytestmark = pytest.mark.root
 
@@ -191,7 +192,7 @@ def test_the_same_path_in_another_container_is_another_device(served: Served) ->
     script = f"""
 import sys
 from pathlib import Path
-from dkrepl.io import loop
+from dkrepl.io.block import loop
 path = Path({str(served.mountpoint)!r})
 for device in loop.find(path):
     device.detach()
@@ -231,12 +232,12 @@ def test_a_device_in_use_says_by_whom(served: Served, tmp_path: Path) -> None:
 
 def test_the_link_is_replaced_in_one_step_and_removed_only_if_it_is_ours(tmp_path: Path) -> None:
     link = tmp_path / "dkrepl" / "r0"
-    loop.set_link(link, Path("/dev/loop100"))
-    loop.set_link(link, Path("/dev/loop101"))
+    device_link.set_link(link, Path("/dev/loop100"))
+    device_link.set_link(link, Path("/dev/loop101"))
     assert os.readlink(link) == "/dev/loop101"
-    loop.remove_link(link, Path("/dev/loop100"))
+    device_link.remove_link(link, Path("/dev/loop100"))
     assert link.is_symlink()
-    loop.remove_link(link, Path("/dev/loop101"))
+    device_link.remove_link(link, Path("/dev/loop101"))
     assert os.listdir(link.parent) == []
 
 

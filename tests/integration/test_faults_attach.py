@@ -13,7 +13,7 @@ from harness.waiting import LONG, wait_for
 
 from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
-from dkrepl.io.store.store import create_sparse
+from dkrepl.io.store.sparse_file import create_sparse
 
 pytestmark = pytest.mark.root
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.root
 _DAEMON = """
 import fcntl, sys, threading
 from pathlib import Path
-from dkrepl.io import loop
+from dkrepl.io.block import loop
 from dkrepl.io.fuse import FuseSession
 
 mountpoint = Path(sys.argv[1])

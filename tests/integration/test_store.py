@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from dkrepl.errors import StoreError
 from dkrepl.io.store.contents import is_empty, what_it_holds
-from dkrepl.io.store.store import BackingStore, StoreFailed, create_sparse
+from dkrepl.io.store.sparse_file import create_sparse
+from dkrepl.io.store.store import BackingStore, StoreFailed
 
 MIB = 1 << 20
 BLOCK = 4096

@@ -15,7 +15,7 @@ from dkrepl.core.intent import activity_record
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.errors import MetadataError
-from dkrepl.io.state import intent_files
+from dkrepl.io.state import bitmap_file
 from dkrepl.io.store.calls import StoreCalls
 from dkrepl.io.store.store import StoreFailed
 from tests.simulation.disk import SECTOR, BitmapImage, Image
@@ -162,7 +162,7 @@ _owners = itertools.count(1)
 _AT_ONCE = 4  # units that reach the disk together; each step of a commit takes simulated time
 
 
-class BitmapFile(intent_files.BitmapFile):
+class BitmapFile(bitmap_file.BitmapFile):
     """The bitmap file as it ships, on a simulated file and simulated memory."""
 
     HEAD = 0
@@ -333,7 +333,7 @@ class Saved:
 def save_diverged(
     folder: Folder, store: Store, mirror: str, size: int, generation: str, peer: str, runs: list[tuple[int, int]]
 ) -> Saved:
-    """Stands for ``diverged.save``."""
+    """Stands for ``diverged_copy.save``."""
     process = folder.process
     blocks: dict[int, bytes] = {}
     for offset, length in runs:

@@ -67,7 +67,8 @@ def simulated(cluster: Cluster) -> Iterator[None]:
         Workers=loop.Workers,
         StallWatch=stall.StallWatch,
         time=clock,
-        diverged=SimpleNamespace(found=lambda _: [], save=files.save_diverged, settle=lambda *_: []),
+        diverged=SimpleNamespace(found=lambda _: []),
+        diverged_copy=SimpleNamespace(save=files.save_diverged, settle=lambda *_: []),
         _FLUSH_BYTES=400,
         _MESSAGES_A_ROUND=8,
     )

@@ -11,6 +11,7 @@ from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mir
 from dkrepl.cli.render.output import print_done, print_json, print_text
 from dkrepl.config.units import format_size, format_time
 from dkrepl.io.store import diverged as kept_blocks
+from dkrepl.io.store import diverged_copy
 
 app = typer.Typer(
     help="Blocks that only this node had, kept when they were replaced.", no_args_is_help=True, rich_markup_mode=None
@@ -73,7 +74,7 @@ def export(
     """
     paths = paths_of(context)
     found = resolve_mirror(paths, mirror)
-    kept = kept_blocks.export(paths.state_dir(found), name, file)
+    kept = diverged_copy.export(paths.state_dir(found), name, file)
     answer = {"mirror": found, "name": name, "file": str(file), "bytes": kept.length}
     print_done(answer, as_json, f"{found}: {format_size(kept.length)} of {name} are in {file}")
 

@@ -25,7 +25,7 @@ from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError, ProtocolError
 from dkrepl.io.host.boot_clock import boot_seconds
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.sockets import TargetSockets
+from dkrepl.io.net.target_sockets import TargetSockets
 
 _STARTED = 30.0  # seconds after which the service counts as started although the peers have not answered
 

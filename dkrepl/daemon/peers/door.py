@@ -13,7 +13,7 @@ from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol import messages
 from dkrepl.errors import ProtocolError
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.sockets import DoorSocket
+from dkrepl.io.net.door_socket import DoorSocket
 
 _FRAMES_A_ROUND = 64
 

@@ -11,7 +11,7 @@ from dkrepl.config.description import Description, Node
 from dkrepl.core.protocol import messages
 from dkrepl.errors import ProtocolError
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.sockets import TargetSockets
+from dkrepl.io.net.target_sockets import TargetSockets
 
 _ASK_EVERY = 2.0  # seconds
 _HEARD_FOR = 7.0  # seconds that an answer counts

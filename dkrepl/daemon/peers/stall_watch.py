@@ -15,7 +15,7 @@ from dkrepl.config.description import Description, Node
 from dkrepl.core.protocol import messages
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.sockets import TargetSockets
+from dkrepl.io.net.target_sockets import TargetSockets
 from dkrepl.io.store.calls import StoreCalls
 
 _OFTEN = 5  # messages to each peer in one peer timeout

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 
 from dkrepl.errors import DkreplError, HostError
-from dkrepl.io.block import loop, users
+from dkrepl.io.block import device_link, loop, users
 from dkrepl.io.fuse import FuseSession, mount
 from dkrepl.io.state.paths import Paths
 from dkrepl.io.systemd import fd_store
@@ -38,7 +38,7 @@ def abandon(paths: Paths, mirror: str) -> None:
     mountpoint = paths.mountpoint(mirror)
     mount.unmount_all(mountpoint)
     for stale in loop.find(mountpoint):
-        loop.remove_link(paths.device(mirror), stale.path)
+        device_link.remove_link(paths.device(mirror), stale.path)
         stale.detach(timeout=1.0)
 
 
@@ -95,7 +95,7 @@ class Device:
             try:
                 if self.loop is None:
                     self.loop = loop.attach(self._mountpoint)
-                loop.set_link(self.link, self.loop.path)
+                device_link.set_link(self.link, self.loop.path)
             except DkreplError as error:
                 done(error)
                 return
@@ -113,7 +113,7 @@ class Device:
         def work() -> None:
             free = True
             if self.loop is not None:
-                loop.remove_link(self.link, self.loop.path)
+                device_link.remove_link(self.link, self.loop.path)
                 try:
                     free = self.loop.detach(DETACH_SECONDS)
                 except DkreplError:

@@ -7,7 +7,7 @@ from xxhash import xxh3_64_intdigest as checksum
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_head
 from dkrepl.core.source.stream import Stream
-from dkrepl.io.net.sockets import COPY_BELOW, SourceSockets
+from dkrepl.io.net.source_sockets import COPY_BELOW, SourceSockets
 
 _MOST_RECORDS = 256
 

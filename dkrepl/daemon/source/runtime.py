@@ -36,7 +36,7 @@ from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.io.fuse import SessionEnded
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.sockets import SourceSockets
+from dkrepl.io.net.source_sockets import SourceSockets
 from dkrepl.io.state.paths import Paths
 from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd import jobs

@@ -33,9 +33,9 @@ from dkrepl.daemon.target.applier import Applying
 from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError, MetadataError, ProtocolError, StoreError
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.sockets import TargetSockets
+from dkrepl.io.net.target_sockets import TargetSockets
 from dkrepl.io.state.paths import Paths
-from dkrepl.io.store import diverged
+from dkrepl.io.store import diverged, diverged_copy
 from dkrepl.io.store.store import BackingStore
 
 _MESSAGES_A_ROUND = 64
@@ -466,7 +466,9 @@ class TargetRuntime:
         def keep() -> diverged.Saved:
             # Not in the loop: there may be as many runs as blocks (R13).
             runs = ((first * block, (end - first) * block) for first, end in bitmap.runs())
-            return diverged.save(self._state_dir, self.store, mirror, self.description.size, generation, peer, runs)
+            return diverged_copy.save(
+                self._state_dir, self.store, mirror, self.description.size, generation, peer, runs
+            )
 
         def done(kept: diverged.Saved | None, error: DkreplError | None) -> None:
             if kept is not None:
@@ -496,7 +498,7 @@ class TargetRuntime:
                 self.events.report("diverged_settled", "warning" if kept else "info", fields)
 
         self._unsettled = False
-        self._workers.run("read", lambda: diverged.settle(self._state_dir, self.store), done)
+        self._workers.run("read", lambda: diverged_copy.settle(self._state_dir, self.store), done)
 
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()

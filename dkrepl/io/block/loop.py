@@ -1,11 +1,12 @@
-"""The loop device in front of the FUSE file: attach, recognise, detach, link.
+"""The loop device in front of the FUSE file: attach, recognise, detach.
 
 Source: loop(4), ``include/uapi/linux/loop.h``. Attaching, and detaching too, makes the kernel ask the FUSE
 session (OPEN, GETATTR, the last writes): call ``attach`` and ``LoopDevice.detach`` from a thread while
 another serves the session, or both wait for each other.
 
-Loop devices belong to the whole machine, containers included; so a number is asked for at the moment it is
-needed, a node that is missing from /dev is made, and nothing is detached that is not provably ours.
+Loop devices belong to the whole machine, containers included; so nothing is detached that is not provably ours.
+Driven by ioctl, and not through losetup(8), because LOOP_CONFIGURE attaches, sets direct I/O and labels in one step,
+and the label is what makes a device provably ours.
 """
 
 from __future__ import annotations
@@ -14,21 +15,17 @@ import errno
 import fcntl
 import hashlib
 import os
-import stat
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 
 from dkrepl.errors import HostError
+from dkrepl.io.block import loop_numbers
 
-_LOOP_MAJOR = 7
 _LOOP_CLR_FD = 0x4C01
 _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_CONFIGURE = 0x4C0A
-_LOOP_CTL_ADD = 0x4C80
-_LOOP_CTL_GET_FREE = 0x4C82
 _LO_FLAGS_DIRECT_IO = 16
 
 #: struct loop_info64: device, inode, rdevice, offset, sizelimit, number, encrypt_type, encrypt_key_size,
@@ -39,8 +36,6 @@ _CONFIG_HEAD = Struct("<II")
 _CONFIG_SIZE = _CONFIG_HEAD.size + _INFO.size + 64
 
 _ATTACH_TRIES = 64
-_MOST_NUMBERS = 256
-_PROBE_SECONDS = 2.0
 #: Logical sector of the device in bytes. 512, so that an existing file system fits whatever it was made on.
 SECTOR = 512
 
@@ -127,8 +122,8 @@ def attach(path: Path, size: int | None = None, timeout: float = 10.0) -> LoopDe
     try:
         stuck: set[int] = set()
         for _ in range(_ATTACH_TRIES):
-            number = _free_number(stuck)
-            if not _can_be_opened(_node(number)):
+            number = loop_numbers.free_number(stuck)
+            if not loop_numbers.can_be_opened(loop_numbers.node(number)):
                 stuck.add(number)
             elif _configure(number, backing, path, name, size or 0):
                 return LoopDevice(number, path, name)
@@ -157,96 +152,12 @@ def find(path: Path) -> list[LoopDevice]:
     return [LoopDevice(number, path, wanted) for number in sorted(numbers) if _label_of(number) == wanted]
 
 
-def set_link(link: Path, device: Path) -> None:
-    """Make ``link`` a symbolic link to ``device``, replacing an older link in one step. Raises HostError."""
-    try:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if link.exists() and not link.is_symlink():
-            raise HostError(f"{link} exists and is not a link: remove it")
-        fresh = link.with_name(f".{link.name}.{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(device)
-        fresh.replace(link)
-    except OSError as error:
-        raise HostError(f"cannot make the link {link} to {device} ({error.strerror})") from error
-
-
-def remove_link(link: Path, device: Path) -> None:
-    """Remove ``link`` if it leads to ``device``."""
-    try:
-        if link.is_symlink() and os.readlink(link) == str(device):
-            link.unlink()
-    except FileNotFoundError:
-        pass
-
-
-def _free_number(stuck: set[int]) -> int:
-    """Return the number that the kernel names as free; if that is ``stuck``, another that nobody has attached."""
-    try:
-        control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        raise HostError(
-            f"cannot open /dev/loop-control ({error.strerror}): run as root, and load the loop module"
-        ) from error
-    try:
-        number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
-        if number not in stuck:
-            return number
-        for number in range(_MOST_NUMBERS):
-            device = Path(f"/sys/block/loop{number}")
-            if not device.exists():
-                return fcntl.ioctl(control, _LOOP_CTL_ADD, number)
-            if number not in stuck and not (device / "loop").exists():
-                return number
-        raise HostError(f"each of {_MOST_NUMBERS} loop devices is in use, or stuck; see losetup, and dmesg")
-    except OSError as error:
-        raise HostError(f"the kernel has no loop device to give ({error.strerror})") from error
-    finally:
-        os.close(control)
-
-
-def _can_be_opened(node: Path) -> bool:
-    """Whether opening a loop device returns. It does not while somebody is stuck in the middle of attaching it.
-
-    Found out by a process of its own: one that is stuck in the kernel cannot be killed, and keeps its descriptors open,
-    among which must not be the FUSE connection of this daemon.
-    """
-    command = ("/bin/sh", "-c", ': < "$0"', str(node))
-    probe = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        probe.wait(_PROBE_SECONDS)
-    except subprocess.TimeoutExpired:
-        probe.kill()
-        return False
-    return True
-
-
-def _node(number: int) -> Path:
-    """Return the device node of a loop device; make it where no udev does, as in a container."""
-    path = Path(f"/dev/loop{number}")
-    device = os.makedev(_LOOP_MAJOR, number)
-    try:
-        found = path.stat()
-        if stat.S_ISBLK(found.st_mode) and found.st_rdev == device:
-            return path
-        raise HostError(f"{path} is not loop device {number}: remove it")
-    except FileNotFoundError:
-        pass
-    try:
-        os.mknod(path, stat.S_IFBLK | 0o660, device)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise HostError(f"cannot make the device node {path} ({error.strerror})") from error
-    return path
-
-
 def _configure(number: int, backing: int, path: Path, name: str, size: int) -> bool:
     """Attach the device; return False if somebody else was quicker."""
     info = _INFO.pack(0, 0, 0, 0, size, number, 0, 0, _LO_FLAGS_DIRECT_IO, os.fsencode(name), b"", b"", 0, 0)
     config = (_CONFIG_HEAD.pack(backing, SECTOR) + info).ljust(_CONFIG_SIZE, b"\0")
     try:
-        fd = os.open(_node(number), os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(loop_numbers.node(number), os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENOENT, errno.EBUSY):
             return False
@@ -269,7 +180,7 @@ def _label_of(number: int) -> str | None:
     """
     answer = bytearray(_INFO.size)
     try:
-        fd = os.open(_node(number), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(loop_numbers.node(number), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

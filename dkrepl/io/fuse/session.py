@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from dkrepl.errors import HostError
-from dkrepl.io.fuse import answers, messages, mount
+from dkrepl.io.fuse import answers, handshake, messages, mount
 from dkrepl.io.fuse.buffers import BufferPool
-
-READ: Final = 1
-WRITE: Final = 2
-SYNC: Final = 3
-DISCARD: Final = 4
-ZERO: Final = 5
-OP_NAMES: Final = {READ: "read", WRITE: "write", SYNC: "sync", DISCARD: "discard", ZERO: "zero"}
+from dkrepl.io.fuse.request import DISCARD, READ, SYNC, WRITE, ZERO, Request
 
 MAX_TRANSFER: Final = messages.MAX_TRANSFER
 #: From this many bytes on a write is handed over in the buffer that the kernel filled; below it is copied.
@@ -49,26 +43,6 @@ _ZERO_MODE: Final = messages.FALLOC_FL_ZERO_RANGE | messages.FALLOC_FL_KEEP_SIZE
 
 class SessionEnded(HostError):
     """The file system was unmounted and nobody uses it any more, or the kernel ended the connection."""
-
-
-class Request:
-    """One thing that an application asks of the device. Offsets and lengths in bytes.
-
-    ``data`` is what a WRITE writes (``bytes`` below LARGE, else a ``memoryview``), valid for as long as
-    anybody holds it; for every other operation it is empty.
-    """
-
-    __slots__ = ("data", "length", "offset", "op", "unique")
-
-    def __init__(self, op: int, unique: int, offset: int, length: int, data: bytes | memoryview) -> None:
-        self.op = op
-        self.unique = unique
-        self.offset = offset
-        self.length = length
-        self.data = data
-
-    def __repr__(self) -> str:
-        return f"<{OP_NAMES[self.op]} {self.unique:#x} {self.offset}+{self.length}>"
 
 
 class FuseSession:
@@ -263,19 +237,8 @@ class FuseSession:
             got = os.readv(self.fd, self._parts)
         except OSError as error:
             raise self._broken(error) from error
-        message = bytes(self._header[: min(got, _HEADER_SIZE)])
-        if got < messages.IN_HEADER.size:
-            raise HostError(f"the kernel began FUSE on {self.mountpoint} with {got} bytes, too few")
-        _, opcode, unique, *_ = messages.IN_HEADER.unpack_from(message)
-        offer = messages.parse_init(message[messages.IN_HEADER.size :])
-        if opcode != messages.INIT or offer is None:
-            raise HostError(f"the kernel began FUSE on {self.mountpoint} with message {opcode}, not INIT")
-        if offer.major != messages.PROTOCOL_MAJOR or offer.minor < messages.PROTOCOL_MINOR_NEEDED:
-            raise HostError(
-                f"the kernel speaks FUSE {offer.major}.{offer.minor}, and dkrepl needs "
-                f"{messages.PROTOCOL_MAJOR}.{messages.PROTOCOL_MINOR_NEEDED}: use Linux 5.4 or later"
-            )
-        self.reply_data(unique, messages.init_reply(offer))
+        unique, reply = handshake.answer_init(bytes(self._header[: min(got, _HEADER_SIZE)]), self.mountpoint)
+        self.reply_data(unique, reply)
 
     def _ask_again(self) -> None:
         try:

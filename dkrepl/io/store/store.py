@@ -5,7 +5,6 @@ All offsets and lengths are bytes. Nothing here retries: a store that fails says
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -18,18 +17,13 @@ from typing import Final
 
 from dkrepl.errors import StoreError
 from dkrepl.io.store.calls import StoreCalls
+from dkrepl.io.store.fallocate import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, fallocate
 
 _BLKGETSIZE64: Final = 0x80081272
-_KEEP_SIZE: Final = 0x01
-_PUNCH_HOLE: Final = 0x02
-_ZERO_RANGE: Final = 0x10
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _ZEROES: Final = bytes(1 << 20)
 _OPEN_SECONDS: Final = 5.0  # that another process, as udevd after a disk was closed, may hold a lock on the store
 _OPEN_AGAIN: Final = 0.05
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 class StoreFailed(StoreError):
@@ -38,23 +32,6 @@ class StoreFailed(StoreError):
     def __init__(self, sentence: str, code: int | None) -> None:
         super().__init__(sentence)
         self.errno = code or errno.EIO
-
-
-def create_sparse(path: Path, size: int) -> None:
-    """Create the file ``path`` of ``size`` bytes without any data; raise StoreError if it exists."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(fd, size)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except FileExistsError as error:
-        raise StoreError(f"the store {path} exists already; it was left as it is") from error
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise StoreError(f"cannot create the store {path} of {size} bytes ({error.strerror})") from error
 
 
 class BackingStore:
@@ -170,12 +147,12 @@ class BackingStore:
         # On a block device the punch is the zeroing one, refused if the hardware cannot; a plain discard,
         # after which two copies may read differently, is never used. Source: fallocate(2).
         with self.calls.of_worker():
-            self._empty(_PUNCH_HOLE | _KEEP_SIZE, offset, length)
+            self._empty(PUNCH_HOLE | KEEP_SIZE, offset, length)
 
     def zero(self, offset: int, length: int) -> None:
         """Make a range read as zeroes, keeping its space allocated if the file system can do that."""
         with self.calls.of_worker():
-            self._empty(_ZERO_RANGE | _KEEP_SIZE, offset, length)
+            self._empty(ZERO_RANGE | KEEP_SIZE, offset, length)
 
     def sync(self) -> None:
         """Put everything written so far on stable storage: fdatasync(2). May take long. Raises StoreFailed.
@@ -223,22 +200,15 @@ class BackingStore:
             raise self._failed("look for data in", offset, end - offset, error) from error
 
     def _empty(self, mode: int, offset: int, length: int) -> None:
-        code = self._fallocate(mode, offset, length)
-        if code in _UNSUPPORTED and mode & _PUNCH_HOLE:
-            code = self._fallocate(_ZERO_RANGE | _KEEP_SIZE, offset, length)
+        code = fallocate(self.fd, mode, offset, length)
+        if code in _UNSUPPORTED and mode & PUNCH_HOLE:
+            code = fallocate(self.fd, ZERO_RANGE | KEEP_SIZE, offset, length)
         if code in _UNSUPPORTED:
             for start in range(offset, offset + length, len(_ZEROES)):
                 self.write(start, memoryview(_ZEROES)[: min(len(_ZEROES), offset + length - start)])
         elif code:
             error = OSError(code, os.strerror(code))
             raise self._failed("zero", offset, length, error) from error
-
-    def _fallocate(self, mode: int, offset: int, length: int) -> int:
-        while _libc.fallocate(self.fd, mode, offset, length) != 0:
-            code = ctypes.get_errno()
-            if code != errno.EINTR:
-                return code
-        return 0
 
     def _find_size(self) -> int:
         if self.is_block:

@@ -19,7 +19,8 @@ from dkrepl.core.intent.bitmap import PIECE_SHIFT
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.errors import MetadataError, StateDirectoryError
 from dkrepl.io.state import bits_memory
-from dkrepl.io.state.intent_files import ActivityFile, BitmapFile
+from dkrepl.io.state.activity_file import ActivityFile
+from dkrepl.io.state.bitmap_file import BitmapFile
 
 RECORD = NodeMetadata(
     format=FORMAT,

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from dkrepl.errors import StoreError
-from dkrepl.io.store import diverged
-from dkrepl.io.store.store import BackingStore, create_sparse
+from dkrepl.io.store import diverged, diverged_copy
+from dkrepl.io.store.sparse_file import create_sparse
+from dkrepl.io.store.store import BackingStore
 
 SIZE = 1 << 20
 
@@ -24,7 +25,7 @@ def store(tmp_path: Path) -> BackingStore:
 
 
 def keep(tmp_path: Path, store: BackingStore) -> diverged.Saved:
-    return diverged.save(tmp_path, store, "r0", SIZE, "g1", "alpha", [(0, 4096)])
+    return diverged_copy.save(tmp_path, store, "r0", SIZE, "g1", "alpha", [(0, 4096)])
 
 
 def test_two_copies_of_the_same_second_are_both_kept(
@@ -36,7 +37,7 @@ def test_two_copies_of_the_same_second_are_both_kept(
     names.append(keep(tmp_path, store).name)
     assert {kept.name for kept in diverged.found(tmp_path)} == set(names)
     for name, byte in zip(names, b"ab", strict=True):
-        diverged.export(tmp_path, name, tmp_path / name)
+        diverged_copy.export(tmp_path, name, tmp_path / name)
         assert (tmp_path / name).read_bytes()[:4096] == bytes([byte]) * 4096
 
 

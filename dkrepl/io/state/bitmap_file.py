@@ -1,6 +1,6 @@
-"""The files of the intent log: a bitmap for each target, and the activity log.
+"""The file of a peer's bitmap, and the memory in which its bits are changed.
 
-A bitmap file is a page that says what it is, then the bits, then the seals, each padded to pages:
+The file is a page that says what it is, then the bits, then the seals, each padded to pages:
 
     page 0   mark 8 B, format 4 B, block 4 B, extent 4 B, size 8 B, node 64 B, peer 64 B, checksum 8 B
     at 512   owner 32 B, checksum 8 B: the name of the memory in which the bits are changed; or that there is none,
@@ -16,16 +16,15 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from xxhash import xxh3_64_intdigest as checksum
 
-from dkrepl.core.intent import activity_record
 from dkrepl.core.intent import bitmap as layout
 from dkrepl.core.intent.bitmap import CHANGED, IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.errors import MetadataError, StateDirectoryError
+from dkrepl.errors import StateDirectoryError
 from dkrepl.io.state import bits_memory, durable_file
 
 _PAGE = mmap.PAGESIZE
@@ -234,54 +233,6 @@ class BitmapFile:
 
     def _aligned(self, length: int) -> int:
         return -(-length // self.ALIGN) * self.ALIGN
-
-
-class ActivityFile:
-    """The activity log on stable storage."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the record. ``damage`` says what is wrong with it, or "". Raises ``MetadataError``."""
-        self.path = path
-        self.damage = ""
-        self._fd = -1
-        try:
-            self.created = not path.exists()
-            content = activity_record.empty_file() if self.created else path.read_bytes()
-        except OSError as error:
-            raise StateDirectoryError(f"cannot use {path} ({error.strerror}); check its file system") from error
-        try:
-            self.record = activity_record.parse(content)
-        except MetadataError as error:
-            self.damage = f"{path}: {error}"
-            self.record = activity_record.parse(activity_record.empty_file())
-
-    def open(self) -> None:
-        """Make it ready for ``write``; replaces a record that is missing or damaged. Raises ``MetadataError``.
-
-        To be called when the bitmaps durably say what the record told, or could not tell, for that is lost now.
-        """
-        if self.created or self.damage:
-            durable_file.replace(self.path, activity_record.empty_file())
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            # A killed predecessor's last commit may be in memory only; the next one overwrites the one before it.
-            os.fdatasync(self._fd)
-        except OSError as error:
-            raise StateDirectoryError(f"cannot use {self.path} ({error.strerror}); check its file system") from error
-
-    def write(self, serial: int, extents: Iterable[int]) -> None:
-        """Commit ``extents`` as active, durably (R1). Raises ``MetadataError``."""
-        offset, content = activity_record.pack(serial, tuple(extents))
-        try:
-            os.pwrite(self._fd, content, offset)
-            os.fdatasync(self._fd)
-        except OSError as error:
-            raise StateDirectoryError(f"cannot write {self.path} ({error.strerror}); check its file system") from error
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
 
 
 def _head(path: Path, length: int) -> bytes:
