@@ -81,3 +81,14 @@ def sync_nodes(terms: Mapping[str, str]) -> frozenset[str]:
 def min_copies(terms: Mapping[str, str]) -> int:
     """Return how many copies must confirm a write before it is answered."""
     return int(terms.get("min_copies", "1"))
+
+
+def disagreement(here: Terms, there: Terms, peer: str, mirror: str) -> str | None:
+    """Return why ``peer`` may not follow: its description differs in what must be equal (R14); None if it does not."""
+    found = differences(here, there)
+    if not found:
+        return None
+    return (
+        f"the description on {peer} differs in {', '.join(map(str, found))}; make them equal and restart the daemon "
+        f"whose description changed; dkrepl config diff {mirror} shows all differences"
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import Message
 
 

@@ -6,7 +6,7 @@ import functools
 
 from bitarray import bitarray
 
-from dkrepl.core.handshake import hello_of
+from dkrepl.core.joining import hello_of
 from dkrepl.core.intent import activity_record
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.generation import decide

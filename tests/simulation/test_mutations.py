@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import handshake
+from dkrepl.core import joining
 from dkrepl.core.election import objections, quorum
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps

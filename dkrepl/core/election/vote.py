@@ -34,8 +34,8 @@ _FORCE = 1 << 20  # far more than elections that a node can miss, and far less t
 MOST = 16  # promises at once; while so many bind a target it votes for nobody, for it must not forget one
 
 
-class Vote:
-    """Whom this node supports just now. ``recorded``: for whom it had voted last; that counts from ``now``."""
+class Hold:
+    """The vote that holds back other candidates just now. ``recorded``: for whom it had voted last; that counts from ``now``."""
 
     def __init__(self, recorded: str, now: float) -> None:
         self._for = recorded
@@ -60,7 +60,7 @@ def newest(metadata: NodeMetadata) -> Ballot:
     return metadata.promised[0] if metadata.promised else metadata.ballot
 
 
-def promised(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
+def with_promise(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
     """Return the record of a target that votes under ``ballot``; what an administrator said of others is void."""
     before = [one for one in metadata.promised if one != ballot]
     metadata = msgspec.structs.replace(metadata, promised=(ballot, *before))
@@ -69,13 +69,13 @@ def promised(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
     return metadata
 
 
-def released(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
+def without_promise(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
     """Return the record after it became known that nobody was source under ``ballot``, or will be."""
     kept = tuple(one for one in metadata.promised if one != ballot)
     return msgspec.structs.replace(metadata, promised=kept)
 
 
-def following(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
+def as_following(metadata: NodeMetadata, ballot: Ballot) -> NodeMetadata:
     """Return the record of a target that follows a source of ``ballot``."""
     return msgspec.structs.replace(metadata, ballot=ballot, promised=())
 

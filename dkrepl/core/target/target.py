@@ -23,7 +23,7 @@ from dkrepl.config.description import Description
 from dkrepl.config.terms import advisory, digest, required
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, SaveDiverged, Send
 from dkrepl.core.election.vote import MOST, Vote, following, never_elected, newest, next_number, promised, released
-from dkrepl.core.handshake import disagreement, hello_of
+from dkrepl.core.joining import disagreement, hello_of
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records

@@ -1,0 +1,178 @@
+"""How far a target is in the stream: what is applied and durable, when the store is flushed, when that is acknowledged.
+
+A flush in the stream is a barrier here too (R3): nothing after it is applied until everything before it is on stable
+storage. Without flushes the store is flushed all the same, every so often, so that the source's bitmap clears.
+
+An async target acknowledges in batches: nobody waits for it while its window is far from full, and each ack wakes the
+source.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dkrepl.config.description import Description, Node
+from dkrepl.core.actions import Action, FlushStore, SendAck
+from dkrepl.core.protocol.frames import Ack
+from dkrepl.core.target.source_view import Entry, Position
+from dkrepl.errors import LocalProtocolError
+
+_FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
+_FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
+_FLUSH_RESYNC = 16  # nor a resync than until so many of its messages are: the source sends no more than 32 to 64 before
+_WINDOW_PART = 8  # an async target acknowledges at the latest when this part of its window is not acknowledged
+_ACK_SECONDS = 0.02  # or after this time, at the next round of the loop
+
+
+class _Place(NamedTuple):
+    """A place in the stream: seq of the newest live write, number of the newest message of the resync."""
+
+    seq: int
+    resync: int
+
+
+class _Flush(NamedTuple):
+    number: int
+    position: Position | None  # None: the target was in no stream
+    place: _Place
+    is_barrier: bool
+
+
+_NOWHERE = _Place(0, 0)
+
+
+class Progress:
+    """``actions`` gets ``FlushStore`` and ``SendAck``."""
+
+    def __init__(self, description: Description, node: Node, actions: list[Action]) -> None:
+        self._window = description.window
+        self._resend = description.peer_timeout / 5
+        self._is_async = node.mode == "async"
+        self._limit = node.async_limit
+        self._actions = actions
+        self._position: Position | None = None
+        self.barrier = False
+        """Whether a flush of the stream is on its way: nothing is applied until it has ended."""
+        self._durable = _NOWHERE
+        self._acked = (0, 0, 0, 0)
+        self._acked_at = 0.0
+        self._flushing: _Flush | None = None
+        self._flushed_at = 0.0
+        self._unflushed = self._unacked = 0  # bytes
+        self._number = 0
+
+    def begin(self, position: Position) -> None:
+        """The target enters a stream, at ``position``."""
+        self._position = position
+        self._durable = _Place(position.applied, 0)
+
+    def leave(self) -> None:
+        """The target has left the stream."""
+        self._position = None
+        self.barrier = False
+
+    def subscribed(self) -> None:
+        """A new entry begins: what was acknowledged in another one says nothing."""
+        self._acked = (0, 0, 0, 0)
+
+    @property
+    def durable_seq(self) -> int:
+        """The newest seq that is on stable storage here."""
+        return self._durable.seq
+
+    # --- flushes ---------------------------------------------------------------------------------------
+
+    def applied(self, size: int, is_barrier: bool) -> None:
+        """``size`` bytes were applied; ``is_barrier``: their message ended with a flush."""
+        self._unflushed += size
+        self._unacked += size
+        if is_barrier:
+            self.barrier = True
+            if self._flushing is None:
+                self.flush()
+
+    def flush_if_due(self, now: float) -> None:
+        """Begin a flush if enough is not flushed, or has not been for long enough."""
+        position = self._position
+        if position is None or self._flushing is not None or self._durable == self._place(position):
+            return
+        if (
+            self._unflushed >= _FLUSH_BYTES
+            or position.resync_applied - self._durable.resync >= _FLUSH_RESYNC
+            or now - self._flushed_at >= _FLUSH_SECONDS
+        ):
+            self.flush()
+
+    def flush(self) -> int:
+        """Begin a flush; return its number."""
+        self._number += 1
+        place = _NOWHERE if self._position is None else self._place(self._position)
+        self._flushing = _Flush(self._number, self._position, place, self.barrier)
+        self._unflushed = 0
+        self._actions.append(FlushStore(self._number))
+        return self._number
+
+    def flushed(self, number: int, now: float) -> None:
+        """The flush of that number has ended well. Raises ``LocalProtocolError`` if there was none."""
+        flush = self._ended(number, now)
+        same = flush.position is not None and flush.position is self._position
+        if same:
+            self.is_durable(flush.place)
+        if self.barrier and not (same and flush.is_barrier):
+            self.flush()  # the barrier came while this flush was running
+        else:
+            self.barrier = False
+
+    def flush_failed(self, number: int, now: float) -> None:
+        """The flush of that number has failed. Raises ``LocalProtocolError`` if there was none."""
+        self._ended(number, now)
+
+    def place(self) -> tuple[Position, _Place] | None:
+        """Return where the target is in the stream, None if in none; for ``reached``."""
+        return None if self._position is None else (self._position, self._place(self._position))
+
+    def reached(self, at: tuple[Position, _Place] | None) -> None:
+        """Everything up to a place that ``place`` returned is on stable storage."""
+        if at is not None and at[0] is self._position:
+            self.is_durable(at[1])
+
+    def is_durable(self, place: _Place) -> None:
+        """Everything up to ``place`` is durable; a flush that began later may have ended before."""
+        self._durable = _Place(max(self._durable.seq, place.seq), max(self._durable.resync, place.resync))
+
+    def _ended(self, number: int, now: float) -> _Flush:
+        flush = self._flushing
+        if flush is None or flush.number != number:
+            raise LocalProtocolError(f"flush {number} of a target has ended, and none of that number is on its way")
+        self._flushing, self._flushed_at = None, now
+        return flush
+
+    @staticmethod
+    def _place(position: Position) -> _Place:
+        return _Place(position.applied, position.resync_applied)
+
+    # --- acks ------------------------------------------------------------------------------------------
+
+    def acknowledge(self, source: str, entry: Entry, now: float) -> None:
+        """Tell the source what is applied and durable, if that has changed."""
+        position = self._position
+        if position is None:
+            return
+        state = (position.applied, self._durable.seq, position.resync_applied, self._durable.resync)
+        if state == self._acked or (state[1:] == self._acked[1:] and self._may_wait(position.applied, now)):
+            return
+        self._acked, self._acked_at, self._unacked = state, now, 0
+        self._actions.append(SendAck(source, Ack(entry.epoch, entry.session, *state)))
+
+    def repeat_if_due(self, now: float) -> None:
+        """Say it again now and then: the last ack may have been lost while its connection was renewed."""
+        if self._position is not None and now - self._acked_at > self._resend:
+            self._acked = (0, 0, 0, 0)
+
+    def _may_wait(self, applied: int, now: float) -> bool:
+        return (
+            self._is_async
+            and applied - self._acked[0] < self._limit // _WINDOW_PART
+            and self._unacked < self._window // _WINDOW_PART
+            and now - self._acked_at < _ACK_SECONDS
+        )

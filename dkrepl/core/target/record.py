@@ -1,0 +1,94 @@
+"""A target's metadata: the newest, the newest that is durable, and the commits between the two."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dkrepl.core.actions import Action, Commit
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.errors import LocalProtocolError
+
+Purpose = Literal[
+    "joined",  # a Welcome is accepted: its epoch, before anything of it is applied
+    "inconsistent",  # before the first block of a resync, or after the store failed (R6, R15)
+    "synced",  # a resync has ended
+    "generation",  # the source began a new one
+    "tracked",  # what the bitmap for another node is worth
+    "saved",  # the blocks that only this node has are in a file
+    "split brain",  # found, and not resolved yet
+    "former",  # enough nodes know the present description
+    "yields",  # an administrator said that this node gives way to another
+    "voted",  # for a candidate
+    "vote withdrawn",  # the candidate was never elected
+    "stood",  # this node asks for votes
+]
+ABOUT_VOTES: frozenset[Purpose] = frozenset(("voted", "vote withdrawn", "stood"))
+_RETRY = 2.0  # seconds after which a verdict that could not be recorded is recorded again
+
+
+class TargetRecord:
+    """``metadata`` is the newest, ``durable`` the newest on stable storage; commits are appended to ``actions``."""
+
+    def __init__(self, metadata: NodeMetadata, actions: list[Action]) -> None:
+        self.metadata = metadata
+        self.durable = metadata
+        self.error: str | None = None  # why the last commit failed
+        self._actions = actions
+        self._number = 0
+        self._waiting: dict[int, tuple[Purpose, NodeMetadata]] = {}
+        self._owed_at: float | None = None  # when to try again to record that this copy is Inconsistent
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a commit is on its way."""
+        return bool(self._waiting)
+
+    def waits_for(self, purpose: Purpose) -> bool:
+        """Whether a commit of that purpose is on its way."""
+        return any(what == purpose for what, _ in self._waiting.values())
+
+    def commit(self, purpose: Purpose, metadata: NodeMetadata) -> int:
+        """Begin to make ``metadata`` durable; it is the newest from now on. Returns the commit's number."""
+        self._number += 1
+        self.metadata = metadata
+        self._waiting[self._number] = (purpose, metadata)
+        data = purpose in ("synced", "generation")
+        commit = Commit(self._number, data, sync_bitmaps=purpose == "synced", metadata=metadata)
+        self._actions.append(commit)
+        return self._number
+
+    def committed(self, number: int) -> Purpose:
+        """A commit is durable; return what it was for. Raises ``LocalProtocolError`` if there was none."""
+        purpose, self.durable = self._take(number)
+        self.error = None
+        if not self._waiting and self._owed_at is None:
+            self.metadata = self.durable  # also if one before it failed, for this one includes what that was about
+        return purpose
+
+    def failed(self, number: int, why: str, now: float) -> Purpose:
+        """A commit failed; return what it was for. Raises ``LocalProtocolError`` if there was none.
+
+        The durable record holds again (R6), except that a copy which is Inconsistent stays so, and is recorded as such
+        as soon as that is possible (R15).
+        """
+        purpose, _ = self._take(number)
+        unsound = self.metadata.store_state == "Inconsistent" != self.durable.store_state
+        self.metadata = self.durable
+        if unsound:
+            self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
+            self._owed_at = now + _RETRY
+        self.error = why
+        return purpose
+
+    def tick(self, now: float) -> None:
+        """Let time pass: record what is owed."""
+        if self._owed_at is not None and now >= self._owed_at and not self._waiting:
+            self._owed_at = None
+            self.commit("inconsistent", msgspec.structs.replace(self.durable, store_state="Inconsistent"))
+
+    def _take(self, number: int) -> tuple[Purpose, NodeMetadata]:
+        if number not in self._waiting:
+            raise LocalProtocolError(f"commit {number} of a target has ended, and none of that number is on its way")
+        return self._waiting.pop(number)
