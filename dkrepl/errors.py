@@ -86,6 +86,12 @@ class ProtocolError(DkreplError):
     exit_code = 11
 
 
+class LocalProtocolError(DkreplError):
+    """The daemon was about to break its own protocol; it ends, and the service manager starts it again."""
+
+    exit_code = 15
+
+
 class HostError(DkreplError):
     """The host lacks something needed: root, /dev/fuse, a loop device, a free port."""
 

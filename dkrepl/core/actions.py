@@ -97,15 +97,51 @@ class SaveDiverged:
     peer: str
 
 
-Action = (
-    SaveDiverged
-    | Send
-    | PublishMarker
-    | PublishGeneration
-    | PublishFlush
-    | Commit
-    | QuorumChanged
-    | Event
-    | Connect
-    | Disconnect
+@dataclass(frozen=True)
+class SendAck:
+    """Target: acknowledge to the source what is applied and what is durable."""
+
+    peer: str
+    ack: Ack
+
+
+@dataclass(frozen=True)
+class FlushStore:
+    """Target: flush the store; answer with ``store_flushed(number)`` or ``store_flush_failed(number, why)``."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class ReadDigest:
+    """Target: take the checksum of a range as it is now; answer with ``digest_read``. Nothing is applied meanwhile."""
+
+    epoch: int
+    number: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Target, at its end: make the store and the bitmaps durable and record that they are, with this metadata.
+
+    Answer with ``settled``.
+    """
+
+    metadata: NodeMetadata
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The role has ended. ``error``: what could not be recorded; ``unsound``: this node must not be source."""
+
+    error: str | None = None
+    unsound: bool = False
+
+
+SourceAction = Send | PublishMarker | PublishGeneration | PublishFlush | Commit | QuorumChanged | Event
+TargetAction = (
+    Send | SendAck | Connect | Disconnect | Commit | FlushStore | ReadDigest | SaveDiverged | Settle | Ended | Event
 )
+Action = SourceAction | TargetAction

@@ -134,14 +134,14 @@ class Machine:
 
     def __init__(self, name: str, table: Mapping[EventSeenBySource, Event] | Mapping[EventOfTarget, Event]) -> None:
         self._name = name
-        self._table: Mapping[str, Event] = {**table}
+        self._table: dict[str, Event] = {event: found for event, found in table.items()}  # noqa: C416
         self.state: TargetState = "Disconnected"
 
     def fire(self, event: EventSeenBySource | EventOfTarget) -> TargetState:
         """Change the state as the table says; return the one before.
 
-        Raises ``LocalProtocolError`` or ``ProtocolError`` (see above) if the table has no such event in this state; then
-        nothing has changed.
+        Raises ``LocalProtocolError`` or ``ProtocolError`` (see above) if the table has no such event in this state;
+        then nothing has changed.
         """
         found, before = self._table[event], self.state
         after = found.moves.get(before)

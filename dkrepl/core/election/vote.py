@@ -35,7 +35,7 @@ MOST = 16  # promises at once; while so many bind a target it votes for nobody, 
 
 
 class Hold:
-    """The vote that holds back other candidates just now. ``recorded``: for whom it had voted last; that counts from ``now``."""
+    """The vote that holds back other candidates. ``recorded``: for whom it had voted last; that counts from ``now``."""
 
     def __init__(self, recorded: str, now: float) -> None:
         self._for = recorded

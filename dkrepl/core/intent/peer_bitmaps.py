@@ -56,6 +56,14 @@ class PeerBitmaps:
         self._forget()
         self._set, self.active = [], False
 
+    def stop_filling(self) -> None:
+        """Leave off what was being filled or cleared.
+
+        Bits cleared so far belong to blocks that are equal at the source, or that its own bitmap names.
+        """
+        for bitmap in self.bitmaps.values():
+            bitmap.end_fill()
+
     def mark(self, offset: int, length: int) -> None:
         """``length`` bytes at ``offset`` will be written now."""
         first = offset >> self._shift

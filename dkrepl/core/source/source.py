@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from dkrepl.config.description import Description
-from dkrepl.core import joining
+from dkrepl.config.terms import disagreement
 from dkrepl.core.actions import Commit, PublishFlush, PublishGeneration, PublishMarker
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
@@ -45,7 +45,7 @@ from dkrepl.core.protocol.messages import (
     Stalled,
     Trouble,
 )
-from dkrepl.core.source import membership
+from dkrepl.core.source import joining, membership
 from dkrepl.core.source.backpressure import BackPressure
 from dkrepl.core.source.heartbeat import alive, positions
 from dkrepl.core.source.lag import LagClock
@@ -303,7 +303,7 @@ class Source(Links):
                 self._note_split_brain(peer)
             self._refuse(peer, view, decision.code, decision.text, now)
             return
-        differs = joining.disagreement(self.terms, hello.terms, peer, self.description.name)
+        differs = disagreement(self.terms, hello.terms, peer, self.description.name)
         if differs is not None:
             self._refuse(peer, view, "DescriptionsDiffer", differs, now)
             return

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dkrepl.config.description import Description, Node
-from dkrepl.core.actions import Action, FlushStore, SendAck
+from dkrepl.core.actions import FlushStore, SendAck, TargetAction
 from dkrepl.core.protocol.frames import Ack
-from dkrepl.core.target.source_view import Entry, Position
+from dkrepl.core.target.source_view import Entry, Place, Position
 from dkrepl.errors import LocalProtocolError
 
 _FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
@@ -24,27 +24,16 @@ _WINDOW_PART = 8  # an async target acknowledges at the latest when this part of
 _ACK_SECONDS = 0.02  # or after this time, at the next round of the loop
 
 
-class _Place(NamedTuple):
-    """A place in the stream: seq of the newest live write, number of the newest message of the resync."""
-
-    seq: int
-    resync: int
-
-
 class _Flush(NamedTuple):
     number: int
-    position: Position | None  # None: the target was in no stream
-    place: _Place
+    place: Place | None  # None: the target was in no stream
     is_barrier: bool
-
-
-_NOWHERE = _Place(0, 0)
 
 
 class Progress:
     """``actions`` gets ``FlushStore`` and ``SendAck``."""
 
-    def __init__(self, description: Description, node: Node, actions: list[Action]) -> None:
+    def __init__(self, description: Description, node: Node, actions: list[TargetAction]) -> None:
         self._window = description.window
         self._resend = description.peer_timeout / 5
         self._is_async = node.mode == "async"
@@ -53,7 +42,7 @@ class Progress:
         self._position: Position | None = None
         self.barrier = False
         """Whether a flush of the stream is on its way: nothing is applied until it has ended."""
-        self._durable = _NOWHERE
+        self._durable_seq = self._durable_resync = 0
         self._acked = (0, 0, 0, 0)
         self._acked_at = 0.0
         self._flushing: _Flush | None = None
@@ -64,7 +53,7 @@ class Progress:
     def begin(self, position: Position) -> None:
         """The target enters a stream, at ``position``."""
         self._position = position
-        self._durable = _Place(position.applied, 0)
+        self._durable_seq, self._durable_resync = position.applied, 0
 
     def leave(self) -> None:
         """The target has left the stream."""
@@ -78,7 +67,12 @@ class Progress:
     @property
     def durable_seq(self) -> int:
         """The newest seq that is on stable storage here."""
-        return self._durable.seq
+        return self._durable_seq
+
+    @property
+    def flushing(self) -> bool:
+        """Whether a flush of the store is on its way."""
+        return self._flushing is not None
 
     # --- flushes ---------------------------------------------------------------------------------------
 
@@ -94,11 +88,13 @@ class Progress:
     def flush_if_due(self, now: float) -> None:
         """Begin a flush if enough is not flushed, or has not been for long enough."""
         position = self._position
-        if position is None or self._flushing is not None or self._durable == self._place(position):
+        if position is None or self._flushing is not None:
+            return
+        if (self._durable_seq, self._durable_resync) == (position.applied, position.resync_applied):
             return
         if (
             self._unflushed >= _FLUSH_BYTES
-            or position.resync_applied - self._durable.resync >= _FLUSH_RESYNC
+            or position.resync_applied - self._durable_resync >= _FLUSH_RESYNC
             or now - self._flushed_at >= _FLUSH_SECONDS
         ):
             self.flush()
@@ -106,8 +102,7 @@ class Progress:
     def flush(self) -> int:
         """Begin a flush; return its number."""
         self._number += 1
-        place = _NOWHERE if self._position is None else self._place(self._position)
-        self._flushing = _Flush(self._number, self._position, place, self.barrier)
+        self._flushing = _Flush(self._number, self.place(), self.barrier)
         self._unflushed = 0
         self._actions.append(FlushStore(self._number))
         return self._number
@@ -115,9 +110,7 @@ class Progress:
     def flushed(self, number: int, now: float) -> None:
         """The flush of that number has ended well. Raises ``LocalProtocolError`` if there was none."""
         flush = self._ended(number, now)
-        same = flush.position is not None and flush.position is self._position
-        if same:
-            self.is_durable(flush.place)
+        same = self.reached(flush.place)
         if self.barrier and not (same and flush.is_barrier):
             self.flush()  # the barrier came while this flush was running
         else:
@@ -127,18 +120,21 @@ class Progress:
         """The flush of that number has failed. Raises ``LocalProtocolError`` if there was none."""
         self._ended(number, now)
 
-    def place(self) -> tuple[Position, _Place] | None:
+    def place(self) -> Place | None:
         """Return where the target is in the stream, None if in none; for ``reached``."""
-        return None if self._position is None else (self._position, self._place(self._position))
+        position = self._position
+        return None if position is None else Place(position, position.applied, position.resync_applied)
 
-    def reached(self, at: tuple[Position, _Place] | None) -> None:
-        """Everything up to a place that ``place`` returned is on stable storage."""
-        if at is not None and at[0] is self._position:
-            self.is_durable(at[1])
+    def reached(self, place: Place | None) -> bool:
+        """Everything up to ``place`` is durable; return whether the target is still in that stream.
 
-    def is_durable(self, place: _Place) -> None:
-        """Everything up to ``place`` is durable; a flush that began later may have ended before."""
-        self._durable = _Place(max(self._durable.seq, place.seq), max(self._durable.resync, place.resync))
+        What began later may have ended before.
+        """
+        if place is None or place.position is not self._position:
+            return False
+        self._durable_seq = max(self._durable_seq, place.seq)
+        self._durable_resync = max(self._durable_resync, place.resync)
+        return True
 
     def _ended(self, number: int, now: float) -> _Flush:
         flush = self._flushing
@@ -147,10 +143,6 @@ class Progress:
         self._flushing, self._flushed_at = None, now
         return flush
 
-    @staticmethod
-    def _place(position: Position) -> _Place:
-        return _Place(position.applied, position.resync_applied)
-
     # --- acks ------------------------------------------------------------------------------------------
 
     def acknowledge(self, source: str, entry: Entry, now: float) -> None:
@@ -158,7 +150,7 @@ class Progress:
         position = self._position
         if position is None:
             return
-        state = (position.applied, self._durable.seq, position.resync_applied, self._durable.resync)
+        state = (position.applied, self._durable_seq, position.resync_applied, self._durable_resync)
         if state == self._acked or (state[1:] == self._acked[1:] and self._may_wait(position.applied, now)):
             return
         self._acked, self._acked_at, self._unacked = state, now, 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from dkrepl.core.actions import Action, Commit
+from dkrepl.core.actions import Commit, TargetAction
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.target.source_view import Place
 from dkrepl.errors import LocalProtocolError
 
 Purpose = Literal[
@@ -24,6 +25,16 @@ Purpose = Literal[
     "vote withdrawn",  # the candidate was never elected
     "stood",  # this node asks for votes
 ]
+
+
+class Waiting(NamedTuple):
+    """A commit on its way. ``place``: the place in the stream up to which it makes the store durable, if it does."""
+
+    purpose: Purpose
+    metadata: NodeMetadata
+    place: Place | None
+
+
 ABOUT_VOTES: frozenset[Purpose] = frozenset(("voted", "vote withdrawn", "stood"))
 _RETRY = 2.0  # seconds after which a verdict that could not be recorded is recorded again
 
@@ -31,13 +42,13 @@ _RETRY = 2.0  # seconds after which a verdict that could not be recorded is reco
 class TargetRecord:
     """``metadata`` is the newest, ``durable`` the newest on stable storage; commits are appended to ``actions``."""
 
-    def __init__(self, metadata: NodeMetadata, actions: list[Action]) -> None:
+    def __init__(self, metadata: NodeMetadata, actions: list[TargetAction]) -> None:
         self.metadata = metadata
         self.durable = metadata
         self.error: str | None = None  # why the last commit failed
         self._actions = actions
         self._number = 0
-        self._waiting: dict[int, tuple[Purpose, NodeMetadata]] = {}
+        self._waiting: dict[int, Waiting] = {}
         self._owed_at: float | None = None  # when to try again to record that this copy is Inconsistent
 
     @property
@@ -47,25 +58,27 @@ class TargetRecord:
 
     def waits_for(self, purpose: Purpose) -> bool:
         """Whether a commit of that purpose is on its way."""
-        return any(what == purpose for what, _ in self._waiting.values())
+        return any(one.purpose == purpose for one in self._waiting.values())
 
-    def commit(self, purpose: Purpose, metadata: NodeMetadata) -> int:
-        """Begin to make ``metadata`` durable; it is the newest from now on. Returns the commit's number."""
+    def commit(self, purpose: Purpose, metadata: NodeMetadata, place: Place | None = None) -> int:
+        """Begin to make ``metadata`` durable; it is the newest from now on. Returns the commit's number.
+
+        ``place``: where the target is in the stream, if the store is to be flushed before.
+        """
         self._number += 1
         self.metadata = metadata
-        self._waiting[self._number] = (purpose, metadata)
-        data = purpose in ("synced", "generation")
-        commit = Commit(self._number, data, sync_bitmaps=purpose == "synced", metadata=metadata)
+        self._waiting[self._number] = Waiting(purpose, metadata, place)
+        commit = Commit(self._number, place is not None, sync_bitmaps=purpose == "synced", metadata=metadata)
         self._actions.append(commit)
         return self._number
 
-    def committed(self, number: int) -> Purpose:
-        """A commit is durable; return what it was for. Raises ``LocalProtocolError`` if there was none."""
-        purpose, self.durable = self._take(number)
-        self.error = None
+    def committed(self, number: int) -> Waiting:
+        """A commit is durable; return it. Raises ``LocalProtocolError`` if there was none."""
+        waiting = self._take(number)
+        self.durable, self.error = waiting.metadata, None
         if not self._waiting and self._owed_at is None:
             self.metadata = self.durable  # also if one before it failed, for this one includes what that was about
-        return purpose
+        return waiting
 
     def failed(self, number: int, why: str, now: float) -> Purpose:
         """A commit failed; return what it was for. Raises ``LocalProtocolError`` if there was none.
@@ -73,7 +86,7 @@ class TargetRecord:
         The durable record holds again (R6), except that a copy which is Inconsistent stays so, and is recorded as such
         as soon as that is possible (R15).
         """
-        purpose, _ = self._take(number)
+        purpose = self._take(number).purpose
         unsound = self.metadata.store_state == "Inconsistent" != self.durable.store_state
         self.metadata = self.durable
         if unsound:
@@ -88,7 +101,7 @@ class TargetRecord:
             self._owed_at = None
             self.commit("inconsistent", msgspec.structs.replace(self.durable, store_state="Inconsistent"))
 
-    def _take(self, number: int) -> tuple[Purpose, NodeMetadata]:
+    def _take(self, number: int) -> Waiting:
         if number not in self._waiting:
             raise LocalProtocolError(f"commit {number} of a target has ended, and none of that number is on its way")
         return self._waiting.pop(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dkrepl.core.protocol.messages import Alive, Welcome
 from dkrepl.core.stall import Stall
@@ -22,6 +23,7 @@ class Entry:
     slot: int
     subscribed: bool = False
     dirty_blocks_sent: int = 0  # that the bitmap for the source names, and that the source is told of
+    sending_bitmap: bool = False  # not all of that has been sent yet
 
     @classmethod
     def of(cls, welcome: Welcome) -> Entry:
@@ -39,6 +41,14 @@ class Position:
     """The generation that the SYNCED marker named, while what it means is being recorded; "" is none yet."""
 
 
+class Place(NamedTuple):
+    """A place in the stream: seq of the newest live write, number of the newest message of the resync."""
+
+    position: Position
+    seq: int
+    resync: int
+
+
 class SourceView:
     """``name`` is None while no source is known; ``peer_timeout`` and ``store_timeout`` in seconds."""
 
@@ -47,7 +57,7 @@ class SourceView:
         self.heard = 0.0  # when something came from it, monotonic seconds
         self.refusal = ""  # the code of its last refusal, or of ours
         self.stall = Stall(store_timeout)
-        self.progress: Alive | None = None  # what it last said of the resync
+        self.resync: Alive | None = None  # what it last said of the resync
         self.advisory_differs = False  # its description differs in something that need not be equal
         self._timeout = peer_timeout
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-
-from dkrepl.core.election.vote import newest
 from dkrepl.config.terms import Terms, disagreement
+from dkrepl.core.election.vote import newest
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Welcome
 

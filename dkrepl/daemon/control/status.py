@@ -152,7 +152,7 @@ def of_arbitration(runtime: ArbitrationRuntime) -> dict[str, Any]:
 def of_target(runtime: TargetRuntime) -> dict[str, Any]:
     """Return the state of a target; to be called in the loop."""
     target, description = runtime.target, runtime.description
-    progress = target.progress
+    progress = target.source_view.resync
     resync = None
     if target.state == "Resyncing" and progress is not None:
         done = max(progress.total_bytes - progress.dirty_bytes, 0)
@@ -179,12 +179,12 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "durable_seq": runtime.durable_seq,
         "last_heard": target.last_heard.shown(target.applied),
         "resync": resync,
-        "split_brain": _split_brain(runtime) if target.refusal == "SplitBrain" and target.state == "Refused" else None,
+        "split_brain": _split_brain(runtime) if target.source_view.refusal == "SplitBrain" and target.state == "Refused" else None,
         "diverged": [kept.shown() for kept in runtime.diverged],
         "warnings": [
-            *([target.commit_error] if target.commit_error else []),
+            *([target.record.error] if target.record.error else []),
             *_verdicts(target.metadata),
-            *_differing(name for name in (target.source,) if name and target.advisory_differs),
+            *_differing(name for name in (target.source,) if name and target.source_view.advisory_differs),
             *_own_standing_still(runtime),
             *_source_standing_still(target),
             *_warnings(runtime),
@@ -213,7 +213,7 @@ def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
 
 
 def _source_standing_still(target: Target) -> list[str]:
-    seconds = target.source_stall.seconds(time.monotonic())
+    seconds = target.source_view.stall.seconds(time.monotonic())
     return [] if seconds is None else [f"the store of {target.source}, the source, has stood still for {seconds:.0f} s"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 from xxhash import xxh3_128_hexdigest
@@ -31,7 +31,7 @@ from dkrepl.daemon.peers.stall_watch import StallWatch
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.target.applier import Applying
 from dkrepl.daemon.workers import Workers
-from dkrepl.errors import DkreplError, MetadataError, ProtocolError, StoreError
+from dkrepl.errors import DkreplError, MetadataError, ProtocolError, StateDirectoryError, StoreError
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.target_sockets import TargetSockets
 from dkrepl.io.state.paths import Paths
@@ -39,12 +39,6 @@ from dkrepl.io.store import diverged, diverged_copy
 from dkrepl.io.store.store import BackingStore
 
 _MESSAGES_A_ROUND = 64
-_FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
-_FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
-_FLUSH_RESYNC = 16  # nor a resync than until so many of its messages are: the source sends no more than 32 to 64 before
-_HANDOVER = 60.0  # seconds that an heir has to take over
-_WINDOW_PART = 8  # an async target confirms at the latest when this part of its window is unconfirmed
-_CONFIRM_SECONDS = 0.02  # or after this time, at the next round of the loop
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
@@ -83,7 +77,6 @@ class TargetRuntime:
         self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__, time.monotonic())
-        self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
         self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
@@ -106,21 +99,10 @@ class TargetRuntime:
         self._unsettled = any(not one.settled for one in self.diverged)
         self._workers = Workers(reactor)
         self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later)
-        self._left_since = False  # whether the stream was left since the last message was taken
         self._after_applying: list[Callable[[], None]] = []
-        self._reading = False  # for a verify
         self._stream_fds: list[int] = []
-        self._flushing = False
-        self._barrier = False  # a flush of the stream is on its way
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
         self._control_came = True
-        self._joined = 0  # the epoch that the following belongs to
-        self._durable = (0, 0)  # (seq, resync seq) on stable storage
-        self._confirmed = (0, 0, 0, 0)
-        self._unflushed = 0  # bytes
-        self._unconfirmed = 0  # bytes
-        self._confirmed_at = 0.0
-        self._flushed_at = 0.0
         self._bad_frame_told = 0.0
 
     def start(self, ready: threading.Event) -> None:
@@ -160,11 +142,7 @@ class TargetRuntime:
             # Only now, for what had arrived may be all that is left of the source.
             self._broken = False
             target.stream_lost(time.monotonic())
-        if target.joined:
-            self._confirm()
-            self._flush_if_due()
-        if target.goes_on:
-            target.go_on()
+        target.step(time.monotonic())
         if target.actions:
             self._perform()
         self.reactor.busy = more or target.goes_on
@@ -183,14 +161,6 @@ class TargetRuntime:
             # The loop stood still: what the source has said meanwhile is taken before it counts as silent (R13).
             return
         self.target.stalled = self.stall.worker_seconds(now)
-        if self.target.joined and time.monotonic() - self._confirmed_at > self.description.peer_timeout / 5:
-            self._confirmed = (
-                0,
-                0,
-                0,
-                0,
-            )  # said again: the last one may have been lost while its connection was renewed
-            self._confirm()
         self.target.tick(time.monotonic())
         self._perform()
         if self._unsettled and self.target.state == "InSync" and self.state == "Serving":
@@ -199,11 +169,11 @@ class TargetRuntime:
     @property
     def durable_seq(self) -> int:
         """The newest seq that is on stable storage here."""
-        return self._durable[0]
+        return self.target.durable_seq
 
     @property
     def _blocked(self) -> bool:
-        return self._barrier or self._reading or self._applying.under_way or self.target.barrier
+        return self._applying.under_way or self.target.blocked
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
@@ -221,140 +191,55 @@ class TargetRuntime:
             self._take(message)
             if self.target.actions:
                 self._perform()
-            if self.target.joined:
-                self._confirm()  # at once, for an application may wait for it; only then see whether there is more
         return True
 
     def _take(self, message: frames.StreamMessage) -> None:
-        target = self.target
-        verdict = target.admit(message, time.monotonic())
-        if target.joined and self._joined != target.epoch:
-            self._joined, self._durable = target.epoch, (target.applied, 0)
-        if verdict != "apply":
-            return
-        self._left_since = False
-        if message.kind == frames.MARKER:
-            self._digest(message)
+        if not self.target.admit(message, time.monotonic()):
             return
         try:
             if not self._applying.apply(message):
                 return
         except StoreError as error:
-            target.store_failed(str(error), time.monotonic())
+            self.target.apply_failed(str(error), time.monotonic())
             return
         self._did_apply(message)
 
     def _applied_later(self, message: frames.StreamMessage, error: DkreplError | None) -> None:
-        """A message with slow records is done; it counts if this node is still at that place of the stream."""
-        target = self.target
-        here = target.joined and target.session == message.session and target.epoch == self._joined
-        if here and error is not None:
-            target.store_failed(str(error), time.monotonic())
-        elif here and not self._left_since:
+        """A message with slow records is done."""
+        if error is None:
             self._did_apply(message)
-        elif error is not None:
-            self.events.report("store_failed", "error", {"reason": str(error)})
+        else:
+            self.target.apply_failed(str(error), time.monotonic())
         self._perform()
         for then in self._after_applying:
             then()
         self._after_applying.clear()
 
     def _did_apply(self, message: frames.StreamMessage) -> None:
-        target = self.target
         size = len(message.data)
-        self._unflushed += size
-        self._unconfirmed += size
         self.applied_bytes += size
         if message.kind == frames.RESYNC:
             self.resync_bytes += size
-        if target.did_apply(message) and not target.barrier:
-            self._barrier = True
-            if not self._flushing:
-                self._flush()
+        self.target.applied_message(message, time.monotonic())
 
-    def _digest(self, message: frames.StreamMessage) -> None:
-        """Answer with the checksum of a range as it is at this place of the stream (verify)."""
-        _, length, offset = message.records[0]
-
+    def _read_digest(self, wanted: act.ReadDigest) -> None:
         def done(value: str | None, error: DkreplError | None) -> None:
-            self._reading = False
-            target = self.target
-            if not target.joined or target.epoch != message.epoch:
-                return
-            if value is None:
-                target.store_failed(str(error), time.monotonic(), damaged=False)
-                self._perform()
-            elif target.source:
-                answer = messages.Digest(message.epoch, message.first, value)
-                self.sockets.send(target.source, messages.encode(answer))
+            self.target.digest_read(wanted, value, str(error), time.monotonic())
+            self._perform()
 
-        self._reading = True  # nothing is applied meanwhile, and the loop waits for no disk (R13)
-        self._workers.run("read", lambda: xxh3_128_hexdigest(self.store.read(offset, length)), done)
+        # Not in the loop, which waits for no disk (R13).
+        self._workers.run("read", lambda: xxh3_128_hexdigest(self.store.read(wanted.offset, wanted.length)), done)
 
-    def _confirm(self) -> None:
-        """Report the source what is applied and durable, if that has changed. One frame for a whole round."""
-        target = self.target
-        state = (target.applied, self._durable[0], target.resync_applied, self._durable[1])
-        if state != self._confirmed and target.source and not target.barrier:
-            if state[1:] == self._confirmed[1:] and self._may_wait(state[0]):
-                return
-            self._confirmed = state
-            self._confirmed_at = time.monotonic()
-            self._unconfirmed = 0
-            applied, durable, resync_applied, resync_durable = state
-            ack = frames.Ack(target.epoch, target.session, applied, durable, resync_applied, resync_durable)
-            self.sockets.send(target.source, frames.pack_ack(ack))
-
-    def _may_wait(self, applied: int) -> bool:
-        """Whether a confirmation of live writes can wait for more of them: nobody waits for an async target's
-        while its window is far from full, and each one wakes the source."""
-        return (
-            self.node.mode == "async"
-            and applied - self._confirmed[0] < self.node.async_limit // _WINDOW_PART
-            and self._unconfirmed < self.description.window // _WINDOW_PART
-            and time.monotonic() - self._confirmed_at < _CONFIRM_SECONDS
-        )
-
-    # --- flushes -------------------------------------------------------------------------------------
-
-    def _flush_if_due(self) -> None:
-        if self._flushing or self._blocked or self._durable == (self.target.applied, self.target.resync_applied):
-            return
-        if (
-            self._unflushed >= _FLUSH_BYTES
-            or self.target.resync_applied - self._durable[1] >= _FLUSH_RESYNC
-            or time.monotonic() - self._flushed_at >= _FLUSH_SECONDS
-        ):
-            self._flush()
-
-    def _flush(self) -> None:
-        self._flushing = True
-        target = self.target
-        epoch, position = target.epoch, (target.applied, target.resync_applied)
-        barrier = self._barrier
-        self._unflushed = 0
-
+    def _flush_store(self, number: int) -> None:
         def done(_: object, error: DkreplError | None) -> None:
-            self._flushing = False
-            self._flushed_at = time.monotonic()
-            same = target.joined and target.epoch == epoch
-            if error is not None:
-                # Even if it has left that stream: writes that it confirmed as applied there may be lost (R15).
-                target.store_failed(str(error), time.monotonic())
-                self._perform()
-                return
-            if same:
-                self._is_durable(position)
-            if self._barrier and not (same and barrier):
-                self._flush()  # the barrier came while this flush was running
+            now = time.monotonic()
+            if error is None:
+                self.target.store_flushed(number, now)
             else:
-                self._barrier = False
+                self.target.store_flush_failed(number, str(error), now)
+            self._perform()
 
         self._workers.run("flush", self.store.sync, done)
-
-    def _is_durable(self, position: tuple[int, int]) -> None:
-        """A flush that began at ``position`` has ended; one that began later may have ended before it."""
-        self._durable = (max(self._durable[0], position[0]), max(self._durable[1], position[1]))
 
     # --- control frames and actions ------------------------------------------------------------------
 
@@ -442,19 +327,34 @@ class TargetRuntime:
     def _perform(self) -> None:
         todo = self.target.actions
         while todo:
-            action = todo.pop(0)
-            if isinstance(action, act.Send):
+            self._carry_out(todo.pop(0))
+
+    def _carry_out(self, action: act.TargetAction) -> None:
+        match action:
+            case act.SendAck():
+                self.sockets.send(action.peer, frames.pack_ack(action.ack))
+            case act.Send():
                 self.sockets.send(action.peer, messages.encode(action.message))
-            elif isinstance(action, act.Connect):
-                self._connect(action)
-            elif isinstance(action, act.Disconnect):
-                self._disconnect()
-            elif isinstance(action, act.Commit):
+            case act.FlushStore():
+                self._flush_store(action.number)
+            case act.Commit():
                 self._commit(action)
-            elif isinstance(action, act.SaveDiverged):
+            case act.Connect():
+                self._connect(action)
+            case act.Disconnect():
+                self._disconnect()
+            case act.ReadDigest():
+                self._read_digest(action)
+            case act.SaveDiverged():
                 self._save_diverged(action.peer)
-            elif isinstance(action, act.Event):
+            case act.Settle():
+                self._settle(action.metadata)
+            case act.Ended():
+                self._ended(action)
+            case act.Event():
                 self.events.report(action.name, action.level, action.fields)
+            case _:
+                assert_never(action)
 
     def _save_diverged(self, peer: str) -> None:
         """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
@@ -502,7 +402,6 @@ class TargetRuntime:
 
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()
-        self._confirmed = (0, 0, 0, 0)
         self._stream_fds = self.sockets.subscribe(action.peer, frames.topics_of(action.group, action.slot, SLOTS))
         stream, monitor = self._stream_fds
         self.reactor.watch(stream, lambda: None)
@@ -512,25 +411,19 @@ class TargetRuntime:
         for fd in self._stream_fds:
             self.reactor.ignore(fd)
         self._stream_fds = []
-        self._barrier = self._broken = False
-        self._left_since = True
+        self._broken = False
         self._applying.leave()
         self.sockets.unsubscribe()
 
     def _commit(self, commit: act.Commit) -> None:
         target = self.target
-        epoch, position = target.epoch, (target.applied, target.resync_applied)
 
         def done(_: object, error: DkreplError | None) -> None:
             now = time.monotonic()
-            if error is not None:
-                target.commit_failed(commit.number, str(error), now)
-                if isinstance(error, StoreError):
-                    target.store_failed(str(error), now)
-            else:
-                if commit.sync_store and target.joined and target.epoch == epoch:
-                    self._is_durable(position)
+            if error is None:
                 target.committed(commit.number, now)
+            else:
+                target.commit_failed(commit.number, str(error), now, store=isinstance(error, StoreError))
             self._perform()
             if target.stands is not None:
                 for poll in self.polls:
@@ -554,12 +447,7 @@ class TargetRuntime:
         self._perform()
 
     def _offer(self) -> NodeMetadata:
-        """The record as the door may tell it: a handover that was not taken up soon is void (R7)."""
-        metadata = self.target.metadata
-        follows = self.target.source is not None and self.target.state != "Refused"
-        if metadata.heir and (follows or time.monotonic() - self._began > _HANDOVER):
-            metadata = msgspec.structs.replace(metadata, heir="", heir_epoch=0)
-        return metadata
+        return self.target.offer(time.monotonic())
 
     def _inherit(self, former: str) -> None:
         """The former source has handed the mirror over to this node: be source."""
@@ -573,55 +461,28 @@ class TargetRuntime:
             return
         self.state = "Stopping"
 
-        def synced(_: object, error: DkreplError | None) -> None:
-            if error is not None:
-                self._end_unsound(error, goodbye)
-                return
-            if self.target.joined and not self._blocked:
-                self._durable = (self.target.applied, self.target.resync_applied)
-                self._confirm()
-            goodbye()
-
-        def goodbye() -> None:
-            if self.target.source:
-                self.sockets.send(self.target.source, messages.encode(messages.Bye(self.node.name)))
-            self.reactor.stopping = True
-
-        def settled(_: object, error: DkreplError | None) -> None:
-            if isinstance(error, StoreError):
-                self._end_unsound(error, goodbye)
-                return
-            if error is not None:
-                self.events.report("commit_failed", "error", {"reason": str(error)})
-            self._workers.run("flush", self.store.sync, synced)
-
-        def settle(_: object, __: DkreplError | None) -> None:
-            self._workers.run("commit", lambda: self.intent_store.settle(self.target.metadata, self.store), settled)
-
         def end() -> None:
-            self._disconnect()  # nothing more is applied, so the flush covers it all
-            self.target.end()
-            self._workers.run("commit", lambda: None, settle)  # after what is on its way, which may fail
+            self.target.stop()
+            self._perform()
 
         if self._applying.under_way:
             self._after_applying.append(end)  # a message is applied as a whole
         else:
             end()
 
-    def _end_unsound(self, why: DkreplError, then: Callable[[], None]) -> None:
-        """The last flush failed: what was applied may be lost, so this node must not be source; recorded (R15)."""
-        self.events.report("store_failed", "error", {"reason": str(why)})
-        record = msgspec.structs.replace(self.target.metadata, store_state="Inconsistent")
+    def _settle(self, metadata: NodeMetadata) -> None:
+        def done(_: object, error: DkreplError | None) -> None:
+            self.target.settled(None if error is None else str(error), store=isinstance(error, StoreError))
+            self._perform()
 
-        def recorded(_: object, error: DkreplError | None) -> None:
-            if error is not None:
-                self.error = error
-            if self.becomes is not None:
-                self.becomes = lambda metadata: metadata  # it goes on as a target
-            then()
+        self._workers.run("commit", lambda: self.intent_store.settle(metadata, self.store), done)
 
-        work = act.Commit(0, metadata=record)
-        self._workers.run("commit", lambda: self.intent_store.commit(work, self.store), recorded)
+    def _ended(self, action: act.Ended) -> None:
+        if action.error is not None:
+            self.error = StateDirectoryError(action.error)
+        if action.unsound and self.becomes is not None:
+            self.becomes = lambda metadata: metadata  # it goes on as a target
+        self.reactor.stopping = True
 
     def close(self) -> None:
         """Give everything back."""

@@ -1,0 +1,220 @@
+"""What a target takes from the stream, and what follows from it (R3, R6, R9)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dkrepl.core.actions import ReadDigest
+from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
+from dkrepl.core.lineage import peer_records
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames, members
+from dkrepl.core.protocol.messages import Digest, Ready
+from dkrepl.core.target.following import Following
+from dkrepl.core.target.hello import AT_ONCE
+from dkrepl.core.target.last_heard import LastHeard
+from dkrepl.core.target.progress import Progress
+from dkrepl.core.target.record import TargetRecord
+from dkrepl.core.target.source_view import Entry, Position
+
+
+class TargetStream:
+    """Decides on each stream message; the records of those that it admits are applied by the caller."""
+
+    def __init__(
+        self,
+        following: Following,
+        record: TargetRecord,
+        progress: Progress,
+        peer_bitmaps: PeerBitmaps,
+        last_heard: LastHeard,
+    ) -> None:
+        self._following = following
+        self._record = record
+        self._progress = progress
+        self._peer_bitmaps = peer_bitmaps
+        self._last_heard = last_heard
+        self._admitted: Position | None = None  # where the message was admitted that is being applied
+        self._digest: ReadDigest | None = None  # being read, for a verify
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no stream message may be taken: a flush, a record or a checksum has to come first."""
+        return self._record.waiting or self.clearing or self._progress.barrier or self._digest is not None
+
+    @property
+    def clearing(self) -> bool:
+        """Whether the resync has ended, and the bitmap for the source is being cleared (R13)."""
+        position = self._following.position
+        return position is not None and position.synced is not None
+
+    # --- messages --------------------------------------------------------------------------------------
+
+    def admit(self, message: frames.StreamMessage, now: float) -> bool:
+        """Whether the records of a checked stream message are to be applied now; then call ``applied`` (R3).
+
+        To be called only while ``blocked`` is false. A message that is not for now, or not for this node, is ignored.
+        """
+        following = self._following
+        entry, position = following.entry, following.position
+        if entry is None or message.session != entry.session:
+            return False
+        kind = message.kind
+        if kind == frames.LIVE:
+            if position is None:
+                return False
+            if message.first != position.applied + 1:
+                if message.first + len(message.records) > position.applied + 1:
+                    missing = f"writes {position.applied + 1} to {message.first - 1} of the stream are missing"
+                    following.trouble("Gap", missing, now)
+                return False
+        elif message.epoch != entry.epoch:
+            return False
+        elif kind == frames.RESYNC:
+            if position is None or not self._comes_next(message, position, now):
+                return False
+        else:
+            following.source.heard = now
+            self._on_marker(message, entry, now)
+            return False
+        following.source.heard = now
+        self._admitted = position
+        return True
+
+    def applied(self, message: frames.StreamMessage) -> None:
+        """The records of the message that was admitted last are in the store."""
+        position = self._following.position
+        if position is None or position is not self._admitted:
+            return  # it has left that stream meanwhile
+        if message.kind == frames.RESYNC:
+            position.resync_applied = message.first
+            self._progress.applied(len(message.data), False)
+            return
+        position.applied += len(message.records)
+        self._last_heard.applied_bytes += len(message.data)
+        op, length, offset = message.records[-1]
+        if op == frames.GENERATION:
+            self._new_generation(f"{offset:016x}", message.data, length)
+        # A new generation is recorded together with a flush, and is a barrier by that.
+        self._progress.applied(len(message.data), op == frames.FLUSH)
+
+    def apply_failed(self, why: str, now: float) -> None:
+        """The message that was admitted last could not be applied."""
+        if self._following.position is not None and self._following.position is self._admitted:
+            self.store_failed(why, now)
+        else:
+            self._following.report("store_failed", "error", reason=why)
+
+    def broken(self, why: str, now: float, at_once: bool = False) -> None:
+        """The stream has a gap from here on (R9); ``at_once``: the source is expected back in a moment."""
+        if self._following.position is not None:
+            self._following.trouble("BadFrame", why, now, AT_ONCE if at_once else 0.5)
+
+    def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
+        """The store failed; ``damaged``: a write or a flush, so what it holds since the last flush is unknown.
+
+        Such a copy is no state of the source's any more, and must not be promoted, restarts or not (R6, R15).
+        """
+        self._following.report("store_failed", "error", reason=why)
+        if damaged and self._record.metadata.store_state == "Consistent":
+            self._now_inconsistent()
+        self._following.trouble("StoreError", why, now)
+
+    def _comes_next(self, message: frames.StreamMessage, position: Position, now: float) -> bool:
+        """Whether a message of the resync is the next one; if not, leave the stream."""
+        if message.first == position.resync_applied + 1 and message.position == position.applied:
+            return True
+        self._following.trouble("Gap", "a message of the resync is missing or out of order", now)
+        return False
+
+    def _new_generation(self, generation: str, data: memoryview | bytes, length: int) -> None:
+        metadata, source = self._record.metadata, self._following.source.name
+        self._last_heard.applied_bytes -= length
+        in_sync = members.parse(data[len(data) - length :])
+        in_sync.pop(metadata.node, None)
+        if source:
+            in_sync[source] = True  # the source holds every write that it answers
+        metadata = peer_records.with_base(metadata.with_generation(generation), in_sync, generation)
+        if metadata.store_state == "Empty":
+            metadata = msgspec.structs.replace(metadata, store_state="Consistent")
+        self._record.commit("generation", metadata, self._progress.place())
+
+    def _now_inconsistent(self) -> None:
+        self._record.commit("inconsistent", msgspec.structs.replace(self._record.metadata, store_state="Inconsistent"))
+
+    # --- markers ---------------------------------------------------------------------------------------
+
+    def _on_marker(self, message: frames.StreamMessage, entry: Entry, now: float) -> None:
+        op, length, offset = message.records[0]
+        following = self._following
+        position = following.position
+        if op == frames.PROBE:
+            if position is None and following.source.name and not entry.sending_bitmap:
+                following.send(following.source.name, Ready(entry.epoch, entry.dirty_blocks_sent))
+        elif op == frames.START:
+            if position is None and following.fire("start seen", None):
+                self._started(message, offset)
+        elif position is None:
+            return
+        elif op == frames.SYNCED:
+            if self._comes_next(message, position, now):
+                position.resync_applied = message.first
+                position.synced = f"{offset:016x}" if offset else ""
+                if (bitmap := self._bitmap_of_source()) is not None:
+                    bitmap.begin_fill(0)
+                self.go_on()
+        elif op == frames.DIGEST:
+            self._digest = ReadDigest(entry.epoch, message.first, offset, length)
+            following.actions.append(self._digest)
+
+    def _started(self, message: frames.StreamMessage, written: int) -> None:
+        self._following.started(Position(message.position, 0))
+        self._last_heard.began(message.session, message.position, written)
+        if message.first:
+            self._last_heard.is_mixture()
+            if self._record.metadata.store_state != "Inconsistent":
+                self._now_inconsistent()  # R6: before the first block of a resync can be applied
+
+    def digest_read(self, digest: ReadDigest, checksum: str | None, why: str, now: float) -> None:
+        """The checksum that ``digest`` asked for, or None, and why it could not be had."""
+        self._digest = None
+        following = self._following
+        if following.position is None or following.epoch != digest.epoch:
+            return
+        if checksum is None:
+            self.store_failed(why, now, damaged=False)
+        elif following.source.name:
+            following.send(following.source.name, Digest(digest.epoch, digest.number, checksum))
+
+    # --- the end of a resync ---------------------------------------------------------------------------
+
+    def _bitmap_of_source(self) -> IntentBitmap | None:
+        return self._peer_bitmaps.bitmaps.get(self._following.source.name or "")
+
+    def go_on(self) -> None:
+        """After SYNCED: clear some more of the bitmap for the source; to be called in each round (R13)."""
+        position = self._following.position
+        if position is None or position.synced is None:
+            return
+        bitmap = self._bitmap_of_source()
+        if bitmap is not None and bitmap.filling:
+            bitmap.fill_step()
+        if bitmap is None or not bitmap.filling:
+            generation, position.synced = position.synced, None
+            self._record.commit("synced", self._has_all(generation), self._progress.place())
+
+    def _has_all(self, generation: str) -> NodeMetadata:
+        """Return the record of a node that lacks nothing of the source's, and has nothing that the source lacks."""
+        following, metadata = self._following, self._record.metadata
+        source, entry = following.source.name, following.entry
+        assert source is not None
+        assert entry is not None
+        if generation and generation != metadata.generation:
+            metadata = metadata.with_generation(generation)
+        if generation or metadata.store_state == "Inconsistent":
+            metadata = msgspec.structs.replace(metadata, store_state="Consistent")
+        self._peer_bitmaps.in_sync(following.applied)
+        facts = {"epoch": entry.source_epoch, "merged": True, "loose": False, "saved": False}
+        metadata = peer_records.in_sync(metadata, source, metadata.generation, True, **facts)
+        return msgspec.structs.replace(metadata, yields="", yields_to="", power_lost=False, store_failed="")
