@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import advisory, digest, required
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, SaveDiverged, Send
 from dkrepl.core.election.vote import MOST, Vote, following, never_elected, newest, next_number, promised, released
@@ -31,7 +32,6 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import (
-    BITMAP_PART_BYTES,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Alive,
@@ -56,10 +56,6 @@ from dkrepl.core.stall import Stall
 from dkrepl.core.target.last_heard import LastHeard
 
 Verdict = Literal["apply", "ignore", "barrier"]
-_HELLO_FIRST, _HELLO_LAST = 0.1, 2.0  # seconds between Hellos
-_HELLO_SOON, _SOON = 0.2, 3.0  # at most so long between two while the source may be restarting, which takes seconds
-_PARTS_A_ROUND = 16  # of a bitmap that are sent in one round of the loop
-_ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
 
 
 class Target:
@@ -73,9 +69,12 @@ class Target:
         bitmaps: Mapping[str, IntentBitmap],
         software: str,
         began: float = 0.0,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.description = description
-        self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1)
+        self.limits = limits
+        self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1, limits=limits)
         self.refusal = ""  # why a source refused it last: a code
         self.inherits: str | None = None  # the former source that says that this node is to be source now
         self._source_epoch = 0
@@ -98,7 +97,7 @@ class Target:
         self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
         self._unanswered_break = False  # the stream broke while InSync, and the source is silent since
         self.progress: Alive | None = None  # what the source last said of the resync
-        self.last_heard = LastHeard()
+        self.last_heard = LastHeard(limits=limits)
         self.commit_error: str | None = None
         self._software = software
         self._vote = Vote(metadata.promised[0].node if metadata.promised else "", began)
@@ -115,9 +114,9 @@ class Target:
         self._heard = 0.0
         self._beat_at = 0.0
         self._hello_at = 0.0
-        self._left_at = -_SOON  # when it left a stream
+        self._left_at = -limits.restart_seconds  # when it left a stream
         self._owed_at: float | None = None  # when to try again to record that this copy is Inconsistent
-        self._hello_wait = _HELLO_FIRST
+        self._hello_wait = limits.hello_first_seconds
         self._commits = 0
         self._waiting: dict[int, tuple[str, NodeMetadata]] = {}  # commits on their way, and what follows them
         self._subscribed = False
@@ -207,7 +206,7 @@ class Target:
             return
         if self._started or self._waiting or self._ended:
             return
-        self._asked, self._ask_at = self._asked + 1, now + _ASK_AGAIN
+        self._asked, self._ask_at = self._asked + 1, now + self.limits.ask_again_seconds
         self._send(elected, Ask(self.node, self.description.name, self.metadata.mirror_id, number=self._asked))
 
     def vote(self, now: float) -> str:
@@ -293,7 +292,8 @@ class Target:
             kept.pop(self.node, None)
             if self.source:
                 kept[self.source] = True  # the source holds every write that it answers
-            newer = peer_records.with_base(self.metadata.with_generation(generation), kept, generation)
+            record = self.metadata.with_generation(generation, keep=self.limits.generations)
+            newer = peer_records.with_base(record, kept, generation)
             if newer.store_state == "Empty":
                 newer = msgspec.structs.replace(newer, store_state="Consistent")
             self._commit_then("generation", newer)
@@ -307,7 +307,7 @@ class Target:
     def stream_lost(self, now: float) -> None:
         """The connection of the stream was lost: a source that is restarted waits for its sync targets to come back."""
         if self._started:
-            self._trouble("BadFrame", "the connection of the stream was lost", now, _HELLO_FIRST)
+            self._trouble("BadFrame", "the connection of the stream was lost", now, self.limits.hello_first_seconds)
 
     def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
         """The store failed; ``damaged``: a write or a flush, so what it holds since the last confirmation is unknown.
@@ -359,7 +359,7 @@ class Target:
         source, metadata = self.source, self.metadata
         assert source is not None
         if generation and generation != metadata.generation:
-            metadata = metadata.with_generation(generation)
+            metadata = metadata.with_generation(generation, keep=self.limits.generations)
         if generation or metadata.store_state == "Inconsistent":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self.peer_bitmaps.in_sync(self.applied)
@@ -378,7 +378,7 @@ class Target:
     def go_on(self) -> None:
         """Send some more of the marked blocks, or clear some more; to be called in each round."""
         if self._parts is not None and self.source:
-            for _ in range(_PARTS_A_ROUND):
+            for _ in range(self.limits.bitmap_parts_a_round):
                 part = next(self._parts, None)
                 if part is None:
                     self._parts = None
@@ -414,7 +414,7 @@ class Target:
             if self.source in (None, peer) and not self._started and message.code != "NotSource":
                 self._heard = now
                 self.source = peer
-                self._hello_at = now + _ASK_AGAIN
+                self._hello_at = now + self.limits.ask_again_seconds
                 self.refusal = message.code
                 if message.code == "SplitBrain" and not peer_records.record_of(self.metadata, peer).split_brain:
                     self._commit_then("split brain", peer_records.remembered(self.metadata, peer, split_brain=True))
@@ -449,7 +449,7 @@ class Target:
         elif isinstance(message, Positions):
             self._on_positions(message)
         elif isinstance(message, Bye):
-            self._leave("Disconnected", f"{peer} was stopped", now, _HELLO_FIRST)
+            self._leave("Disconnected", f"{peer} was stopped", now, self.limits.hello_first_seconds)
 
     def _note_stall(self, seconds: float, now: float) -> None:
         if (event := self.source_stall.note(seconds, now)) is not None:
@@ -466,7 +466,7 @@ class Target:
         if message.ballot < newest(self.metadata) and self.metadata.yields_to != peer:
             # R11: the node that was elected since relies on its voters. If they went back to the old source, both
             # could answer writes. Nor does that one count as heard: it can answer none without them.
-            self._heard, self._hello_at = now, now + _ASK_AGAIN
+            self._heard, self._hello_at = now, now + self.limits.ask_again_seconds
             self.refusal = "Elected"
             self._send(peer, Trouble(message.epoch, "Elected", self._elected_since(peer)))  # its status says so, too
             self._state("Refused", self._elected_since(peer))
@@ -485,7 +485,7 @@ class Target:
             return
         if self._must_keep(peer):
             if self.description.on_diverged == "ask" and self.metadata.yields_to != peer:
-                self.source, self._heard, self._hello_at = peer, now, now + _ASK_AGAIN
+                self.source, self._heard, self._hello_at = peer, now, now + self.limits.ask_again_seconds
                 self.refusal = "Diverged"
                 own = self.peer_bitmaps.bitmaps[peer].count() * self.description.block
                 text = (
@@ -566,7 +566,7 @@ class Target:
             self._commit_then("kept", peer_records.remembered(self.metadata, peer, saved=True))
             self._hello_at = now
         elif not self._started:
-            self._hello_at = now + _ASK_AGAIN
+            self._hello_at = now + self.limits.ask_again_seconds
             self._state("Refused", error)
 
     def _send_bitmap(self, source: str) -> None:
@@ -574,7 +574,7 @@ class Target:
         bitmap = self.peer_bitmaps.bitmaps.get(source)
         self._dirty_blocks_sent = 0 if bitmap is None else bitmap.count()
         if bitmap is not None and self._dirty_blocks_sent:
-            self._parts = bitmap.chunks(BITMAP_PART_BYTES)
+            self._parts = bitmap.chunks(self.limits.bitmap_part_bytes)
 
     def _on_positions(self, message: Positions) -> None:
         """Note how far the other targets are: what they have durable need not be marked for them any more."""
@@ -640,10 +640,11 @@ class Target:
             marks = marked.count() if marked is not None else 0
             self._send(peer, hello_of(self.metadata, peer, marks, self._software, self.terms, self.advisory))
         if self.state in ("Paused", "Refused"):
-            self._hello_at = now + _ASK_AGAIN
+            self._hello_at = now + self.limits.ask_again_seconds
         else:
             self._hello_at = now + self._hello_wait
-            longest = _HELLO_SOON if now - self._left_at < _SOON else _HELLO_LAST
+            restarting = now - self._left_at < self.limits.restart_seconds
+            longest = self.limits.hello_restart_seconds if restarting else self.limits.hello_last_seconds
             self._hello_wait = min(longest, self._hello_wait * 2)
 
     def committed(self, number: int, now: float) -> None:
@@ -666,7 +667,7 @@ class Target:
         elif what == "stood" and self._vote.at(now) == self.node:
             self.stands = Ballot(self._recorded.stood, self.node)
         elif what == "synced" and self._started:
-            self._hello_wait = _HELLO_FIRST
+            self._hello_wait = self.limits.hello_first_seconds
             self.progress = None
             self._state("InSync", None)
 
@@ -678,7 +679,7 @@ class Target:
         if unsound:
             # R15: but a copy that is Inconsistent stays so, and is recorded as such as soon as possible.
             self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
-            self._owed_at = now + _ASK_AGAIN
+            self._owed_at = now + self.limits.ask_again_seconds
         self.commit_error = why
         if what in ("voted", "vote withdrawn", "stood"):
             self._voting = Ballot()  # it does not vote; its copy is as good as before
@@ -720,7 +721,7 @@ class Target:
         if state == "Disconnected":
             self.source = None
             self.source_stall.forget()
-        self._hello_wait = _HELLO_FIRST
+        self._hello_wait = self.limits.hello_first_seconds
         self._hello_at = now + retry
         self._state(state, reason)
 

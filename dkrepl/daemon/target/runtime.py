@@ -16,6 +16,7 @@ from xxhash import xxh3_128_hexdigest
 
 from dkrepl import __version__
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.role_records import as_source
@@ -38,14 +39,6 @@ from dkrepl.io.state.paths import Paths
 from dkrepl.io.store import diverged, diverged_copy
 from dkrepl.io.store.store import BackingStore
 
-_MESSAGES_A_ROUND = 64
-_FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
-_FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
-_FLUSH_RESYNC = 16  # nor a resync than until so many of its messages are: the source sends no more than 32 to 64 before
-_HANDOVER = 60.0  # seconds that an heir has to take over
-_WINDOW_PART = 8  # an async target confirms at the latest when this part of its window is unconfirmed
-_CONFIRM_SECONDS = 0.02  # or after this time, at the next round of the loop
-
 RunState = Literal["Starting", "Serving", "Stopping"]
 
 
@@ -64,12 +57,15 @@ class TargetRuntime:
         reactor: Reactor,
         events: EventLog,
         access: Access,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         if store.size < description.size:
             raise StoreError(
                 f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
             )
         self.description = description
+        self.limits = limits
         self.node = node
         self.store = store
         self.reactor = reactor
@@ -80,15 +76,24 @@ class TargetRuntime:
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         peers = [peer.name for peer in description.peers(node.name)]
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report)
+        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
-        self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__, time.monotonic())
+        record, began = self.intent_store.metadata, time.monotonic()
+        self.target = Target(description, node.name, record, bitmaps, __version__, began, limits=limits)
         self._began = time.monotonic()
         self.polls: list[PeerPoll] = []
         self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
-            description, node, self._offer, "target", self._copy, access, self._source_stalled, self._asked
+            description,
+            node,
+            self._offer,
+            "target",
+            self._copy,
+            access,
+            self._source_stalled,
+            self._asked,
+            limits=limits,
         )
         self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
         self._ticked = time.monotonic()
@@ -105,7 +110,7 @@ class TargetRuntime:
         self.diverged = self._found_kept()  # what was saved aside before it was replaced
         self._unsettled = any(not one.settled for one in self.diverged)
         self._workers = Workers(reactor)
-        self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later)
+        self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later, limits=limits)
         self._left_since = False  # whether the stream was left since the last message was taken
         self._after_applying: list[Callable[[], None]] = []
         self._reading = False  # for a verify
@@ -207,7 +212,7 @@ class TargetRuntime:
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
-        for _ in range(_MESSAGES_A_ROUND):
+        for _ in range(self.limits.stream_messages_a_round):
             if self._blocked:
                 return False
             received = self.sockets.next_message()
@@ -308,11 +313,12 @@ class TargetRuntime:
     def _may_wait(self, applied: int) -> bool:
         """Whether a confirmation of live writes can wait for more of them: nobody waits for an async target's
         while its window is far from full, and each one wakes the source."""
+        limits = self.limits
         return (
             self.node.mode == "async"
-            and applied - self._confirmed[0] < self.node.async_limit // _WINDOW_PART
-            and self._unconfirmed < self.description.window // _WINDOW_PART
-            and time.monotonic() - self._confirmed_at < _CONFIRM_SECONDS
+            and applied - self._confirmed[0] < self.node.async_limit // limits.ack_window_part
+            and self._unconfirmed < self.description.window // limits.ack_window_part
+            and time.monotonic() - self._confirmed_at < limits.ack_seconds
         )
 
     # --- flushes -------------------------------------------------------------------------------------
@@ -320,10 +326,11 @@ class TargetRuntime:
     def _flush_if_due(self) -> None:
         if self._flushing or self._blocked or self._durable == (self.target.applied, self.target.resync_applied):
             return
+        limits = self.limits
         if (
-            self._unflushed >= _FLUSH_BYTES
-            or self.target.resync_applied - self._durable[1] >= _FLUSH_RESYNC
-            or time.monotonic() - self._flushed_at >= _FLUSH_SECONDS
+            self._unflushed >= limits.flush_bytes
+            or self.target.resync_applied - self._durable[1] >= limits.flush_resync_messages
+            or time.monotonic() - self._flushed_at >= limits.flush_seconds
         ):
             self._flush()
 
@@ -431,7 +438,7 @@ class TargetRuntime:
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
         now = time.monotonic()
-        if now - self._bad_frame_told > 1.0:
+        if now - self._bad_frame_told > self.limits.complaint_seconds:
             self._bad_frame_told = now
             self.events.report(
                 "frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused}
@@ -557,7 +564,7 @@ class TargetRuntime:
         """The record as the door may tell it: a handover that was not taken up soon is void (R7)."""
         metadata = self.target.metadata
         follows = self.target.source is not None and self.target.state != "Refused"
-        if metadata.heir and (follows or time.monotonic() - self._began > _HANDOVER):
+        if metadata.heir and (follows or time.monotonic() - self._began > self.limits.handover_seconds):
             metadata = msgspec.structs.replace(metadata, heir="", heir_epoch=0)
         return metadata
 
