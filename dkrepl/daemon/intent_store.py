@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.actions import Commit
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.lineage import peer_records
@@ -36,6 +37,8 @@ class IntentStore:
         peers: Iterable[str],
         store: BackingStore,
         report: Report,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         """Open the log. Raises ``MetadataError``.
 
@@ -55,7 +58,8 @@ class IntentStore:
         boot = metadata_file.boot_id()
         same_boot = metadata.boot == boot
         self.files = {
-            name: BitmapFile(directory / f"{name}.bitmap", metadata, name, memory / name, same_boot) for name in peers
+            name: BitmapFile(directory / f"{name}.bitmap", metadata, name, memory / name, same_boot, limits=limits)
+            for name in peers
         }
         bits_memory.remove_others(memory, self.files)
         active = self._active.record.extents
@@ -122,7 +126,8 @@ class IntentStore:
             file.adopt()  # last: a process that dies before this does all of it again
             if file.not_kept:
                 report("bitmap_memory_not_kept", "warning", {"target": name, "reason": file.not_kept})
-        self.log = ActivityLog(extents, (e for e in active if e < extents), self._active.record.serial)
+        within = (e for e in active if e < extents)
+        self.log = ActivityLog(extents, within, self._active.record.serial, limits=limits)
 
     def _seal_all(self) -> None:
         for file in self.files.values():

@@ -14,8 +14,8 @@ from typing import Any, cast
 import pytest
 from harness.applications import run
 
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.actions import Commit
-from dkrepl.core.intent.bitmap import PIECE_SHIFT
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.errors import StateDirectoryError
@@ -75,7 +75,7 @@ def _set_bits_without_space(state: Path) -> None:
     ballast = state / "ballast"
     _fill(ballast)
     bitmap = opened.files["beta"].bitmap
-    blocks = range(0, bitmap.blocks, 1 << PIECE_SHIFT)
+    blocks = range(0, bitmap.blocks, 1 << DEFAULT.piece_shift)
     for block in blocks:
         bitmap.mark(block, block + 1)
     for number in range(2):

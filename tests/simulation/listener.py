@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
     from tests.simulation.sockets import Subscription
 
-COPY_BELOW = 100  # bytes
-
 
 class Fd:
     """A descriptor: an object with an identity."""
@@ -82,6 +80,7 @@ class SourceSockets(Listener):
     def __init__(self, process: Process) -> None:
         super().__init__(process)
         self.unasked = True
+        self._copy_below = process.cluster.settings.limits.copy_below_bytes
         self._subscribers: list[tuple[frozenset[bytes], Connection, Subscription]] = []
 
     def receive(self) -> tuple[bytes, bytes] | None:
@@ -97,7 +96,7 @@ class SourceSockets(Listener):
 
     def publish(self, head: bytes, data: bytes | memoryview) -> None:
         wanted = head[:2]
-        frame: Frame = (head, bytes(data)) if len(data) >= COPY_BELOW else (head + bytes(data), None)
+        frame: Frame = (head, bytes(data)) if len(data) >= self._copy_below else (head + bytes(data), None)
         for topics, connection, subscription in self._subscribers:
             if wanted in topics:
                 if len(connection.down) + len(subscription.inbox) >= self.process.cluster.hwm:

@@ -42,6 +42,7 @@ def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
             list(process.runtime.source.views),
             SimpleNamespace(sync=lambda: None),  # type: ignore[arg-type]
             report,
+            limits=cluster.settings.limits,
         )
     finally:
         cluster.being_started = before

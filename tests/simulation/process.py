@@ -35,6 +35,7 @@ class Process:
         self.name: str = machine.name
         self.cluster: Cluster = machine.cluster
         self.description = machine.described
+        self.limits = machine.cluster.settings.limits
         self.alive = True
         self.working = False
         self.reactor = Reactor(self)
@@ -59,7 +60,13 @@ class Process:
             arbitration: Any = ArbitrationRuntime
             self._open(
                 lambda *of: arbitration(
-                    *of, record, self.reactor, *self._told(), self._record, self.machine.handed_over()
+                    *of,
+                    record,
+                    self.reactor,
+                    *self._told(),
+                    self._record,
+                    self.machine.handed_over(),
+                    limits=self.limits,
                 )
             )
             self.world.note(self.name, "asks its peers")
@@ -71,7 +78,9 @@ class Process:
         self._first = False
         MetadataFile.settle(self)
         kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
-        self._open(lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, *self._told()))
+        self._open(
+            lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, *self._told(), limits=self.limits)
+        )
         self.world.note(self.name, f"starts as {record.role}")
         self.cluster.started(self)
 

@@ -8,10 +8,43 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from dkrepl.config.description import Description, parse
+from dkrepl.config.limits import Limits
 
 BLOCK = 64  # bytes
 EXTENT_BLOCKS = 8
 PEER_TIMEOUT = 2.0  # seconds
+LIMITS = Limits(
+    piece_shift=4,
+    fill_pieces=1,
+    peer_bitmap_pieces=1,
+    active_extents=5,
+    extent_idle_seconds=2.0,
+    extents_ahead=1,
+    logged_writes=512,
+    logged_writes_spare=100,
+    cell_shift=2,
+    resync_window_bytes=300,
+    resync_window_messages=4,
+    resync_message_bytes=128,
+    resync_extents_ahead=2,
+    resync_messages_idle=3,
+    zero_extents=2,
+    zero_record_bytes=13 * BLOCK,
+    rejoin_last_seconds=4.0,
+    bitmap_part_bytes=1,
+    bitmap_parts_a_round=2,
+    stream_messages_a_round=8,
+    flush_bytes=400,
+    zero_call_bytes=8 * BLOCK,
+    generations=4,
+    requests_a_round=6,
+    unanswered_bytes=1000,
+    message_records=3,
+    copy_below_bytes=100,
+    zero_first_bytes=8 * BLOCK,
+    zero_least_bytes=8 * BLOCK,
+    last_acks_seconds=1.0,
+)
 
 _TEXT = 'name = "r0"\nsize = "1MiB"\nsource = "alpha"\n'
 _NODE = '[[node]]\nname = "{0}"\naddress = "10.0.0.{1}"\nstore = "/store"\n'
@@ -31,6 +64,7 @@ class Settings:
     roles: bool  # whether targets are promoted
     never_waits: bool  # no target may delay the application, and the source itself is spared
     kept: bool  # whether the device outlives its daemon
+    limits: Limits = LIMITS
 
 
 def draw(rng: random.Random) -> Settings:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from dkrepl.core.intent import peer_bitmaps
 from tests.simulation.roles import promote
-from tests.simulation.settings import EXTENT_BLOCKS
+from tests.simulation.settings import EXTENT_BLOCKS, LIMITS
 from tests.simulation.story import SEEDS, Story, telling
 from tests.simulation.test_mutations import nobody_mints_a_generation
 from tests.simulation.world import START, RuleBroken
@@ -20,9 +20,9 @@ OUTSTANDING = 1.2  # seconds
 
 @pytest.fixture(params=SEEDS)
 def story(request: pytest.FixtureRequest) -> Iterator[Story]:
-    with telling(request.param) as told, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peer_bitmaps, "_PIECES", 1024)  # as in the product: cleared at one message
-        told.run(1.5)  # what more slowly clearing bitmaps had left is cleared
+    # A bitmap is cleared at one message, as in the product.
+    with telling(request.param, limits=replace(LIMITS, peer_bitmap_pieces=1024)) as told:
+        told.run(1.5)
         yield told
 
 

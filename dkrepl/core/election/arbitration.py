@@ -23,7 +23,7 @@ that a promotion takes; or else N - W + 1, and that of every target that answers
 these votes; if it serves without asking for any, under the one that it had.
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
-``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``QUICK`` seconds at most. Otherwise
+``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``quick_seconds`` at most. Otherwise
 it waits ``start_alone`` seconds, or for ever.
 """
 
@@ -35,6 +35,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import required, sync_nodes
 from dkrepl.core.actions import Action, Commit, Event, Send
 from dkrepl.core.election.quorum import decisive, decisive_to_serve, satisfied
@@ -45,11 +46,6 @@ from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.lineage.role_records import is_blank
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask
-
-QUICK = 0.5  # seconds
-_FRESH = 6.0  # seconds after its question for which an answer counts; votes last far longer
-_RECORD_AGAIN = 1.0  # seconds after a failure
-_ASK_FIRST, _ASK_LAST = 0.05, 2.0  # seconds between questions to a peer that has not answered
 
 Verdict = Literal["serve", "follow"]
 
@@ -68,7 +64,17 @@ class _Contender(NamedTuple):
 class Arbitration:
     """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
 
-    def __init__(self, description: Description, node: str, metadata: NodeMetadata, age: float | None = None) -> None:
+    def __init__(
+        self,
+        description: Description,
+        node: str,
+        metadata: NodeMetadata,
+        age: float | None = None,
+        *,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self._limits = limits
+        self._quick = limits.quick_seconds
         self.verdict: Verdict | None = None
         self.reason = ""
         self.actions: list[Action] = []
@@ -87,12 +93,12 @@ class Arbitration:
         self._stood = 0  # number of the ballot that is on record
         self._terms = required(description)
         self._elected: Ballot | None = None  # under which it is to serve; None: the one that it has
-        self._alone = QUICK if is_blank(metadata) else description.start_alone
+        self._alone = self._quick if is_blank(metadata) else description.start_alone
         self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
         self._began: float | None = None
         self._waited = 0.0  # seconds, at the last tick
         self._ask_at = 0.0
-        self._wait = _ASK_FIRST
+        self._wait = limits.question_first_seconds
         self._describe()
 
     @property
@@ -134,7 +140,7 @@ class Arbitration:
         if self._began is None:
             self._began = now
         self._waited = now - self._began
-        self._asked = {number: at for number, at in self._asked.items() if now - at < _FRESH}
+        self._asked = {number: at for number, at in self._asked.items() if now - at < self._limits.answer_fresh_seconds}
         self.answers = {name: one for name, one in self.answers.items() if self._heard[name] in self._asked}
 
     def tick(self, now: float) -> None:
@@ -143,16 +149,18 @@ class Arbitration:
             return
         self.advance(now)
         waited = self._waited
-        patient = self._contenders and self._alone != QUICK  # an administrator has to say which of them is to serve
-        if self._lead is not None and QUICK <= waited < self._lead and not self._others:
+        patient = (
+            self._contenders and self._alone != self._quick
+        )  # an administrator has to say which of them is to serve
+        if self._lead is not None and self._quick <= waited < self._lead and not self._others:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
-        elif waited >= QUICK and self._enough() and self._has_votes():
+        elif waited >= self._quick and self._enough() and self._has_votes():
             self._serve_elected(f"enough peers have answered, and none holds newer data; {self._names} did not answer")
         elif self._alone is not None and waited >= self._alone and not patient:
             self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
         elif now >= self._ask_at:
             self._ask_at = now + self._wait
-            self._wait = min(_ASK_LAST, self._wait * 2)
+            self._wait = min(self._limits.question_last_seconds, self._wait * 2)
             self._round += 1
             self._asked[self._round] = now
             self._contenders = {
@@ -189,11 +197,11 @@ class Arbitration:
     def committed(self, number: int) -> None:
         """It is on record that this node asks for votes under the ballot of that number."""
         self._stood = max(self._stood, number)
-        self._ask_at, self._wait = 0.0, _ASK_FIRST
+        self._ask_at, self._wait = 0.0, self._limits.question_first_seconds
 
     def commit_failed(self, number: int) -> None:
         """That could not be recorded; it is tried again."""
-        self._stand_at = self._waited + _RECORD_AGAIN
+        self._stand_at = self._waited + self._limits.commit_retry_seconds
         if number == self._ask.ballot:
             self._ask = msgspec.structs.replace(self._ask, vote="")
 
@@ -309,7 +317,7 @@ class Arbitration:
         self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
 
     def _describe(self) -> None:
-        ever = self._alone is None or (self._contenders and self._alone != QUICK)
+        ever = self._alone is None or (self._contenders and self._alone != self._quick)
         patience = "for ever (start_alone)" if ever else f"{self._alone:g} s at most"
         silent = ", ".join(name for name in self.missing if name not in self._contenders)
         waiting = f"waiting for {silent}, {patience}" if silent else "all have answered"

@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-LIMIT = 1024  # active extents at most: with 4 MiB extents a power loss costs at most 4 GiB of resync
-IDLE = 10.0  # seconds without a write after which an extent may stop being active
-AHEAD = 4  # extents activated ahead of a sequential writer
+from dkrepl.config.limits import DEFAULT, Limits
 
 
 class ActivityLog:
     """Active extents of a mirror of ``extents`` extents; ``active`` is what the durable record holds."""
 
-    def __init__(self, extents: int, active: Iterable[int], serial: int) -> None:
+    def __init__(self, extents: int, active: Iterable[int], serial: int, *, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
         self.extents = extents
         self.serial = serial
         self.active: dict[int, int] = dict.fromkeys(active, 0)  # extent -> seq of its newest write
@@ -54,7 +53,7 @@ class ActivityLog:
         self._urgent.update(dict.fromkeys(range(first, end)))
         self.wanted.update(range(first, end))
         if first and first - 1 in self.active:
-            self.wanted.update(range(end, min(end + AHEAD, self.extents)))
+            self.wanted.update(range(end, min(end + self._limits.extents_ahead, self.extents)))
 
     def want_later(self, extent: int) -> None:
         """Ask that an extent be active when no write wants the room."""
@@ -83,7 +82,7 @@ class ActivityLog:
         if self.committing:
             return None
         leaving = self._choose_leaving(confirmed, now, everything)
-        room = LIMIT - (len(self.active) - len(leaving)) - len(self._doubtful)
+        room = self._limits.active_extents - (len(self.active) - len(leaving)) - len(self._doubtful)
         needed = [e for e in self._urgent if e not in self.active and e not in self._doubtful]
         self.short = max(0, len(needed) - max(room, 0))
         needed += sorted(self.wanted.difference(self.active, self._doubtful, self._urgent))
@@ -122,25 +121,26 @@ class ActivityLog:
 
     def _choose_leaving(self, confirmed: int, now: float, everything: bool) -> list[int]:
         """Extents that may stop being active: the idle ones, and more if room is needed."""
-        need = len(self.active) + len(self._doubtful) + len(self.wanted) - LIMIT
+        limit = self._limits.active_extents
+        need = len(self.active) + len(self._doubtful) + len(self.wanted) - limit
         if not everything and need <= 0:
             return [e for e in self._idle_since(now) if self._may_leave(e, confirmed)]
         able = [e for e in self.active if self._may_leave(e, confirmed)]
         if everything:
             return able
         able.sort(key=self.active.__getitem__)
-        return able[: max(need, LIMIT // 8)]
+        return able[: max(need, limit // 8)]
 
     def _may_leave(self, extent: int, confirmed: int) -> bool:
         return self.active[extent] <= confirmed and extent not in self._pinned and extent not in self.wanted
 
     def _idle_since(self, now: float) -> list[int]:
-        """Extents that no write has touched for ``IDLE`` seconds; notes the touches seen at this call."""
+        """Extents that no write has touched for ``extent_idle_seconds``; notes the touches seen at this call."""
         idle = []
         for extent, seq in self.active.items():
             seen = self._idle.get(extent)
             if seen is None or seen[0] != seq:
                 self._idle[extent] = (seq, now)
-            elif now - seen[1] >= IDLE:
+            elif now - seen[1] >= self._limits.extent_idle_seconds:
                 idle.append(extent)
         return idle

@@ -5,8 +5,9 @@ and of its number, which is right whenever the extent is not active: bits change
 That is how damage is told from the traces of a crash without a write per bit (rule R9).
 
 Rule R13: a bitmap of 2^30 blocks has 128 MiB, so nothing that the loop calls walks over it. It is divided into
-*pieces* of 2^15 blocks, and for each of them the number of its dirty blocks is kept. What changes bits notes the piece
-as touched, and its blocks are counted again when a number is asked for. To fill a bitmap takes several steps.
+*pieces* of ``1 << piece_shift`` blocks, and for each of them the number of its dirty blocks is kept. What changes bits
+notes the piece as touched, and its blocks are counted again when a number is asked for. To fill a bitmap takes several
+steps.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from collections.abc import Iterable, Iterator
 
 from bitarray import bitarray
 
+from dkrepl.config.limits import DEFAULT, Limits
+
 Buffer = bytearray | memoryview
 
-PIECE_SHIFT = 15  # a piece of the bits is 1 << 15 blocks: 4096 bytes; no extent is larger
 SEALS_SHIFT = 10  # a piece of the seals is 1 << 10 of them: 4096 bytes
-FILL_PIECES = 128  # filled in one step
 # A byte of ``touched``. Only the loop sets CHANGED, after it has changed the bits; only the thread that writes the
 # memory out sets SAVED, before it copies. So neither can erase work that the other still has to do.
 CHANGED, COUNTED, SAVED = 1, 2, 3  # to be saved and counted; counted, to be saved; saved, to be counted
@@ -39,6 +40,7 @@ class IntentBitmap:
     __slots__ = (
         "_counts",
         "_cursor",
+        "_fill_pieces",
         "_known",
         "_memory",
         "_patterns",
@@ -49,12 +51,23 @@ class IntentBitmap:
         "blocks",
         "extent_blocks",
         "extents",
+        "piece_shift",
         "touched",
         "touched_seals",
     )
 
-    def __init__(self, bits_memory: Buffer, seals_memory: Buffer, blocks: int, extent_blocks: int) -> None:
-        if extent_blocks % 8 or (1 << PIECE_SHIFT) % extent_blocks:
+    def __init__(
+        self,
+        bits_memory: Buffer,
+        seals_memory: Buffer,
+        blocks: int,
+        extent_blocks: int,
+        *,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self.piece_shift = limits.piece_shift
+        self._fill_pieces = limits.fill_pieces
+        if extent_blocks % 8 or (1 << self.piece_shift) % extent_blocks:
             raise ValueError("an extent is a multiple of 8 blocks and divides a piece")
         self.blocks = blocks
         self.extent_blocks = extent_blocks
@@ -63,7 +76,7 @@ class IntentBitmap:
         self._memory = memoryview(bits_memory)[:length]
         self._seals = memoryview(seals_memory)[: 4 * self.extents].cast("B").cast("I")
         self.bits = bitarray(buffer=self._memory, endian="little")
-        pieces = -(-blocks // (1 << PIECE_SHIFT))
+        pieces = -(-blocks // (1 << self.piece_shift))
         self.touched = bytearray(pieces)
         self.touched_seals = bytearray(-(-self.extents // (1 << SEALS_SHIFT)))
         self._counts = [0] * pieces
@@ -71,7 +84,7 @@ class IntentBitmap:
         self._total = 0
         self._cursor = pieces  # the next piece to be filled with ``_value``
         self._value = 0
-        self._patterns = _Patterns(extent_blocks)
+        self._patterns = _Patterns(extent_blocks, (1 << self.piece_shift) // extent_blocks)
         self._count_all()
 
     @staticmethod
@@ -97,9 +110,9 @@ class IntentBitmap:
 
     def find(self, at: int) -> int:
         """Return the first dirty block from ``at`` on, or -1."""
-        piece = at >> PIECE_SHIFT
+        piece = at >> self.piece_shift
         while (piece := self.dirty_piece(piece)) >= 0:
-            found = self.bits.find(1, max(at, piece << PIECE_SHIFT), (piece + 1) << PIECE_SHIFT)
+            found = self.bits.find(1, max(at, piece << self.piece_shift), (piece + 1) << self.piece_shift)
             if found >= 0:
                 return found
             piece += 1
@@ -109,14 +122,14 @@ class IntentBitmap:
         """Return the first clean block from ``at`` on, at most ``limit``."""
         self._recount()
         while at < limit:
-            piece = _either(self._known, _CLEAN, _MIXED, at >> PIECE_SHIFT)
+            piece = _either(self._known, _CLEAN, _MIXED, at >> self.piece_shift)
             if piece < 0:
                 break
-            end = min((piece + 1) << PIECE_SHIFT, limit)
-            found = self.bits.find(0, max(at, piece << PIECE_SHIFT), end) if end > at else -1
+            end = min((piece + 1) << self.piece_shift, limit)
+            found = self.bits.find(0, max(at, piece << self.piece_shift), end) if end > at else -1
             if found >= 0:
                 return found
-            at = (piece + 1) << PIECE_SHIFT
+            at = (piece + 1) << self.piece_shift
         return limit
 
     def dirty_piece(self, piece: int) -> int:
@@ -183,7 +196,7 @@ class IntentBitmap:
 
     def touch(self, first: int, end: int) -> None:
         """The bits of blocks ``first`` to ``end`` - 1 have been changed."""
-        low, high = first >> PIECE_SHIFT, (end - 1) >> PIECE_SHIFT
+        low, high = first >> self.piece_shift, (end - 1) >> self.piece_shift
         if low == high:
             self.touched[low] = CHANGED
         elif low < high:
@@ -242,7 +255,7 @@ class IntentBitmap:
         """Fill some pieces: about a millisecond's work."""
         self._recount()
         undone = _CLEAN if self._value else _FULL
-        for _ in range(FILL_PIECES):
+        for _ in range(self._fill_pieces):
             piece = _either(self._known, undone, _MIXED, self._cursor)
             if piece < 0:
                 self.end_fill()
@@ -253,7 +266,7 @@ class IntentBitmap:
     def _fill(self, piece: int, value: int) -> None:
         first, end = self._range(piece)
         self.bits[first:end] = value
-        self.bits[end : (piece + 1) << PIECE_SHIFT] = 0  # behind the last block
+        self.bits[end : (piece + 1) << self.piece_shift] = 0  # behind the last block
         self._seal_piece(piece, _FULL if value else _CLEAN)
         self._note(piece, value * (end - first), end - first)
         self.touched[piece] = COUNTED
@@ -300,7 +313,7 @@ class IntentBitmap:
     def _seals_of(self, piece: int, known: int) -> bytes:
         """Return the right seals of a piece: computed one by one only for extents that have a dirty block."""
         low, high = self._extents_of(piece)
-        if known == _FULL and (piece + 1) << PIECE_SHIFT <= self.blocks:
+        if known == _FULL and (piece + 1) << self.piece_shift <= self.blocks:
             return self._patterns.seals(low, 1)
         seals = bytearray(self._patterns.seals(low, 0))
         end = high * self.extent_blocks
@@ -329,10 +342,10 @@ class IntentBitmap:
     # --- the inside ----------------------------------------------------------------------------------
 
     def _range(self, piece: int) -> tuple[int, int]:
-        return piece << PIECE_SHIFT, min((piece + 1) << PIECE_SHIFT, self.blocks)
+        return piece << self.piece_shift, min((piece + 1) << self.piece_shift, self.blocks)
 
     def _extents_of(self, piece: int) -> tuple[int, int]:
-        per = (1 << PIECE_SHIFT) // self.extent_blocks
+        per = (1 << self.piece_shift) // self.extent_blocks
         return piece * per, min((piece + 1) * per, self.extents)
 
     def _recount(self) -> None:
@@ -366,8 +379,8 @@ class _Patterns:
 
     __slots__ = ("_blank", "_length", "_ones")
 
-    def __init__(self, extent_blocks: int) -> None:
-        per = (1 << PIECE_SHIFT) // extent_blocks
+    def __init__(self, extent_blocks: int, per: int) -> None:
+        """``per``: extents in a piece."""
         self._length = 4 * per
         self._ones = int.from_bytes(b"\x01\x00\x00\x00" * per, "little")
         places = int.from_bytes(b"".join(_place(e).to_bytes(4, "little") for e in range(per)), "little")

@@ -18,10 +18,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from bitarray import bitarray
 
-from dkrepl.core.intent.bitmap import PIECE_SHIFT, IntentBitmap
-
-_SPANS = 4  # kept while some node lags; then the oldest two become one
-_PIECES = 1024  # of one bitmap that are brought up to date at one message
+from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.core.intent.bitmap import IntentBitmap
 
 Span = dict[int, bitarray]  # piece -> its blocks that were written
 
@@ -29,10 +27,13 @@ Span = dict[int, bitarray]  # piece -> its blocks that were written
 class PeerBitmaps:
     """``bitmaps``: one for each other node; ``shift``: a block is of ``1 << shift`` bytes."""
 
-    def __init__(self, bitmaps: Mapping[str, IntentBitmap], shift: int) -> None:
+    def __init__(self, bitmaps: Mapping[str, IntentBitmap], shift: int, *, limits: Limits = DEFAULT) -> None:
         self.bitmaps = dict(bitmaps)
         self.active = False  # whether anything is to be marked
         self._shift = shift
+        self._piece_shift = limits.piece_shift
+        self._most_spans = limits.peer_bitmap_spans
+        self._pieces = limits.peer_bitmap_pieces
         self._set: list[IntentBitmap] = []
         self._spans: list[tuple[int, Span]] = []  # (seq at its begin, what was written since), the newest last
         # node -> (begin of the span since which it may lack writes, as the pass over its bitmap began; the next piece)
@@ -71,7 +72,7 @@ class PeerBitmaps:
         for bitmap in self._set:
             bitmap.mark(first, end)
         if self._spans:
-            _mark(self._spans[-1][1], first, end)
+            _mark(self._spans[-1][1], first, end, self._piece_shift)
 
     def update(self, durable: Mapping[str, int], applied: int) -> list[str]:
         """Take a report of the source: the seq up to which each node that is in sync is durable.
@@ -98,7 +99,7 @@ class PeerBitmaps:
             self._clear(name, bitmap, lacking, spans[since[-1]][0])
             right.append(name)
         del spans[:oldest]
-        while len(spans) > _SPANS:
+        while len(spans) > self._most_spans:
             begin, blocks = spans.pop(0)
             _join(blocks, spans[0][1])
             spans[0] = (begin, blocks)
@@ -111,34 +112,34 @@ class PeerBitmaps:
             if started == since:
                 return
             started, piece = since, 0
-        pieces = bitmap.dirty_pieces(piece, _PIECES)
+        pieces = bitmap.dirty_pieces(piece, self._pieces)
         for piece in pieces:
-            first = piece << PIECE_SHIFT
-            end = min(first + (1 << PIECE_SHIFT), bitmap.blocks)
+            first = piece << bitmap.piece_shift
+            end = min(first + (1 << bitmap.piece_shift), bitmap.blocks)
             stay = [blocks[piece] for blocks in lacking if piece in blocks]
             if stay:
                 bitmap.keep_only(first, functools.reduce(operator.or_, stay)[: end - first])
             else:
                 bitmap.clear(first, end)
-        self._passes[name] = (started, pieces[-1] + 1 if len(pieces) == _PIECES else -1)
+        self._passes[name] = (started, pieces[-1] + 1 if len(pieces) == self._pieces else -1)
 
     def _forget(self) -> None:
         self._spans, self._passes = [], {}
 
 
-def _mark(span: Span, first: int, end: int) -> None:
-    for piece in range(first >> PIECE_SHIFT, ((end - 1) >> PIECE_SHIFT) + 1):
+def _mark(span: Span, first: int, end: int, shift: int) -> None:
+    for piece in range(first >> shift, ((end - 1) >> shift) + 1):
         blocks = span.get(piece)
         if blocks is None:
-            blocks = span[piece] = bitarray(1 << PIECE_SHIFT, "little")
-        begin = piece << PIECE_SHIFT
-        blocks[max(first - begin, 0) : min(end - begin, 1 << PIECE_SHIFT)] = 1
+            blocks = span[piece] = bitarray(1 << shift, "little")
+        begin = piece << shift
+        blocks[max(first - begin, 0) : min(end - begin, 1 << shift)] = 1
 
 
 def _add(bitmap: IntentBitmap, span: Span) -> None:
     for piece, blocks in span.items():
-        first = piece << PIECE_SHIFT
-        end = min(first + (1 << PIECE_SHIFT), bitmap.blocks)
+        first = piece << bitmap.piece_shift
+        end = min(first + (1 << bitmap.piece_shift), bitmap.blocks)
         bitmap.bits[first:end] |= blocks[: end - first]
         bitmap.touch(first, end)
 

@@ -16,7 +16,6 @@ from dkrepl.errors import MetadataError
 
 FORMAT = 3
 StoreState = Literal["Empty", "Consistent", "Inconsistent"]
-HISTORY = 16  # generations remembered
 
 
 class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,9 +90,9 @@ class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     forced: tuple[str, ...] = ()  # codes of the reasons against its promotion that an administrator overruled
     forced_at: float = 0.0  # Unix time of that
 
-    def with_generation(self, generation: str, at: float = 0.0) -> NodeMetadata:
-        """Return the record after a new generation; the old one goes into the history."""
-        history = ((self.generation, *self.history) if self.generation else self.history)[:HISTORY]
+    def with_generation(self, generation: str, at: float = 0.0, *, keep: int) -> NodeMetadata:
+        """Return the record after a new generation; the old one goes into the history, which ``keep``s so many."""
+        history = ((self.generation, *self.history) if self.generation else self.history)[:keep]
         return msgspec.structs.replace(self, generation=generation, history=history, generation_at=at)
 
 

@@ -47,14 +47,21 @@ def all_may_know(metadata: NodeMetadata) -> NodeMetadata:
 
 
 def with_new_generation(
-    metadata: NodeMetadata, generation: str, told: Iterable[str], kept: Mapping[str, bool], at: float
+    metadata: NodeMetadata,
+    generation: str,
+    *,
+    told: Iterable[str],
+    kept: Mapping[str, bool],
+    at: float,
+    keep: int,
 ) -> NodeMetadata:
     """Return a source's metadata with a new generation, begun at Unix time ``at``.
 
     ``told``: the targets in the stream, which will be told of it; ``kept``: those in sync, without which nothing has
-    been answered under it when it begins, and whether each is synchronous.
+    been answered under it when it begins, and whether each is synchronous; ``keep``: earlier generations that it names.
     """
-    metadata = msgspec.structs.replace(metadata.with_generation(generation, at), store_state="Consistent")
+    begun = metadata.with_generation(generation, at, keep=keep)
+    metadata = msgspec.structs.replace(begun, store_state="Consistent")
     for name in told:
         metadata = remembered(metadata, name, generations=(*record_of(metadata, name).generations, generation))
     return with_base(metadata, kept, generation)

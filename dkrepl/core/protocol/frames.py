@@ -53,7 +53,6 @@ _ALLOWED = {LIVE: _LIVE_OPS, RESYNC: _DATA_OPS, MARKER: _MARK_OPS}
 
 MAX_RECORDS = 1024
 MAX_DATA = 8 << 20  # bytes in one message
-MAX_LENGTH = 1 << 30  # bytes that one record without data is about; its field has 32 bits
 MAX_CONTROL = 256 << 10  # bytes in one control frame
 
 _HEAD = struct.Struct("<BBHBBHIIQQQQ")

@@ -2,24 +2,24 @@
 
 They had every write when the previous daemon ended. If writes were answered before they are back, a loss of power here
 would destroy those writes, while a target could still believe that it has everything. So no write is answered for up to
-``PATIENCE`` seconds; a target that is not in sync by then counts as lost, and the next answer needs a new generation.
+``returning_seconds``; a target that is not in sync by then counts as lost, and the next answer needs a new generation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.peer_records import has_all, record_of
 from dkrepl.core.source.target_view import TargetView
-
-PATIENCE = 2.0  # seconds: a target that runs is back sooner
 
 
 class Returning:
     """``names``: who is waited for; empty once the wait is over."""
 
-    def __init__(self, metadata: NodeMetadata, views: Iterable[TargetView]) -> None:
+    def __init__(self, metadata: NodeMetadata, views: Iterable[TargetView], *, limits: Limits = DEFAULT) -> None:
+        self._patience = limits.returning_seconds
         self.names: list[str] = []
         self._until: float | None = None
         if (
@@ -39,7 +39,7 @@ class Returning:
         if not self.names:
             return False
         if self._until is None:
-            self._until = now + PATIENCE
+            self._until = now + self._patience
         back = all(views[name].state in ("InSync", "Paused", "Refused") for name in self.names)
         if back or now >= self._until:
             self.names = []
@@ -50,6 +50,5 @@ class Returning:
         """What status says meanwhile."""
         if not self.names:
             return None
-        return (
-            f"waiting up to {PATIENCE:g} s for {', '.join(self.names)} to be in sync again, before writes are answered"
-        )
+        names = ", ".join(self.names)
+        return f"waiting up to {self._patience:g} s for {names} to be in sync again, before writes are answered"

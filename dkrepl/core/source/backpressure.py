@@ -1,21 +1,21 @@
 """Writes wait for room in the intent log: the targets are asked to flush what keeps extents active (rule R5).
 
-One that may not delay the application, and does not confirm within ``PATIENCE``, has to leave the stream.
+One that may not delay the application, and does not confirm within ``backpressure_seconds``, has to leave the stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.source.target_view import TargetView
-
-PATIENCE = 0.2  # seconds that a write waits because of targets that may not delay it
 
 
 class BackPressure:
     """At most one flush at a time is on its way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT) -> None:
+        self._patience = limits.backpressure_seconds
         self._asked: tuple[int, float] | None = None  # seq and time of the flush that is to make room
 
     def enough(self) -> None:
@@ -28,7 +28,7 @@ class BackPressure:
 
     def delayers(self, members: Sequence[TargetView], now: float) -> list[TargetView]:
         """Return who has had its time and may not delay the application."""
-        if self._asked is None or now - self._asked[1] <= PATIENCE:
+        if self._asked is None or now - self._asked[1] <= self._patience:
             return []
         return [view for view in self._slow(members) if view.on_full == "bitmap" and view.mode != "sync"]
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_log import WriteLog
-
-_SAMPLES = 1200
-_STEP = 0.1  # seconds between two samples at the least
 
 
 class LagClock:
     """Remembers about the last two minutes; a target further back is shown as at least that."""
 
-    def __init__(self) -> None:
-        self._samples: deque[tuple[float, int]] = deque(maxlen=_SAMPLES)  # (time, newest seq then)
+    def __init__(self, *, limits: Limits = DEFAULT) -> None:
+        self._step = limits.lag_sample_seconds
+        self._samples: deque[tuple[float, int]] = deque(maxlen=limits.lag_samples)  # (time, newest seq then)
 
     def sample(self, seq: int, now: float) -> None:
         """Note that ``seq`` was the newest at ``now``; to be called a few times a second."""
         samples = self._samples
-        if not samples or (seq != samples[-1][1] and now - samples[-1][0] >= _STEP):
+        if not samples or (seq != samples[-1][1] and now - samples[-1][0] >= self._step):
             samples.append((now, seq))
 
     def behind(self, applied: int, seq: int, now: float) -> float:

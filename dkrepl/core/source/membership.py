@@ -11,6 +11,7 @@ from dataclasses import replace as replaced
 import msgspec
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import advisory, digest, required, sync_nodes
 from dkrepl.core.actions import Action, Commit, Event, QuorumChanged, Send
 from dkrepl.core.election.quorum import begun, still_former
@@ -28,7 +29,6 @@ from dkrepl.core.source.target_view import SEEN_BY_SOURCE, TargetState, TargetVi
 from dkrepl.core.source.write_quorum import WriteQuorum
 
 SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
-RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
 
 
 class Links:
@@ -41,8 +41,11 @@ class Links:
         metadata: NodeMetadata,
         bitmaps: Mapping[str, IntentBitmap],
         intent: ActivityLog,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.description = description
+        self.limits = limits
         self.node = node
         self.metadata = peer_records.all_may_know(begun(metadata, description))
         self.terms = required(description)
@@ -50,7 +53,7 @@ class Links:
         self.activity_log = intent
         self.actions: list[Action] = []
         self._shift = description.block.bit_length() - 1
-        self._new_generation = NewGeneration()
+        self._new_generation = NewGeneration(limits=limits)
         self._commits = 0
         peers = description.peers(node)
         self.views = {
@@ -64,6 +67,7 @@ class Links:
                 SLOTS,
                 bitmaps[peer.name],
                 description.store_timeout,
+                limits=limits,
             )
             for i, peer in enumerate(peers)
         }
@@ -74,8 +78,8 @@ class Links:
                 view.bitmap.fill(1)  # at a start, not in the loop
             if record is not None and record.paused:
                 view.state, view.reason = "Paused", "paused by the administrator"
-        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
-        self.feed = ResyncFeed(description, self.stream, intent)
+        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS), limits=limits)
+        self.feed = ResyncFeed(description, self.stream, intent, limits=limits)
         refuse = description.on_no_quorum == "error"
         # R4: an unproven target does not count. If its resync was cut short it calls its copy Inconsistent, even if
         # nothing is left to copy; a former source may hold answered writes that are not on its stable storage.
@@ -98,13 +102,14 @@ class Links:
         self.knows()
         if self.quorum.changed():
             self._quorum_changed()
-        self.returning = Returning(metadata, self.views.values())
+        self.returning = Returning(metadata, self.views.values(), limits=limits)
         self.stream.hold |= bool(self.returning.names)
 
     def _evict(self, view: TargetView, state: TargetState, code: str, text: str, now: float) -> None:
         """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""
         lasted = now - view.in_sync_at if view.in_sync_at is not None else 0.0
-        view.retry = 0.5 if lasted > RETRY_LAST else min(RETRY_LAST, max(0.5, view.retry * 2))
+        first, last = self.limits.rejoin_first_seconds, self.limits.rejoin_last_seconds
+        view.retry = first if lasted > last else min(last, max(first, view.retry * 2))
         self._send(view.name, Evict(view.epoch, code, text[:1000], view.retry))
         self._leave(view, state, text, now)
 

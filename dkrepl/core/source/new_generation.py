@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.source.target_view import TargetView
@@ -16,7 +17,8 @@ from dkrepl.core.source.target_view import TargetView
 class NewGeneration:
     """``needed``: no answer may be given before a new generation. ``commit``: the number of its commit, 0 if none."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT) -> None:
+        self._keep = limits.generations
         self.needed = True
         self.commit = 0
         self._kept: dict[
@@ -26,7 +28,10 @@ class NewGeneration:
     def begin(self, metadata: NodeMetadata, generation: str, members: Sequence[TargetView], at: float) -> NodeMetadata:
         """Return the metadata with the new generation, which counts once they are durable; ``at``: Unix time."""
         self._kept = {view.name: view.mode == "sync" for view in members if view.state == "InSync"}
-        return peer_records.with_new_generation(metadata, generation, [view.name for view in members], self._kept, at)
+        told = [view.name for view in members]
+        return peer_records.with_new_generation(
+            metadata, generation, told=told, kept=self._kept, at=at, keep=self._keep
+        )
 
     def durable(self, views: Mapping[str, TargetView]) -> dict[str, bool]:
         """The generation is durable: return the targets that were in sync when it was begun, and are still.

@@ -16,13 +16,8 @@ from dataclasses import dataclass, field
 
 from bitarray import bitarray
 
-from dkrepl.core.intent.bitmap import PIECE_SHIFT, IntentBitmap
-
-WINDOW = 8 << 20  # bytes of resync data on the way to one target
-WINDOW_RUNS = 64  # messages on the way to one target
-RUN_BYTES = 256 << 10  # data bytes in one resync message
-ZERO_EXTENTS = 64  # extents in one message that only says "zeros"
-_RATE_SECONDS = 3.0  # the rate shown is that of about the last few seconds
+from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.core.intent.bitmap import IntentBitmap
 
 
 class RateLimit:
@@ -71,6 +66,7 @@ class Resync:
     bitmap: IntentBitmap
     block: int
     started: float
+    limits: Limits = field(default=DEFAULT, kw_only=True)
     kind: str = "partial"
     total: int = 0  # blocks
     done: int = 0  # blocks confirmed durable
@@ -95,26 +91,30 @@ class Resync:
 
     def before_write(self, first: int, end: int) -> None:
         """Blocks ``first`` to ``end`` - 1 are about to be marked for a live write, which makes none of them stale."""
-        for piece in range(max(first, self._cursor) >> PIECE_SHIFT, ((end - 1) >> PIECE_SHIFT) + 1):
+        shift = self.bitmap.piece_shift
+        for piece in range(max(first, self._cursor) >> shift, ((end - 1) >> shift) + 1):
             if piece not in self._stale:
-                self._stale[piece] = self.bitmap.bits[piece << PIECE_SHIFT : (piece + 1) << PIECE_SHIFT]
+                self._stale[piece] = self.bitmap.bits[piece << shift : (piece + 1) << shift]
 
     def next_run(self, most: int | None = None) -> tuple[int, int] | None:
         """The next (first, end) of stale blocks, ``most`` at most; None: nothing is left, or enough is on the way."""
-        if self.bytes_on_way >= WINDOW or len(self.on_way) >= WINDOW_RUNS or self.all_sent:
+        limits = self.limits
+        full = self.bytes_on_way >= limits.resync_window_bytes or len(self.on_way) >= limits.resync_window_messages
+        if full or self.all_sent:
             return None
         limit = self.bitmap.blocks if most is None else min(self._cursor + most, self.bitmap.blocks)
         return self._cursor, self._end_of_run(self._cursor, limit)
 
     def find(self, at: int) -> int:
         """Return the first stale block from ``at`` on, or -1."""
+        shift = self.bitmap.piece_shift
         at = max(at, self._cursor)
-        piece = at >> PIECE_SHIFT
+        piece = at >> shift
         while (piece := self.bitmap.dirty_piece(piece)) >= 0:
-            begin = piece << PIECE_SHIFT
+            begin = piece << shift
             copied = self._stale.get(piece)
             if copied is None:
-                found = self.bitmap.bits.find(1, max(at, begin), begin + (1 << PIECE_SHIFT))
+                found = self.bitmap.bits.find(1, max(at, begin), begin + (1 << shift))
             elif (found := copied.find(1, max(at - begin, 0))) >= 0:
                 found += begin
             if found >= 0:
@@ -131,6 +131,7 @@ class Resync:
 
     def unsynced(self, first: int, end: int) -> bitarray | None:
         """Return which of blocks ``first`` to ``end`` - 1 are stale or on the way; None if none is (R2)."""
+        shift = self.bitmap.piece_shift
         out = None
         if self.on_way and self.on_way[0].first < end:
             for run in self.on_way:
@@ -139,9 +140,9 @@ class Resync:
                     out[max(run.first, first) - first : min(run.end, end) - first] = 1
         at = max(first, self._cursor)
         while at < end:
-            piece = at >> PIECE_SHIFT
-            begin = piece << PIECE_SHIFT
-            stop = min(begin + (1 << PIECE_SHIFT), end)
+            piece = at >> shift
+            begin = piece << shift
+            stop = min(begin + (1 << shift), end)
             copied = self._stale.get(piece)
             part = self.bitmap.bits[at:stop] if copied is None else copied[at - begin : stop - begin]
             if part.any():
@@ -189,7 +190,7 @@ class Resync:
         passed = now - self._rate_at
         if passed >= 0.5:
             current = (self.done - self._rate_done) * self.block / passed
-            weight = min(1.0, passed / _RATE_SECONDS)
+            weight = min(1.0, passed / self.limits.resync_rate_seconds)
             self._rate = current if not self._rate else self._rate + weight * (current - self._rate)
             self._rate_at, self._rate_done = now, self.done
         return self._rate
@@ -200,13 +201,14 @@ class Resync:
         return (self.total - self.done) * self.block / rate if rate > 0 else None
 
     def _end_of_run(self, first: int, limit: int) -> int:
+        shift = self.bitmap.piece_shift
         at = first
         while at < limit:
-            piece = at >> PIECE_SHIFT
-            begin = piece << PIECE_SHIFT
+            piece = at >> shift
+            begin = piece << shift
             copied = self._stale.get(piece)
             if copied is None:
-                end = min(begin + (1 << PIECE_SHIFT), limit)
+                end = min(begin + (1 << shift), limit)
                 found = self.bitmap.find_clean(at, end)
             else:
                 end = min(begin + len(copied), limit)
@@ -219,7 +221,8 @@ class Resync:
 
     def _move(self, cursor: int) -> None:
         """Move the cursor; what was copied of the pieces before it is needed no more."""
-        old, new = self._cursor >> PIECE_SHIFT, cursor >> PIECE_SHIFT
+        shift = self.bitmap.piece_shift
+        old, new = self._cursor >> shift, cursor >> shift
         self._cursor = cursor
         if old < new and self._stale:
             if new - old < len(self._stale):

@@ -9,24 +9,25 @@ from __future__ import annotations
 from collections.abc import Container
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.activity_log import ActivityLog
-from dkrepl.core.protocol import frames
-from dkrepl.core.source.resync import ZERO_EXTENTS, Resync
+from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import TargetView
-
-_ACTIVATE_AHEAD = 16  # extents made active at once
 
 
 class ResyncFeed:
     """Feeds the resyncs of the members of ``stream``. Blocks and extents as ``description`` says."""
 
-    def __init__(self, description: Description, stream: Stream, intent: ActivityLog) -> None:
+    def __init__(
+        self, description: Description, stream: Stream, intent: ActivityLog, *, limits: Limits = DEFAULT
+    ) -> None:
         self._stream = stream
         self._activity_log = intent
         self._per = description.extent // description.block  # blocks in an extent
+        self._ahead = limits.resync_extents_ahead
         # The limits of a message and of a record.
-        self._most = max(1, min(ZERO_EXTENTS * self._per, frames.MAX_LENGTH // description.block))
+        self._most = max(1, min(limits.zero_extents * self._per, limits.zero_record_bytes // description.block))
 
     def next(self, now: float, skip: Container[str] = ()) -> tuple[TargetView, int, int] | None:
         """Return (target, first, end): stale blocks to copy next, or None. Their extents are active (R1).
@@ -74,7 +75,7 @@ class ResyncFeed:
 
     def _activate_for(self, resync: Resync, extent: int) -> None:
         wanted = extent
-        for _ in range(_ACTIVATE_AHEAD):
+        for _ in range(self._ahead):
             self._activity_log.want_later(wanted)
             block = resync.find((wanted + 1) * self._per)
             if block < 0:

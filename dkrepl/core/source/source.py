@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import disagreement
 from dkrepl.core.actions import Commit, PublishFlush, PublishGeneration, PublishMarker
 from dkrepl.core.intent.activity_log import ActivityLog
@@ -45,7 +46,7 @@ from dkrepl.core.protocol.messages import (
     Stalled,
     Trouble,
 )
-from dkrepl.core.source import joining, membership
+from dkrepl.core.source import joining
 from dkrepl.core.source.backpressure import BackPressure
 from dkrepl.core.source.heartbeat import alive, positions
 from dkrepl.core.source.lag import LagClock
@@ -53,11 +54,6 @@ from dkrepl.core.source.membership import Links
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.split_brain import OtherSource, found
 from dkrepl.core.source.target_view import TargetView
-
-_PROBE_FIRST, _PROBE_LAST = 0.02, 1.0  # seconds between probes
-_POSITIONS = 0.25  # seconds between two messages about how far the other targets are
-_BITMAPS_LOST = 3  # epochs in which a target's marked blocks did not arrive, after which all of it is copied
-_STALL = 4  # peer timeouts without progress after which a target leaves the stream
 
 
 class Source(Links):
@@ -72,8 +68,10 @@ class Source(Links):
         intent: ActivityLog,
         session: int,
         identity: Callable[[], str],
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
-        super().__init__(description, node, metadata, bitmaps, intent)
+        super().__init__(description, node, metadata, bitmaps, intent, limits=limits)
         self.session = session
         self.generation = metadata.generation  # the durable one; metadata's may be on its way to stable storage
         self.commit_error: str | None = None
@@ -84,7 +82,7 @@ class Source(Links):
         self.stalled = 0.0  # seconds for which the own store has stood still, as the caller keeps it
         self._identity = identity
         self._extent_shift = description.extent.bit_length() - 1
-        self.lag = LagClock()
+        self.lag = LagClock(limits=limits)
         self._told_at = 0.0
         self._activity_commit = 0
         self._entering: dict[int, tuple[str, int]] = {}  # commit -> target and epoch that go on after it
@@ -92,10 +90,11 @@ class Source(Links):
             str, tuple[int, Callable[[], Commit]]
         ] = {}  # target -> joining that goes on when its bitmap is filled
         self._timeout = description.peer_timeout
+        self._stall = limits.stall_timeouts * description.peer_timeout
         self._beat_at = 0.0
         self._commit_retry_at = 0.0
         self._verdict_commit = 0  # that makes a failed flush known for good
-        self._backpressure = BackPressure()
+        self._backpressure = BackPressure(limits=limits)
         self.ending = False  # it says goodbye, and lets nobody in any more
 
     # --- the data path -------------------------------------------------------------------------------
@@ -340,7 +339,7 @@ class Source(Links):
     def _welcome(self, view: TargetView, now: float) -> None:
         welcome = joining.welcome(self.metadata, view, self.session, self.terms, self.advisory)
         self._send(view.name, welcome)
-        view.probe_at, view.probe_wait = now, _PROBE_FIRST
+        view.probe_at, view.probe_wait = now, self.limits.probe_first_seconds
 
     def _on_bitmap_part(self, view: TargetView, message: BitmapPart, now: float) -> None:
         """Note blocks that it wrote and we may lack: they are copied to it, like ours that it may lack (R7, R8)."""
@@ -354,7 +353,7 @@ class Source(Links):
             return
         if view.bits_received != message.dirty_blocks:
             view.bitmaps_lost += 1
-            if view.bitmaps_lost < _BITMAPS_LOST:
+            if view.bitmaps_lost < self.limits.bitmaps_lost:
                 text = f"{view.bits_received} of its {message.dirty_blocks} marked blocks have arrived"
                 self._evict(view, "Behind", "BitmapLost", text, now)
                 return
@@ -407,7 +406,7 @@ class Source(Links):
         self.knows(view.name)  # it has recorded the present description with the epoch
         view.generation_seq = 0
         view.positions_sent = {}
-        resync = Resync(view.bitmap, self.description.block, now)
+        resync = Resync(view.bitmap, self.description.block, now, limits=self.limits)
         self.stream.copying(view, resync)
         self.actions.append(PublishMarker(view.name, frames.START, resync.total, 0, self.stream.log.written))
         self._finish_if_all_sent(view)
@@ -433,7 +432,7 @@ class Source(Links):
     def cannot_copy(self, name: str, why: str, now: float) -> None:
         """Blocks for a resync cannot be read here: the target waits, and tries again later."""
         view = self.views[name]
-        view.retry = membership.RETRY_LAST
+        view.retry = self.limits.rejoin_last_seconds
         self._evict(view, "Behind", "SourceStoreError", why, now)
 
     def _finish_if_all_sent(self, view: TargetView) -> None:
@@ -478,7 +477,7 @@ class Source(Links):
             if view.state == "Connecting" and view.probe_wait and now >= view.probe_at:
                 self.actions.append(PublishMarker(view.name, frames.PROBE, 0))
                 view.probe_at = now + view.probe_wait
-                view.probe_wait = min(_PROBE_LAST, view.probe_wait * 2)
+                view.probe_wait = min(self.limits.probe_last_seconds, view.probe_wait * 2)
         if now >= self._beat_at:
             self._beat_at = now + self._timeout / 5
             for view in self.views.values():
@@ -486,7 +485,7 @@ class Source(Links):
                 if view.state != "Disconnected":
                     self._send(view.name, self._alive(view, now))
         if now >= self._told_at:
-            self._told_at = now + _POSITIONS
+            self._told_at = now + self.limits.positions_seconds
             self.send_positions()
         self.plan(now)
 
@@ -548,7 +547,7 @@ class Source(Links):
     def commit_failed(self, number: int, why: str, now: float) -> bool:
         """A commit could not be made durable; return whether writes were waiting for it, which must fail now."""
         self.commit_error = why
-        self._commit_retry_at = now + 1.0
+        self._commit_retry_at = now + self.limits.commit_retry_seconds
         self._event("commit_failed", "error", reason=why)
         if number == self._verdict_commit:
             # The application is told all the same; the next commit, whatever it is for, records it.
@@ -605,7 +604,7 @@ class Source(Links):
             return  # it confirms nothing, and cannot (R13)
         elif view.state == "Connecting" and now > view.deadline:
             self._evict(view, "Behind", "NoProbe", "the stream does not reach it; check the data port", now)
-        elif view.in_stream and view.without_progress(self.stream.log.seq, now) > _STALL * self._timeout:
+        elif view.in_stream and view.without_progress(self.stream.log.seq, now) > self._stall:
             self._evict(view, "Behind", "Stalled", "it confirms nothing; check its store", now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from dkrepl.core.intent.bitmap import PIECE_SHIFT
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.target_view import TargetView
-from dkrepl.core.source.write_log import LOG_LIMIT, WriteLog
+from dkrepl.core.source.write_log import WriteLog
 
 Token = tuple[int, int]  # what the caller needs to give an answer; opaque here
 
@@ -35,8 +35,8 @@ class Watch:
 class Stream:
     """Blocks are of ``1 << shift`` bytes; ``views`` are all targets of the mirror, in the stream or not."""
 
-    def __init__(self, views: Sequence[TargetView], shift: int, groups: int) -> None:
-        self.log = WriteLog()
+    def __init__(self, views: Sequence[TargetView], shift: int, groups: int, *, limits: Limits = DEFAULT) -> None:
+        self.log = WriteLog(limits=limits)
         self.views = tuple(views)
         self.members: tuple[TargetView, ...] = ()
         self.masks = [0] * groups
@@ -45,6 +45,8 @@ class Stream:
         self.watches: list[Watch] = []
         self.under_way: tuple[int, int] | None = None  # (offset, end) in bytes of a slow change that has no seq yet
         self._shift = shift
+        self._piece_shift = limits.piece_shift
+        self._unconfirmed = limits.unconfirmed_writes
         self._resyncs: tuple[Resync, ...] = ()
         self._maps = [(view.bitmap.bits, view.bitmap.touched) for view in views]
         self._bitmaps = [view.bitmap for view in views]
@@ -104,7 +106,7 @@ class Stream:
         for resync in self._resyncs:
             resync.before_write(first, end)
         if end - first == 1:
-            piece = first >> PIECE_SHIFT
+            piece = first >> self._piece_shift
             for bits, touched in self._maps:
                 bits[first] = 1
                 touched[piece] = 1  # CHANGED
@@ -175,7 +177,7 @@ class Stream:
             view
             for view in self.members
             if (view.on_full == "bitmap" and view.mode != "sync" and view.over(seq, log))
-            or seq - view.durable > LOG_LIMIT
+            or seq - view.durable > self._unconfirmed
         ]
 
     def enter(self, view: TargetView, now: float) -> None:

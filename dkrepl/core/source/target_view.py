@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.resync import RateLimit, Resync
-from dkrepl.core.source.write_log import DURABLE_LIMIT, WriteLog
+from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.stall import Stall
 
 TargetState = Literal["Disconnected", "Connecting", "Resyncing", "InSync", "Behind", "Paused", "Refused"]
@@ -68,12 +69,15 @@ class TargetView:
         slots: int,
         bitmap: IntentBitmap,
         store_timeout: float = 30.0,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.name = name
         self.mode = mode
         self.on_full = on_full
         self.limit = limit
         self.window = window
+        self._undurable = limits.undurable_writes
         self.group, self.slot = divmod(index, slots)
         self.bitmap = bitmap
         self.state: TargetState = "Disconnected"
@@ -119,14 +123,14 @@ class TargetView:
         one holds it while more than its window is unconfirmed. ``log`` still has every write after ``durable``.
         """
         if self.mode == "sync":
-            return seq > self.applied or seq - self.durable > DURABLE_LIMIT
+            return seq > self.applied or seq - self.durable > self._undurable
         return self.on_full == "block" and seq > self.durable and self.over(seq, log)
 
     def over(self, seq: int, log: WriteLog) -> bool:
         """Whether the writes up to ``seq`` overfill its window."""
         return (
             seq - self.applied > self.limit
-            or seq - self.durable > DURABLE_LIMIT
+            or seq - self.durable > self._undurable
             or log.bytes_between(self.applied, seq) > self.window
         )
 

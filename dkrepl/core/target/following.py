@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import Limits
 from dkrepl.core import states
 from dkrepl.core.actions import Disconnect, Event, Send, TargetAction
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
@@ -24,6 +25,7 @@ class Following:
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
         actions: list[TargetAction],
+        limits: Limits,
     ) -> None:
         self.node = node
         self.actions = actions
@@ -32,7 +34,7 @@ class Following:
         self.position: Position | None = None
         self.last_applied = 0  # in the stream that it was in last
         self.reason: str | None = "no source has answered yet"
-        self.hello = HelloTimer()
+        self.hello = HelloTimer(limits)
         self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
         self.unanswered_break = False  # the stream broke while InSync, and the source is silent since
         self.gave_up = 0  # the epoch that the last Trouble was about

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from dkrepl.config.limits import Limits
 from dkrepl.config.terms import Terms
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello
 
-_FIRST, _LAST = 0.1, 2.0  # seconds between Hellos
-_SOON_LAST, _SOON = 0.2, 3.0  # at most so long between two while the source may be restarting, which takes seconds
-ASK_AGAIN = 2.0  # seconds between Hellos while paused or refused
-AT_ONCE = _FIRST  # seconds before the first Hello after a source went away
-
 
 class HelloTimer:
     """Times are monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._at = 0.0
-        self._wait = _FIRST
-        self._left_at = -_SOON  # when it left a stream
+        self._wait = limits.hello_first_seconds
+        self._left_at = -limits.restart_seconds  # when it left a stream
 
     def due(self, now: float) -> bool:
         """Whether a Hello is due."""
@@ -31,7 +28,7 @@ class HelloTimer:
 
     def restart(self, at: float) -> None:
         """Begin anew: the first Hello is due at ``at``."""
-        self._wait, self._at = _FIRST, at
+        self._wait, self._at = self._limits.hello_first_seconds, at
 
     def due_at(self, at: float) -> None:
         """The next Hello is due at ``at``; the pauses after it stay as they are."""
@@ -41,17 +38,23 @@ class HelloTimer:
         """The next Hello is due no sooner than ``until``."""
         self._at = max(self._at, until)
 
+    def ask_again(self, now: float) -> None:
+        """The next Hello is not urgent: this node is paused or refused."""
+        self._at = now + self._limits.ask_again_seconds
+
     def entered(self) -> None:
         """It is in sync: the next pauses are short again."""
-        self._wait = _FIRST
+        self._wait = self._limits.hello_first_seconds
 
     def said(self, now: float, waiting: bool) -> None:
         """A Hello was said; ``waiting``: this node is paused or refused, so no hurry."""
+        limits = self._limits
         if waiting:
-            self._at = now + ASK_AGAIN
+            self._at = now + limits.ask_again_seconds
             return
         self._at = now + self._wait
-        longest = _SOON_LAST if now - self._left_at < _SOON else _LAST
+        restarting = now - self._left_at < limits.restart_seconds
+        longest = limits.hello_restart_seconds if restarting else limits.hello_last_seconds
         self._wait = min(longest, self._wait * 2)
 
 

@@ -8,21 +8,19 @@ from typing import Literal
 import msgspec
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import Limits
 from dkrepl.config.terms import Terms, advisory, digest
 from dkrepl.core.actions import Connect, SaveDiverged
 from dkrepl.core.election.vote import as_following
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records
-from dkrepl.core.protocol.messages import BITMAP_PART_BYTES, BitmapPart, Refuse, Trouble, Welcome
+from dkrepl.core.protocol.messages import BitmapPart, Refuse, Trouble, Welcome
 from dkrepl.core.target.following import Following
-from dkrepl.core.target.hello import ASK_AGAIN
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.core.target.source_view import Entry
 from dkrepl.core.target.voter import Voter
 from dkrepl.core.target.welcome import Objection, objection, older_source
-
-_PARTS_A_ROUND = 16  # of a bitmap that are sent in one round of the loop
 
 
 class Joining:
@@ -37,6 +35,7 @@ class Joining:
         voter: Voter,
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
+        limits: Limits,
     ) -> None:
         self.saving = False
         """Whether blocks that only this node has are being saved."""
@@ -48,6 +47,7 @@ class Joining:
         self._voter = voter
         self._progress = progress
         self._peer_bitmaps = peer_bitmaps
+        self._limits = limits
         self._parts: Iterator[tuple[int, bytes]] | None = None  # of the bitmap for the source, still to be sent
 
     def on_refuse(self, peer: str, message: Refuse, now: float) -> None:
@@ -58,7 +58,7 @@ class Joining:
         if not following.fire("paused" if message.code == "Paused" else "refused", message.text):
             return
         following.source.found(peer, now)
-        following.hello.due_at(now + ASK_AGAIN)
+        following.hello.ask_again(now)
         following.source.refusal = message.code
         if message.code == "SplitBrain" and not peer_records.record_of(metadata, peer).split_brain:
             self._record.commit("split brain", peer_records.remembered(metadata, peer, split_brain=True))
@@ -76,7 +76,7 @@ class Joining:
         if (found := older_source(record.metadata, peer, message)) is not None:
             # Nor does that source count as heard: it can answer nothing without this node.
             following.source.heard = now
-            following.hello.due_at(now + ASK_AGAIN)
+            following.hello.ask_again(now)
             following.send(peer, Trouble(message.epoch, found.code, found.text))  # its status says so, too
             self._object(found)
         elif (found := objection(record.metadata, self._terms, peer, message)) is not None:
@@ -123,7 +123,7 @@ class Joining:
         bitmap = self._peer_bitmaps.bitmaps.get(source)
         entry.dirty_blocks_sent = 0 if bitmap is None else bitmap.count()
         if bitmap is not None and entry.dirty_blocks_sent:
-            self._parts = bitmap.chunks(BITMAP_PART_BYTES)  # R7, R8: the source copies them over
+            self._parts = bitmap.chunks(self._limits.bitmap_part_bytes)  # R7, R8: the source copies them over
             entry.sending_bitmap = True
         following.actions.append(Connect(source, entry.group, entry.slot))
         self._progress.subscribed()
@@ -140,7 +140,7 @@ class Joining:
         entry, source = self._following.entry, self._following.source.name
         if entry is None or source is None or self._parts is None or not entry.sending_bitmap:
             return
-        for _ in range(_PARTS_A_ROUND):
+        for _ in range(self._limits.bitmap_parts_a_round):
             part = next(self._parts, None)
             if part is None:
                 self._parts, entry.sending_bitmap = None, False
@@ -172,7 +172,7 @@ class Joining:
             )
             if following.fire("refused", text):
                 following.source.found(peer, now)
-                following.hello.due_at(now + ASK_AGAIN)
+                following.hello.ask_again(now)
                 following.source.refusal = "Diverged"
             return
         following.fire("saving", f"the blocks that only this node has are saved before it follows {peer}")
@@ -188,7 +188,7 @@ class Joining:
             self._record.commit("saved", peer_records.remembered(self._record.metadata, peer, saved=True))
             following.hello.due_at(now)
         elif following.position is None:
-            following.hello.due_at(now + ASK_AGAIN)
+            following.hello.ask_again(now)
             following.fire("refused", error)
 
     def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> int:

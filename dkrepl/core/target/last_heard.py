@@ -10,17 +10,28 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol.messages import Alive
-
-_SAMPLES = 1200  # heartbeats that name a write which has not arrived; beyond it the newest ones are not noted
 
 
 class LastHeard:
     """``at`` and ``as_of`` are Unix seconds by the source's clock, 0.0 if never; bytes are those of writes' data."""
 
-    __slots__ = ("_waited", "applied_bytes", "as_of", "at", "head", "head_bytes", "in_sync", "missing_bytes", "session")
+    __slots__ = (
+        "_most",
+        "_waited",
+        "applied_bytes",
+        "as_of",
+        "at",
+        "head",
+        "head_bytes",
+        "in_sync",
+        "missing_bytes",
+        "session",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT) -> None:
+        self._most = limits.heartbeats_waiting  # beyond it the newest ones are not noted
         self.session = 0  # of the stream that it was in last
         self.applied_bytes = 0  # written in that session up to what is applied here
         self.head = 0  # the newest write of that session that was heard of
@@ -50,7 +61,7 @@ class LastHeard:
         if alive.session == self.session and alive.seq >= self.head:
             self.head, self.head_bytes = alive.seq, alive.written
         if in_sync:
-            if len(self._waited) < _SAMPLES:
+            if len(self._waited) < self._most:
                 self._waited.append((alive.at, alive.seq))
             self.advance(applied)
             self.missing_bytes = None

@@ -12,16 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import Limits
 from dkrepl.core.actions import FlushStore, SendAck, TargetAction
 from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.target.source_view import Entry, Place, Position
 from dkrepl.errors import LocalProtocolError
-
-_FLUSH_SECONDS = 0.5  # an unflushed write waits no longer than this for a flush to begin
-_FLUSH_BYTES = 32 << 20  # nor than until so many bytes are unflushed
-_FLUSH_RESYNC = 16  # nor a resync than until so many of its messages are: the source sends no more than 32 to 64 before
-_WINDOW_PART = 8  # an async target acknowledges at the latest when this part of its window is not acknowledged
-_ACK_SECONDS = 0.02  # or after this time, at the next round of the loop
 
 
 class _Flush(NamedTuple):
@@ -33,11 +28,12 @@ class _Flush(NamedTuple):
 class Progress:
     """``actions`` gets ``FlushStore`` and ``SendAck``."""
 
-    def __init__(self, description: Description, node: Node, actions: list[TargetAction]) -> None:
-        self._window = description.window
+    def __init__(self, description: Description, node: Node, actions: list[TargetAction], limits: Limits) -> None:
+        self._limits = limits
+        self._window = description.window // limits.ack_window_part  # bytes
         self._resend = description.peer_timeout / 5
         self._is_async = node.mode == "async"
-        self._limit = node.async_limit
+        self._limit = node.async_limit // limits.ack_window_part  # writes
         self._actions = actions
         self._position: Position | None = None
         self.barrier = False
@@ -87,15 +83,15 @@ class Progress:
 
     def flush_if_due(self, now: float) -> None:
         """Begin a flush if enough is not flushed, or has not been for long enough."""
-        position = self._position
+        position, limits = self._position, self._limits
         if position is None or self._flushing is not None:
             return
         if (self._durable_seq, self._durable_resync) == (position.applied, position.resync_applied):
             return
         if (
-            self._unflushed >= _FLUSH_BYTES
-            or position.resync_applied - self._durable_resync >= _FLUSH_RESYNC
-            or now - self._flushed_at >= _FLUSH_SECONDS
+            self._unflushed >= limits.flush_bytes
+            or position.resync_applied - self._durable_resync >= limits.flush_resync_messages
+            or now - self._flushed_at >= limits.flush_seconds
         ):
             self.flush()
 
@@ -164,7 +160,7 @@ class Progress:
     def _may_wait(self, applied: int, now: float) -> bool:
         return (
             self._is_async
-            and applied - self._acked[0] < self._limit // _WINDOW_PART
-            and self._unacked < self._window // _WINDOW_PART
-            and now - self._acked_at < _ACK_SECONDS
+            and applied - self._acked[0] < self._limit
+            and self._unacked < self._window
+            and now - self._acked_at < self._limits.ack_seconds
         )

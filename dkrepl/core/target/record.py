@@ -36,17 +36,17 @@ class Waiting(NamedTuple):
 
 
 ABOUT_VOTES: frozenset[Purpose] = frozenset(("voted", "vote withdrawn", "stood"))
-_RETRY = 2.0  # seconds after which a verdict that could not be recorded is recorded again
 
 
 class TargetRecord:
     """``metadata`` is the newest, ``durable`` the newest on stable storage; commits are appended to ``actions``."""
 
-    def __init__(self, metadata: NodeMetadata, actions: list[TargetAction]) -> None:
+    def __init__(self, metadata: NodeMetadata, actions: list[TargetAction], retry: float) -> None:
         self.metadata = metadata
         self.durable = metadata
         self.error: str | None = None  # why the last commit failed
         self._actions = actions
+        self._retry = retry  # seconds after which a verdict that could not be recorded is recorded again
         self._number = 0
         self._waiting: dict[int, Waiting] = {}
         self._owed_at: float | None = None  # when to try again to record that this copy is Inconsistent
@@ -91,7 +91,7 @@ class TargetRecord:
         self.metadata = self.durable
         if unsound:
             self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")
-            self._owed_at = now + _RETRY
+            self._owed_at = now + self._retry
         self.error = why
         return purpose
 

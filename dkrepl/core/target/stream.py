@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dkrepl.config.limits import Limits
 from dkrepl.core.actions import ReadDigest
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
@@ -12,7 +13,6 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members
 from dkrepl.core.protocol.messages import Digest, Ready
 from dkrepl.core.target.following import Following
-from dkrepl.core.target.hello import AT_ONCE
 from dkrepl.core.target.last_heard import LastHeard
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
@@ -29,12 +29,14 @@ class TargetStream:
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
         last_heard: LastHeard,
+        limits: Limits,
     ) -> None:
         self._following = following
         self._record = record
         self._progress = progress
         self._peer_bitmaps = peer_bitmaps
         self._last_heard = last_heard
+        self._limits = limits
         self._admitted: Position | None = None  # where the message was admitted that is being applied
         self._digest: ReadDigest | None = None  # being read, for a verify
 
@@ -109,7 +111,7 @@ class TargetStream:
     def broken(self, why: str, now: float, at_once: bool = False) -> None:
         """The stream has a gap from here on (R9); ``at_once``: the source is expected back in a moment."""
         if self._following.position is not None:
-            self._following.trouble("BadFrame", why, now, AT_ONCE if at_once else 0.5)
+            self._following.trouble("BadFrame", why, now, self._limits.hello_first_seconds if at_once else 0.5)
 
     def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
         """The store failed; ``damaged``: a write or a flush, so what it holds since the last flush is unknown.
@@ -135,7 +137,8 @@ class TargetStream:
         in_sync.pop(metadata.node, None)
         if source:
             in_sync[source] = True  # the source holds every write that it answers
-        metadata = peer_records.with_base(metadata.with_generation(generation), in_sync, generation)
+        metadata = metadata.with_generation(generation, keep=self._limits.generations)
+        metadata = peer_records.with_base(metadata, in_sync, generation)
         if metadata.store_state == "Empty":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self._record.commit("generation", metadata, self._progress.place())
@@ -211,7 +214,7 @@ class TargetStream:
         assert source is not None
         assert entry is not None
         if generation and generation != metadata.generation:
-            metadata = metadata.with_generation(generation)
+            metadata = metadata.with_generation(generation, keep=self._limits.generations)
         if generation or metadata.store_state == "Inconsistent":
             metadata = msgspec.structs.replace(metadata, store_state="Consistent")
         self._peer_bitmaps.in_sync(following.applied)

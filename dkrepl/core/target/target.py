@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import advisory, digest, required
 from dkrepl.core.actions import ReadDigest, TargetAction
 from dkrepl.core.election.vote import newest
@@ -39,7 +40,7 @@ from dkrepl.core.protocol.messages import (
 from dkrepl.core.states import TargetState
 from dkrepl.core.target.ending import Ending
 from dkrepl.core.target.following import Following
-from dkrepl.core.target.hello import AT_ONCE, hello_of
+from dkrepl.core.target.hello import hello_of
 from dkrepl.core.target.joining import Joining
 from dkrepl.core.target.last_heard import LastHeard
 from dkrepl.core.target.progress import Progress
@@ -47,8 +48,6 @@ from dkrepl.core.target.record import ABOUT_VOTES, TargetRecord
 from dkrepl.core.target.source_view import SourceView
 from dkrepl.core.target.stream import TargetStream
 from dkrepl.core.target.voter import Voter
-
-_HANDOVER = 60.0  # seconds that the node to which a former source hands over has to take the role
 
 
 class Target:
@@ -62,12 +61,15 @@ class Target:
         bitmaps: Mapping[str, IntentBitmap],
         software: str,
         began: float = 0.0,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         self.description = description
         self.node = node
+        self.limits = limits
         self.actions: list[TargetAction] = []
-        self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1)
-        self.last_heard = LastHeard()
+        self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1, limits=limits)
+        self.last_heard = LastHeard(limits=limits)
         self.stalled = 0.0  # seconds for which the own store has stood still
         self.inherits: str | None = None  # the former source that says that this node is to be source now
         self._software = software
@@ -76,14 +78,24 @@ class Target:
         self._peers = [peer.name for peer in description.peers(node)]
         self._terms = required(description)
         self._advisory = digest(advisory(description))
-        self.record = TargetRecord(metadata, self.actions)
-        self._progress = Progress(description, description.node(node), self.actions)
-        self.following = Following(description, node, self._progress, self.peer_bitmaps, self.actions)
-        self._voter = Voter(node, description.name, self._peers, self.record, self.following.send, began)
+        self.record = TargetRecord(metadata, self.actions, limits.ask_again_seconds)
+        self._progress = Progress(description, description.node(node), self.actions, limits)
+        self.following = Following(description, node, self._progress, self.peer_bitmaps, self.actions, limits)
+        asked = limits.ask_again_seconds
+        self._voter = Voter(node, description.name, self._peers, self.record, self.following.send, began, asked)
         self._joining = Joining(
-            description, self._terms, self.following, self.record, self._voter, self._progress, self.peer_bitmaps
+            description,
+            self._terms,
+            self.following,
+            self.record,
+            self._voter,
+            self._progress,
+            self.peer_bitmaps,
+            limits,
         )
-        self._stream = TargetStream(self.following, self.record, self._progress, self.peer_bitmaps, self.last_heard)
+        self._stream = TargetStream(
+            self.following, self.record, self._progress, self.peer_bitmaps, self.last_heard, limits
+        )
         self._ending = Ending(self.following, self.record, self._progress)
 
     # --- what it is ------------------------------------------------------------------------------------
@@ -175,7 +187,7 @@ class Target:
         """Return the record as a peer may be told it: a handover that was not taken up soon is void (R7)."""
         metadata = self.metadata
         follows = self.source is not None and self.state != "Refused"
-        if metadata.heir and (follows or now - self._began > _HANDOVER):
+        if metadata.heir and (follows or now - self._began > self.limits.handover_seconds):
             metadata = msgspec.structs.replace(metadata, heir="", heir_epoch=0)
         return metadata
 
@@ -332,7 +344,7 @@ class Target:
             case Positions():
                 self._on_positions(message)
             case Bye():
-                self.following.leave("source lost", f"{peer} was stopped", now, AT_ONCE)
+                self.following.leave("source lost", f"{peer} was stopped", now, self.limits.hello_first_seconds)
 
     def _on_evict(self, message: Evict, now: float) -> None:
         following = self.following

@@ -11,8 +11,6 @@ from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask
 from dkrepl.core.target.record import Purpose, TargetRecord
 
-_ASK_AGAIN = 2.0  # seconds between questions to the node that it voted for
-
 
 class Voter:
     """``send(peer, message)`` asks a peer; ``began``: monotonic seconds at which the daemon began."""
@@ -25,6 +23,7 @@ class Voter:
         record: TargetRecord,
         send: Callable[[str, Ask], None],
         began: float,
+        ask_again: float,
     ) -> None:
         self._node = node
         self._mirror = mirror
@@ -37,6 +36,7 @@ class Voter:
         self.candidacy: Ballot | None = None
         """The ballot under which this node is a candidate, once that is recorded."""
         self._asked, self._ask_at = 0, 0.0
+        self._ask_again = ask_again  # seconds between questions to the node that it voted for
 
     def votes_for(self, now: float) -> str:
         """Return the node that this one votes for, "" if none."""
@@ -86,7 +86,7 @@ class Voter:
         if not metadata.promised or elected not in self._peers or self._hold.at(now) or now < self._ask_at:
             return
         if not self._record.waiting:
-            self._asked, self._ask_at = self._asked + 1, now + _ASK_AGAIN
+            self._asked, self._ask_at = self._asked + 1, now + self._ask_again
             self._send(elected, Ask(self._node, self._mirror, metadata.mirror_id, number=self._asked))
 
     def follows(self, peer: str) -> None:

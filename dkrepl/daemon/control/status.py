@@ -179,7 +179,9 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
         "durable_seq": runtime.durable_seq,
         "last_heard": target.last_heard.shown(target.applied),
         "resync": resync,
-        "split_brain": _split_brain(runtime) if target.source_view.refusal == "SplitBrain" and target.state == "Refused" else None,
+        "split_brain": _split_brain(runtime)
+        if target.source_view.refusal == "SplitBrain" and target.state == "Refused"
+        else None,
         "diverged": [kept.shown() for kept in runtime.diverged],
         "warnings": [
             *([target.record.error] if target.record.error else []),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Literal
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -26,8 +27,6 @@ from dkrepl.errors import DkreplError, ProtocolError
 from dkrepl.io.host.boot_clock import boot_seconds
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.target_sockets import TargetSockets
-
-_STARTED = 30.0  # seconds after which the service counts as started although the peers have not answered
 
 
 class ArbitrationRuntime:
@@ -45,12 +44,15 @@ class ArbitrationRuntime:
         access: Access,
         record: Callable[[NodeMetadata], None],
         age: float | None = None,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         """``record``: makes the node's record durable, or raises ``MetadataError``; called in a thread.
 
         ``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none.
         """
         self.description = description
+        self.limits = limits
         self.node = node
         self.metadata = metadata
         self.reactor = reactor
@@ -61,12 +63,14 @@ class ArbitrationRuntime:
         self.overruled: Overruled | None = None  # the reasons that a forced promotion overruled
         self._record = record
         self._workers = Workers(reactor)
-        self.arbitration = Arbitration(description, node.name, metadata, age)
+        self.arbitration = Arbitration(description, node.name, metadata, age, limits=limits)
         self._ready = threading.Event()
         self._began = 0.0
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
-        self.door = Door(description, node, lambda: metadata, "arbitrating", self._copy, access, vote=self._vote)
+        self.door = Door(
+            description, node, lambda: metadata, "arbitrating", self._copy, access, vote=self._vote, limits=limits
+        )
         try:
             self.sockets = TargetSockets(description, node, access)
         except BaseException:
@@ -137,7 +141,7 @@ class ArbitrationRuntime:
     def tick(self) -> None:
         """Let time pass."""
         now = time.monotonic()
-        if now - self._began > _STARTED:
+        if now - self._began > self.limits.ready_anyway_seconds:
             self._ready.set()
         self.arbitration.tick(boot_seconds())
         self._perform()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import advisory, required
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.peer_records import record_of
@@ -14,8 +15,6 @@ from dkrepl.core.protocol import messages
 from dkrepl.errors import ProtocolError
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.door_socket import DoorSocket
-
-_FRAMES_A_ROUND = 64
 
 
 def node_identity(
@@ -83,7 +82,10 @@ class Door:
         access: Access,
         stalled: Callable[[messages.Stalled], None] = lambda _: None,
         vote: Callable[[messages.Ask], str] = lambda _: "",
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self._a_round = limits.door_frames_a_round
         self._socket = DoorSocket(description, node, access)
         self._description = description
         self._metadata = metadata
@@ -96,7 +98,7 @@ class Door:
 
     def answer(self) -> None:
         """Answer the questions that wait; whatever else comes is dropped."""
-        for _ in range(_FRAMES_A_ROUND):
+        for _ in range(self._a_round):
             received = self._socket.receive()
             if received is None:
                 return

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import messages
 from dkrepl.errors import ProtocolError
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.target_sockets import TargetSockets
 
-_ASK_EVERY = 2.0  # seconds
-_HEARD_FOR = 7.0  # seconds that an answer counts
-
 
 class Lookout:
     """``descriptions``: what the peers said of theirs, by name."""
 
-    def __init__(self, description: Description, node: Node, access: Access) -> None:
+    def __init__(self, description: Description, node: Node, access: Access, *, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
         self._sockets = TargetSockets(description, node, access)
         self._node = node
         self._mirror = description.name
@@ -42,14 +41,14 @@ class Lookout:
                 elif isinstance(message, messages.Described):
                     self.descriptions[peer] = message
         if now >= self._ask_at:
-            self._ask_at = now + _ASK_EVERY
+            self._ask_at = now + self._limits.other_source_ask_seconds
             ask = messages.encode(messages.Ask(self._node.name, self._mirror, mirror_id))
             for peer in sorted(absent):  # in the same order in every process
                 self._sockets.send(peer, ask)
         self._heard = {
             peer: (at, answer)
             for peer, (at, answer) in self._heard.items()
-            if peer in absent and now - at <= _HEARD_FOR
+            if peer in absent and now - at <= self._limits.other_source_heard_seconds
         }
         return [answer for _, answer in self._heard.values()]
 

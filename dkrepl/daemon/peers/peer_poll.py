@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import Limits
 from dkrepl.core.election.objections import withholds_vote
 from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.election.vote import of_answer
@@ -21,16 +22,12 @@ from dkrepl.core.protocol.messages import Answer, Ask, Describe
 
 InLoop = Callable[[Callable[[], Any]], Any]
 
-PATIENCE = 1.0
-"""Seconds for the answers; a peer that has not answered then counts as not reachable."""
-_BALLOTS = 3  # tried in all, each newer than those that the answers to the one before it named
-_AGAIN = 0.1  # seconds, after which those that have not answered, or not voted yet, are asked again
-
 
 class Asking(Protocol):
     """A runtime that can ask its peers."""
 
     description: Description
+    limits: Limits
     node: Node
     polls: list[PeerPoll]
 
@@ -149,7 +146,7 @@ def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool
         return PeerPoll(runtime, candidate=True, force=force)
 
     found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
-    for _ in range(_BALLOTS - 1):
+    for _ in range(runtime.limits.poll_ballots - 1):
         if newer:
             found, ballot, newer = _asked(runtime, in_loop, outbid, fenced)
     return found, ballot
@@ -182,8 +179,9 @@ def _asked(
         return found, ballot, poll.newer
 
     poll: PeerPoll = in_loop(ask)
-    for _ in range(round(PATIENCE / _AGAIN)):
-        if poll.complete.wait(_AGAIN):
+    again = runtime.limits.poll_again_seconds
+    for _ in range(round(runtime.limits.poll_answer_seconds / again)):
+        if poll.complete.wait(again):
             break
         in_loop(poll.ask)
     found: tuple[Assessment, Ballot | None, list[Ballot]] = in_loop(end)

@@ -13,13 +13,13 @@ import os
 import threading
 from collections.abc import Callable
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.errors import DkreplError, HostError
 from dkrepl.io.block import device_link, loop, users
 from dkrepl.io.fuse import FuseSession, mount
 from dkrepl.io.state.paths import Paths
 from dkrepl.io.systemd import fd_store
 
-DETACH_SECONDS = 10.0
 _SERVED, _DRAINED = "device", "device-drained"  # names of the kept descriptor: with requests on their way, without
 
 
@@ -45,11 +45,12 @@ def abandon(paths: Paths, mirror: str) -> None:
 class Device:
     """A FUSE session of one file and the loop device on it. The session must be served meanwhile."""
 
-    def __init__(self, paths: Paths, mirror: str, size: int) -> None:
+    def __init__(self, paths: Paths, mirror: str, size: int, *, limits: Limits = DEFAULT) -> None:
         """Take over the predecessor's device; if there is none, or it cannot be, make it anew.
 
         Raises ``HostError``.
         """
+        self._limits = limits
         self._mountpoint = paths.mountpoint(mirror)
         self.link = paths.device(mirror)
         self.loop: loop.LoopDevice | None = None
@@ -115,7 +116,7 @@ class Device:
             if self.loop is not None:
                 device_link.remove_link(self.link, self.loop.path)
                 try:
-                    free = self.loop.detach(DETACH_SECONDS)
+                    free = self.loop.detach(self._limits.detach_seconds)
                 except DkreplError:
                     free = False
             done(free)

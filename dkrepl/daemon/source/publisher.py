@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from xxhash import xxh3_64_intdigest as checksum
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_head
 from dkrepl.core.source.stream import Stream
-from dkrepl.io.net.source_sockets import COPY_BELOW, SourceSockets
-
-_MOST_RECORDS = 256
+from dkrepl.io.net.source_sockets import SourceSockets
 
 
 class Publisher:
     """The only writer of the stream socket, so that the order of calls is the order of the stream (R3)."""
 
-    def __init__(self, sockets: SourceSockets, stream: Stream, session: int) -> None:
+    def __init__(self, sockets: SourceSockets, stream: Stream, session: int, *, limits: Limits = DEFAULT) -> None:
+        self._alone = limits.copy_below_bytes  # so much data is a message of its own
+        self._most_records = limits.message_records
         self._publish = sockets.publish
         self._stream = stream
         self._session = session
@@ -28,14 +29,14 @@ class Publisher:
         """Append a live record; ``data`` is that of a write. Large data goes out at once, by itself."""
         if data is not None:
             size = len(data)
-            if self._bytes + size > COPY_BELOW:
+            if self._bytes + size > self._alone:
                 self.flush()
             self._data.append(data)
             self._bytes += size
         if not self._records:
             self._first = seq
         self._records.append(record)
-        if self._bytes >= COPY_BELOW or len(self._records) >= _MOST_RECORDS:
+        if self._bytes >= self._alone or len(self._records) >= self._most_records:
             self.flush()
 
     def flush(self) -> None:

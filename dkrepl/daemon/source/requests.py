@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.source import Source
@@ -26,8 +27,6 @@ from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request
 from dkrepl.io.store.store import BackingStore, StoreFailed
 
-_DRAIN = 64  # requests taken in one round
-_UNANSWERED_BYTES = 64 << 20  # of writes; beyond it no further request is taken (R5)
 _EIO = 5
 
 
@@ -51,7 +50,11 @@ class Requests:
         publisher: Publisher,
         workers: Workers,
         report: Callable[[str, str, dict[str, object]], None],
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self._a_round = limits.requests_a_round
+        self._most_bytes = limits.unanswered_bytes
         self._session = session
         self._store = store
         self._calls = store.calls
@@ -62,7 +65,7 @@ class Requests:
         self._report = report
         self._waiting: deque[Request] = deque()
         self._empties: deque[Request] = deque()  # the first may have a piece under way
-        self._emptying = Emptying(store, source, workers, self._emptied)
+        self._emptying = Emptying(store, source, workers, self._emptied, limits=limits)
         self._unanswered = 0
         self._flushing = False
         self._flush_wanted = 0
@@ -77,7 +80,7 @@ class Requests:
     @property
     def full(self) -> bool:
         """Whether so much waits for its answer that no further request is taken."""
-        return self.closed or self._unanswered >= _UNANSWERED_BYTES
+        return self.closed or self._unanswered >= self._most_bytes
 
     @property
     def idle(self) -> bool:
@@ -94,7 +97,7 @@ class Requests:
         """Take the requests that have arrived, publish their writes, and answer what may be answered."""
         receive, admit, write = self._session.receive, self._source.admit, self._write
         stream = self._stream
-        for _ in range(_DRAIN):
+        for _ in range(self._a_round):
             request = receive()
             if request is None:
                 break
@@ -110,7 +113,7 @@ class Requests:
                 self._sync(request)
             else:
                 self._empty(request)
-            if self._unanswered >= _UNANSWERED_BYTES:
+            if self._unanswered >= self._most_bytes:
                 break
         self.finish_round()
 

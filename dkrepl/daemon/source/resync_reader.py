@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
-from dkrepl.core.source.resync import RUN_BYTES
 from dkrepl.core.source.source import Source
 from dkrepl.core.source.stream import Watch
 from dkrepl.core.source.target_view import TargetView
@@ -21,8 +21,6 @@ from dkrepl.errors import DkreplError
 from dkrepl.io.store.store import BackingStore
 
 _ZEROS = bytes(1 << 20)
-_IDLE_MESSAGES = 8  # messages a round while no request of the device arrives
-_BUSY_MESSAGES = 1  # and while some do: enough to end in finite time
 
 
 class ResyncPump:
@@ -35,7 +33,10 @@ class ResyncPump:
         publisher: Publisher,
         workers: Workers,
         failed: Callable[[TargetView, DkreplError], None],
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self._limits = limits
         self._source = source
         self._store = store
         self._publisher = publisher
@@ -48,7 +49,8 @@ class ResyncPump:
     def step(self, busy: bool) -> bool:
         """Publish what comes next; returns whether there is more to do at once."""
         skip = set(self._cold)
-        for _ in range(_BUSY_MESSAGES if busy else _IDLE_MESSAGES):
+        limits = self._limits
+        for _ in range(limits.resync_messages_busy if busy else limits.resync_messages_idle):
             found = self._source.feed.next(time.monotonic(), skip)
             if found is None:
                 return False
@@ -80,7 +82,7 @@ class ResyncPump:
                 hole_end = end if start >= limit else start // self._block
                 self._send_zeros(view, first, hole_end)
                 return
-            end = min(end, first + max(1, RUN_BYTES // self._block))
+            end = min(end, first + max(1, self._limits.resync_message_bytes // self._block))
             length = min(end * self._block, self._size) - offset
             data = self._store.read_nowait(offset, length)
         except DkreplError as error:

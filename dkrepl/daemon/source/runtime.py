@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members, messages
@@ -41,11 +42,6 @@ from dkrepl.io.state.paths import Paths
 from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd import jobs
 
-_FRAMES_A_ROUND = 256
-_LAST_ANSWERS = 10.0  # seconds that a restart waits for what has been asked of the device to be answered
-_LAST_CONFIRMATIONS = 5.0  # seconds that a clean stop waits for the targets
-_LAST_RECORD = 5.0  # seconds for which it tries to record a failed flush
-
 RunState = Literal["Starting", "Serving", "Stopping"]
 
 
@@ -64,12 +60,15 @@ class SourceRuntime:
         reactor: Reactor,
         events: EventLog,
         access: Access,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         if store.size < description.size:
             raise StoreError(
                 f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
             )
         self.description = description
+        self.limits = limits
         self.node = node
         self.store = store
         self.reactor = reactor
@@ -82,7 +81,7 @@ class SourceRuntime:
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.report)
+        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.report, limits=limits)
         self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.source = Source(
@@ -93,10 +92,11 @@ class SourceRuntime:
             self.intent_store.log,
             self.session,
             lambda: os.urandom(8).hex(),
+            limits=limits,
         )
         self.source.wall = time.time()
-        self.sockets = SourceSockets(description, node, access)
-        self.lookout = Lookout(description, node, access)
+        self.sockets = SourceSockets(description, node, access, limits=limits)
+        self.lookout = Lookout(description, node, access, limits=limits)
         self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
         self._ticked = time.monotonic()
         self._late = False
@@ -104,12 +104,14 @@ class SourceRuntime:
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
         self._workers = Workers(reactor)
-        self.publisher = Publisher(self.sockets, self.source.stream, self.session)
-        self.device = Device(paths, description.name, description.size)
-        self.requests = Requests(self.device.session, store, self.source, self.publisher, self._workers, events.report)
+        self.publisher = Publisher(self.sockets, self.source.stream, self.session, limits=limits)
+        self.device = Device(paths, description.name, description.size, limits=limits)
+        self.requests = Requests(
+            self.device.session, store, self.source, self.publisher, self._workers, events.report, limits=limits
+        )
         # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
         self.requests.attached = self.device.taken_over
-        self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed)
+        self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed, limits=limits)
         self._fuse_watched = False
         self._fuse_busy = False
         self.digests: dict[tuple[str, int], str | None] = {}
@@ -148,7 +150,7 @@ class SourceRuntime:
         """What every round does after the descriptors: control frames, resync, commits, actions."""
         sockets, source = self.sockets, self.source
         if sockets.unasked:
-            for _ in range(_FRAMES_A_ROUND):
+            for _ in range(self.limits.control_frames_a_round):
                 received = sockets.receive()
                 if received is None:
                     break
@@ -264,7 +266,7 @@ class SourceRuntime:
 
     def _refused(self, name: str, error: ProtocolError, now: float) -> None:
         self.frames_refused += 1
-        if now - self._bad_frame_told > 1.0:
+        if now - self._bad_frame_told > self.limits.complaint_seconds:
             self._bad_frame_told = now
             fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
             self.events.report("frame_refused", "warning", fields)
@@ -358,7 +360,7 @@ class SourceRuntime:
     def _stop_device(self, restart: bool) -> None:
         if restart:
             self.requests.closed = True
-            self._drain_for_successor(time.monotonic() + _LAST_ANSWERS)
+            self._drain_for_successor(time.monotonic() + self.limits.last_answers_seconds)
             return
         users = self.device.users()
         if users:
@@ -376,7 +378,7 @@ class SourceRuntime:
         self.reactor.stopping = True
 
     def _later(self, work: Callable[[], None]) -> None:
-        timer = threading.Timer(0.02, lambda: self.reactor.post(work))
+        timer = threading.Timer(self.limits.poll_seconds, lambda: self.reactor.post(work))
         timer.daemon = True
         timer.start()
 
@@ -395,7 +397,7 @@ class SourceRuntime:
         seq = stream.control_record()
         self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
         self.publisher.flush()
-        deadline = time.monotonic() + _LAST_CONFIRMATIONS
+        deadline = time.monotonic() + self.limits.last_acks_seconds
 
         def synced(_: object, error: DkreplError | None) -> None:
             if error is None:
@@ -429,7 +431,7 @@ class SourceRuntime:
         self.source.send_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
-        self._record_verdict(time.monotonic() + _LAST_RECORD)
+        self._record_verdict(time.monotonic() + self.limits.last_record_seconds)
 
     def _record_verdict(self, deadline: float) -> None:
         """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""

@@ -18,12 +18,6 @@ from dkrepl.core.source.target_view import TargetView
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.errors import Refused, TimedOut
 
-_STEP = 1 << 20  # bytes compared at once
-_ANSWER = 30.0  # seconds that a target may take for one of these
-_AGAIN = 0.01  # seconds until the source's own range is looked at again
-_LOOK = 0.5  # seconds between two looks at whether it is still there
-_TOLD = 0.3  # seconds between two reports of progress
-
 InLoop = Callable[[Callable[[], Any]], Any]
 
 
@@ -39,14 +33,15 @@ def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterato
     for name in names:
         ranges: list[dict[str, int]] = []
         size, told = runtime.description.size, 0.0
-        for offset in range(0, size, _STEP):
-            length = min(_STEP, size - offset)
+        step = runtime.limits.verify_bytes
+        for offset in range(0, size, step):
+            length = min(step, size - offset)
             if not _equal(runtime, name, offset, length, in_loop):
                 if ranges and ranges[-1]["offset"] + ranges[-1]["length"] == offset:
                     ranges[-1]["length"] += length
                 else:
                     ranges.append({"offset": offset, "length": length})
-            if time.monotonic() - told > _TOLD:
+            if time.monotonic() - told > runtime.limits.verify_progress_seconds:
                 told = time.monotonic()
                 yield "progress", {"target": name, "done_bytes": offset + length, "total_bytes": size}
         yield "progress", {"target": name, "done_bytes": size, "total_bytes": size}
@@ -56,7 +51,7 @@ def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterato
 
 def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop: InLoop) -> bool:
     """Compare one range; blocks until the target has answered."""
-    number = runtime.next_digest()
+    limits, number = runtime.limits, runtime.next_digest()
     key = (name, number)
 
     def ask() -> str | None:
@@ -71,7 +66,7 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
 
     with runtime.digest_came:
         runtime.digests[key] = None
-    deadline = time.monotonic() + _ANSWER
+    deadline = time.monotonic() + limits.verify_seconds
     try:
         while True:
             runtime.store.read(offset, length)  # into memory, here, so that the loop need not wait for the disk
@@ -81,15 +76,18 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
             if time.monotonic() > deadline:
                 raise TimedOut(
                     f"{length} bytes at {offset} of the source's store could not be compared within "
-                    f"{_ANSWER:g} s; look at its store"
+                    f"{limits.verify_seconds:g} s; look at its store"
                 )
             with runtime.digest_came:
-                runtime.digest_came.wait_for(lambda: False, _AGAIN)
+                runtime.digest_came.wait_for(lambda: False, limits.verify_again_seconds)
         with runtime.digest_came:
-            while not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, _LOOK):
+            look = limits.verify_look_seconds
+            while not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, look):
                 _check_in_sync(runtime, name)
                 if time.monotonic() > deadline:
-                    raise TimedOut(f"{name} did not answer a verify within {_ANSWER:g} s; look at its journal")
+                    raise TimedOut(
+                        f"{name} did not answer a verify within {limits.verify_seconds:g} s; look at its journal"
+                    )
             return bool(runtime.digests[key] == own)
     finally:
         with runtime.digest_came:

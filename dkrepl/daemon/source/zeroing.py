@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.source import Source
@@ -19,25 +20,22 @@ from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, Request
 from dkrepl.io.store.store import BackingStore
 
-_EXTENTS = 64  # in one piece, at most
-_MOST = 256 << 20  # bytes in one piece, at most
-_FIRST = 16 << 20  # bytes in the first piece
-_LEAST = 1 << 20  # bytes to which pieces shrink
-_SHORT, _LONG = 0.05, 0.25  # seconds: after a shorter piece the next is larger, after a longer one smaller
-
 Done = Callable[[Request, int, bytes, DkreplError | None], None]
 
 
 class Emptying:
     """``done`` gets what is left of the request, the seq of the piece, its record, and the error if it failed."""
 
-    def __init__(self, store: BackingStore, source: Source, workers: Workers, done: Done) -> None:
+    def __init__(
+        self, store: BackingStore, source: Source, workers: Workers, done: Done, *, limits: Limits = DEFAULT
+    ) -> None:
+        self._limits = limits
         self._store = store
         self._source = source
         self._workers = workers
         self._done = done
-        self._most = min(_MOST, _EXTENTS * source.description.extent)
-        self._size = min(_FIRST, self._most)
+        self._most = min(limits.zero_most_bytes, limits.zero_extents * source.description.extent)
+        self._size = min(limits.zero_first_bytes, self._most)
 
     def begin(self, request: Request) -> bool:
         """Begin the next piece of ``request``; False if it has to wait: for another piece, or to be admitted."""
@@ -72,7 +70,7 @@ class Emptying:
         return True
 
     def _adapt(self, seconds: float, length: int) -> None:
-        if seconds > _LONG:
-            self._size = max(self._size // 2, min(_LEAST, self._most))
-        elif seconds < _SHORT and length * 2 > self._size:
+        if seconds > self._limits.zero_long_seconds:
+            self._size = max(self._size // 2, min(self._limits.zero_least_bytes, self._most))
+        elif seconds < self._limits.zero_short_seconds and length * 2 > self._size:
             self._size = min(self._size * 2, self._most)

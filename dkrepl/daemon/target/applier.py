@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.protocol import frames
 from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError
 from dkrepl.io.store.store import BackingStore
-
-_PIECE = 16 << 20  # bytes zeroed in one call
 
 
 class Applying:
@@ -27,7 +26,10 @@ class Applying:
         marks: PeerBitmaps,
         workers: Workers,
         done: Callable[[frames.StreamMessage, DkreplError | None], None],
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self._piece = limits.zero_call_bytes
         self._store = store
         self._marks = marks
         self._workers = workers
@@ -74,10 +76,10 @@ class Applying:
         change = self._store.discard if op == frames.DISCARD else self._store.zero
 
         def work() -> None:
-            for start in range(offset, offset + length, _PIECE):
+            for start in range(offset, offset + length, self._piece):
                 if self._left:
                     return
-                change(start, min(_PIECE, offset + length - start))
+                change(start, min(self._piece, offset + length - start))
 
         def done(_: object, error: DkreplError | None) -> None:
             self.under_way = False

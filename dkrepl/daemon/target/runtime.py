@@ -16,6 +16,7 @@ from xxhash import xxh3_128_hexdigest
 
 from dkrepl import __version__
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.role_records import as_source
@@ -38,8 +39,6 @@ from dkrepl.io.state.paths import Paths
 from dkrepl.io.store import diverged, diverged_copy
 from dkrepl.io.store.store import BackingStore
 
-_MESSAGES_A_ROUND = 64
-
 RunState = Literal["Starting", "Serving", "Stopping"]
 
 
@@ -58,12 +57,15 @@ class TargetRuntime:
         reactor: Reactor,
         events: EventLog,
         access: Access,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         if store.size < description.size:
             raise StoreError(
                 f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
             )
         self.description = description
+        self.limits = limits
         self.node = node
         self.store = store
         self.reactor = reactor
@@ -74,14 +76,23 @@ class TargetRuntime:
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         peers = [peer.name for peer in description.peers(node.name)]
         state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report)
+        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
-        self.target = Target(description, node.name, self.intent_store.metadata, bitmaps, __version__, time.monotonic())
+        record, began = self.intent_store.metadata, time.monotonic()
+        self.target = Target(description, node.name, record, bitmaps, __version__, began, limits=limits)
         self.polls: list[PeerPoll] = []
         self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
-            description, node, self._offer, "target", self._copy, access, self._source_stalled, self._asked
+            description,
+            node,
+            self._offer,
+            "target",
+            self._copy,
+            access,
+            self._source_stalled,
+            self._asked,
+            limits=limits,
         )
         self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
         self._ticked = time.monotonic()
@@ -98,7 +109,7 @@ class TargetRuntime:
         self.diverged = self._found_kept()  # what was saved aside before it was replaced
         self._unsettled = any(not one.settled for one in self.diverged)
         self._workers = Workers(reactor)
-        self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later)
+        self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later, limits=limits)
         self._after_applying: list[Callable[[], None]] = []
         self._stream_fds: list[int] = []
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
@@ -177,7 +188,7 @@ class TargetRuntime:
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
-        for _ in range(_MESSAGES_A_ROUND):
+        for _ in range(self.limits.stream_messages_a_round):
             if self._blocked:
                 return False
             received = self.sockets.next_message()
@@ -316,7 +327,7 @@ class TargetRuntime:
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
         now = time.monotonic()
-        if now - self._bad_frame_told > 1.0:
+        if now - self._bad_frame_told > self.limits.complaint_seconds:
             self._bad_frame_told = now
             self.events.report(
                 "frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused}

@@ -11,6 +11,7 @@ from typing import Any
 import zmq
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.io.net import options, subscribers
 from dkrepl.io.net.access import Access
@@ -19,16 +20,15 @@ from dkrepl.io.net.nonblocking import NOWAIT, NOWAIT_MORE, descriptor
 from dkrepl.io.net.sender import take_rest
 from dkrepl.io.net.zap import ZapAuthenticator
 
-COPY_BELOW = 64 << 10  # bytes; from here on ZeroMQ sends from our memory instead of copying
-
 
 class SourceSockets:
     """The source's ends of the stream and of the control channel."""
 
-    def __init__(self, description: Description, node: Node, access: Access) -> None:
+    def __init__(self, description: Description, node: Node, access: Access, *, limits: Limits = DEFAULT) -> None:
         """Bind both ports. Raises ``HostError`` naming the port that cannot be had."""
         self._context: zmq.Context[Any] = zmq.Context()
         self._access = access
+        self._copy_below = limits.copy_below_bytes
         authenticator = ZapAuthenticator(self._context, access)
         self.stream = self._context.socket(zmq.XPUB)
         self.control = self._context.socket(zmq.ROUTER)
@@ -48,7 +48,7 @@ class SourceSockets:
             self.control.setsockopt(zmq.ROUTER_HANDOVER, 1)
             options.control_queues(self.control)
             # The first sending without a copy makes a thread and descriptors, which could be wanting later.
-            self.stream.send(bytes(COPY_BELOW), NOWAIT, copy=False)
+            self.stream.send(bytes(self._copy_below), NOWAIT, copy=False)
             address = numeric(node.address)
             bind(self.control, address, node.control_port, "control_port")
             bind(self.stream, address, node.data_port, "data_port")
@@ -92,8 +92,8 @@ class SourceSockets:
         return True
 
     def publish(self, head: bytes, data: bytes | memoryview) -> None:
-        """Publish a stream message; data of ``COPY_BELOW`` bytes and more is sent from where it lies."""
-        if len(data) < COPY_BELOW:
+        """Publish a stream message; data of ``copy_below_bytes`` and more is sent from where it lies."""
+        if len(data) < self._copy_below:
             self.stream.send(head + data if data else head, NOWAIT)
         else:
             self.stream.send(head, NOWAIT_MORE)

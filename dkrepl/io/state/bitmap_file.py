@@ -21,8 +21,8 @@ from pathlib import Path
 
 from xxhash import xxh3_64_intdigest as checksum
 
-from dkrepl.core.intent import bitmap as layout
-from dkrepl.core.intent.bitmap import CHANGED, IntentBitmap
+from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.core.intent.bitmap import CHANGED, SEALS_SHIFT, IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.errors import StateDirectoryError
 from dkrepl.io.state import bits_memory, durable_file
@@ -50,7 +50,16 @@ class BitmapFile:
     HEAD = _PAGE  # bytes before the bits
     ALIGN = _PAGE
 
-    def __init__(self, path: Path, metadata: NodeMetadata, target: str, memory: Path, same_boot: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        metadata: NodeMetadata,
+        target: str,
+        memory: Path,
+        same_boot: bool,
+        *,
+        limits: Limits = DEFAULT,
+    ) -> None:
         """Open or create the bitmap of ``target``. A file that cannot be trusted is replaced by a new one.
 
         A new one passes no check until the caller fills it, so that a crash in between is found out as damage.
@@ -90,7 +99,8 @@ class BitmapFile:
                 f"cannot use the bitmap {path} ({error.strerror}); check its file system"
             ) from error
         self._view = view
-        self.bitmap = IntentBitmap(view[self.HEAD : self._seals_at], view[self._seals_at :], blocks, per)
+        bits, seals = view[self.HEAD : self._seals_at], view[self._seals_at :]
+        self.bitmap = IntentBitmap(bits, seals, blocks, per, limits=limits)
         if self.created or self.damage:
             self.bitmap.fill(1 if self.damage else 0)
         elif kept:  # it is not known how much of it the file holds already
@@ -127,7 +137,7 @@ class BitmapFile:
         kernel may drop what it failed to write (fsync(2)): after an error, everything counts as not written.
         """
         bitmap = self.bitmap
-        width, seals_width = 1 << layout.PIECE_SHIFT >> 3, 4 << layout.SEALS_SHIFT  # bytes of a piece
+        width, seals_width = 1 << bitmap.piece_shift >> 3, 4 << SEALS_SHIFT  # bytes of a piece
         pieces, seals = bitmap.take_touched(), bitmap.take_touched_seals()
         if not pieces and not seals and not self._unsettled:
             return

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.protocol import frames
@@ -96,7 +97,7 @@ def test_no_run_of_a_resync_is_longer_than_a_record_can_say(block: str, extent: 
     found = mirror.feed.next(0.0)
     assert found is not None
     length = (found[2] - found[1]) * mirror.description.block
-    assert 0 < length <= frames.MAX_LENGTH
+    assert 0 < length <= DEFAULT.zero_record_bytes
     frames.pack_record(frames.DISCARD, length, 0)
 
 

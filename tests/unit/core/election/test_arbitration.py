@@ -9,13 +9,15 @@ import pytest
 
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.actions import Commit, Send
-from dkrepl.core.election.arbitration import QUICK, Arbitration
+from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.lineage.role_records import as_follower, as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Copy
 
+QUICK = DEFAULT.quick_seconds
 ALPHA = NodeMetadata(
     format=3,
     mirror="r0",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from dkrepl.config.limits import Limits
+from dkrepl.core.intent.activity_log import ActivityLog
 
-from dkrepl.core.intent import activity_log
-from dkrepl.core.intent.activity_log import IDLE, ActivityLog
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activity_log, "LIMIT", 4)
+FEW = Limits(active_extents=4)
+IDLE = FEW.extent_idle_seconds
 
 
 def committed(log: ActivityLog, confirmed: int = 0, now: float = 0.0, seq: int = 0) -> tuple[set[int], set[int]]:
@@ -21,7 +17,7 @@ def committed(log: ActivityLog, confirmed: int = 0, now: float = 0.0, seq: int =
 
 
 def test_nothing_is_covered_before_its_commit_has_ended() -> None:
-    log = ActivityLog(100, (), 7)
+    log = ActivityLog(100, (), 7, limits=FEW)
     log.want(5, 7)
     assert not log.covers(5, 7)
     assert log.plan(0, 0.0) == (frozenset({5, 6}), frozenset())
@@ -33,7 +29,7 @@ def test_nothing_is_covered_before_its_commit_has_ended() -> None:
 
 
 def test_an_extent_stays_while_a_write_of_it_is_not_durable_everywhere() -> None:
-    log = ActivityLog(100, range(4), 1)
+    log = ActivityLog(100, range(4), 1, limits=FEW)
     log.active[0], log.active[1] = 10, 5
     log.pin(2, 3)
     log.want(50, 51)
@@ -44,7 +40,7 @@ def test_an_extent_stays_while_a_write_of_it_is_not_durable_everywhere() -> None
 
 
 def test_room_is_made_for_writes_before_a_resync() -> None:
-    log = ActivityLog(100, range(3), 1)
+    log = ActivityLog(100, range(3), 1, limits=FEW)
     for extent in range(3):
         log.active[extent] = 10
     log.want_later(7)
@@ -55,7 +51,7 @@ def test_room_is_made_for_writes_before_a_resync() -> None:
 
 
 def test_it_says_for_how_many_extents_writes_wait_in_vain() -> None:
-    log = ActivityLog(100, range(4), 1)
+    log = ActivityLog(100, range(4), 1, limits=FEW)
     for extent in range(4):
         log.active[extent] = 10
     log.want(50, 52)
@@ -66,7 +62,7 @@ def test_it_says_for_how_many_extents_writes_wait_in_vain() -> None:
 
 
 def test_idle_extents_leave_and_used_ones_stay() -> None:
-    log = ActivityLog(100, (1, 2), 1)
+    log = ActivityLog(100, (1, 2), 1, limits=FEW)
     assert log.plan(0, 0.0) is None
     log.active[2] = 1
     assert log.plan(1, IDLE / 2) is None
@@ -74,13 +70,13 @@ def test_idle_extents_leave_and_used_ones_stay() -> None:
 
 
 def test_a_clean_stop_lets_all_go_that_may() -> None:
-    log = ActivityLog(100, (1, 2), 1)
+    log = ActivityLog(100, (1, 2), 1, limits=FEW)
     log.active[2] = 9
     assert log.plan(5, 0.0, everything=True) == (frozenset({2}), frozenset({1}))
 
 
 def test_what_a_failed_commit_left_out_is_named_by_the_next_and_covers_nothing_until_then() -> None:
-    log = ActivityLog(100, range(4), 1)
+    log = ActivityLog(100, range(4), 1, limits=FEW)
     log.want(50, 51)
     planned = log.plan(0, 0.0)
     assert planned is not None
@@ -97,9 +93,8 @@ def test_what_a_failed_commit_left_out_is_named_by_the_next_and_covers_nothing_u
     assert all(log.covers(extent, extent + 1) for extent in leaving)
 
 
-def test_a_sequential_writer_finds_the_next_extents_active(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(activity_log, "LIMIT", 100)
-    log = ActivityLog(6, (0,), 1)
+def test_a_sequential_writer_finds_the_next_extents_active() -> None:
+    log = ActivityLog(6, (0,), 1, limits=Limits(active_extents=100))
     log.want(1, 2)
     active, _ = committed(log)
     assert active == {0, 1, 2, 3, 4, 5}

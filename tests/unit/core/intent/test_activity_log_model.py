@@ -9,13 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dkrepl.core.intent import activity_log, activity_record
+from dkrepl.config.limits import Limits
+from dkrepl.core.intent import activity_record
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 
 PER, EXTENTS = 8, 6
 BLOCKS = PER * EXTENTS - 3
-LIMIT = 3
+LIMITS = Limits(active_extents=3)
 
 blocks = st.integers(0, 2) | st.integers(0, BLOCKS - 1)
 chance = st.integers(0, 1 << 16).map(random.Random)
@@ -24,7 +25,6 @@ chance = st.integers(0, 1 << 16).map(random.Random)
 class IntentMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.limit, activity_log.LIMIT = activity_log.LIMIT, LIMIT
         self.seq = self.confirmed = 0
         self.now = 0.0
         self.live: set[int] = set()  # blocks of writes on the way to the target
@@ -37,12 +37,9 @@ class IntentMachine(RuleBasedStateMachine):
         self.bitmap.fill(0)
         self.bits_disk, self.seals_disk = bytes(self.bits), bytes(self.seals)
         self.record = self.record_disk = activity_record.empty_file()
-        self.log = ActivityLog(EXTENTS, (), activity_record.parse(self.record).serial)
+        self.log = ActivityLog(EXTENTS, (), activity_record.parse(self.record).serial, limits=LIMITS)
         self.steps: list[str] = []  # of the commit on its way
         self.planned: frozenset[int] = frozenset()
-
-    def teardown(self) -> None:
-        activity_log.LIMIT = self.limit
 
     # --- the source --------------------------------------------------------------------------------
 
@@ -89,7 +86,7 @@ class IntentMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.steps)
     @rule(idle=st.booleans(), everything=st.integers(0, 2))
     def commit_begins(self, idle: bool, everything: int) -> None:
-        self.now += activity_log.IDLE + 1.0 if idle else 0.1
+        self.now += LIMITS.extent_idle_seconds + 1.0 if idle else 0.1
         found = self.log.plan(self.confirmed, self.now, everything == 0)
         if found is not None:
             self.planned, leaving = found
@@ -147,14 +144,14 @@ class IntentMachine(RuleBasedStateMachine):
             if self.bitmap.bits[block] and not known[block]:
                 assert block // PER in found.extents, f"R8: block {block} became dirty without a cause"
         self.bits_disk, self.seals_disk = bytes(self.bits), bytes(self.seals)
-        self.log = ActivityLog(EXTENTS, found.extents, found.serial)
+        self.log = ActivityLog(EXTENTS, found.extents, found.serial, limits=LIMITS)
         self.steps = []
         self.target_leaves()
 
     @invariant()
     def bounded(self) -> None:
         """R8: a power loss costs no more than this."""
-        assert len(self.log.active) <= LIMIT + 1
+        assert len(self.log.active) <= LIMITS.active_extents + 1
 
     @invariant()
     def a_killed_process_leaves_exact_bitmaps(self) -> None:

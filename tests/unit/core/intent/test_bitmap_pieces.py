@@ -7,27 +7,18 @@ import random
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core.intent import bitmap as module
-from dkrepl.core.intent import peer_bitmaps as peer_bitmaps_module
+from dkrepl.config.limits import Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
-from dkrepl.core.source import resync as resync_module
 from dkrepl.core.source.resync import Resync
 
 BLOCKS, PER = 205, 8
-
-
-@pytest.fixture(autouse=True)
-def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    for changed in (module, peer_bitmaps_module, resync_module):
-        monkeypatch.setattr(changed, "PIECE_SHIFT", 4)
-    monkeypatch.setattr(module, "FILL_PIECES", 2)
-    monkeypatch.setattr(peer_bitmaps_module, "_PIECES", 3)
+SMALL = Limits(piece_shift=4, fill_pieces=2, peer_bitmap_pieces=3)
 
 
 def fresh() -> IntentBitmap:
     sizes = IntentBitmap.bits_bytes(BLOCKS, PER), IntentBitmap.seals_bytes(BLOCKS, PER)
-    made = IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER)
+    made = IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER, limits=SMALL)
     made.fill(0)
     return made
 
@@ -74,7 +65,7 @@ def test_a_resync_sends_what_was_named_at_its_start_and_nothing_else(seed: int) 
     start = set(rng.sample(range(BLOCKS), rng.randrange(BLOCKS)))
     for block in start:
         named.mark(block, block + 1)
-    resync, sent, on_way = Resync(named, 4096, 0.0), list[int](), set[int]()
+    resync, sent, on_way = Resync(named, 4096, 0.0, limits=SMALL), list[int](), set[int]()
     while not resync.all_sent or resync.on_way:
         first = rng.randrange(BLOCKS)
         end = min(BLOCKS, first + rng.choice((1, 1, 40)))
@@ -97,7 +88,7 @@ def test_a_resync_sends_what_was_named_at_its_start_and_nothing_else(seed: int) 
 @pytest.mark.parametrize("seed", range(100))
 def test_a_peer_bitmap_names_all_that_the_peer_may_lack_and_in_the_end_nothing_else(seed: int) -> None:
     rng = random.Random(seed)
-    peers = PeerBitmaps({"alpha": fresh(), "gamma": fresh()}, 12)
+    peers = PeerBitmaps({"alpha": fresh(), "gamma": fresh()}, 12, limits=SMALL)
     peers.bitmaps["gamma"].fill(1)
     peers.enter("alpha", ["gamma"] if rng.random() < 0.5 else [])
     peers.in_sync(10)

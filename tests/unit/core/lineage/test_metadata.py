@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_hexdigest
 
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.lineage import metadata
-from dkrepl.core.lineage.metadata import HISTORY, NodeMetadata, PeerRecord
+from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.errors import MetadataError
 
 RECORD = NodeMetadata(
@@ -86,8 +87,9 @@ def test_a_record_of_a_newer_dkrepl_says_upgrade() -> None:
 
 
 def test_generations_before_the_present_one_are_remembered_up_to_a_bound() -> None:
+    most = DEFAULT.generations
     record = msgspec.structs.replace(RECORD, generation="", history=())
-    for number in range(HISTORY + 5):
-        record = record.with_generation(f"g{number}")
-    assert record.generation == f"g{HISTORY + 4}"
-    assert record.history == tuple(f"g{number}" for number in range(HISTORY + 3, 3, -1))
+    for number in range(most + 5):
+        record = record.with_generation(f"g{number}", keep=most)
+    assert record.generation == f"g{most + 4}"
+    assert record.history == tuple(f"g{number}" for number in range(most + 3, 3, -1))

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.source import resync as module
 from dkrepl.core.source.resync import RateLimit, Resync
 
 BLOCK = 4096
 
 
-def of(blocks: set[int], size: int = 64) -> Resync:
+def of(blocks: set[int], limits: Limits = DEFAULT, size: int = 64) -> Resync:
     bitmap = IntentBitmap(bytearray(size // 8), bytearray(size // 2), size, 8)
     for block in blocks:
         bitmap.mark(block, block + 1)
-    return Resync(bitmap, BLOCK, 0.0)
+    return Resync(bitmap, BLOCK, 0.0, limits=limits)
 
 
 def unsynced(resync: Resync, size: int = 64) -> set[int]:
@@ -48,9 +48,8 @@ def test_every_block_is_sent_once_and_counts_when_confirmed(blocks: set[int], st
     assert 0.0 <= shown[0] <= shown[-1] == 100.0
 
 
-def test_a_bounded_part_is_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WINDOW_RUNS", 2)
-    resync = of({0, 2, 4})
+def test_a_bounded_part_is_on_the_way() -> None:
+    resync = of({0, 2, 4}, Limits(resync_window_messages=2))
     for _ in range(2):
         found = resync.next_run()
         assert found is not None

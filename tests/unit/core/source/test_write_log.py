@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.source import write_log
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.write_log import WriteLog
 
@@ -75,7 +75,7 @@ def test_bytes_on_the_way_are_counted_between_any_two_seqs() -> None:
 
 def test_it_is_bounded_and_overflows_with_an_error() -> None:
     log = WriteLog()
-    for _ in range(write_log.CAPACITY - 1):
+    for _ in range(DEFAULT.logged_writes - 1):
         log.append(0, 1, 0)
     with pytest.raises(OverflowError, match="full"):
         log.append(0, 1, 0)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.intent import activity_record
-from dkrepl.core.intent.bitmap import PIECE_SHIFT
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.errors import MetadataError, StateDirectoryError
 from dkrepl.io.state import bits_memory
@@ -160,7 +160,7 @@ def test_only_what_changed_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "fdatasync", lambda fd: written.append((-1, 0)))
     file.sync()
     assert written == [], "nothing changed: not even a flush"
-    file.bitmap.mark(3 << PIECE_SHIFT, (4 << PIECE_SHIFT) + 1)
+    file.bitmap.mark(3 << DEFAULT.piece_shift, (4 << DEFAULT.piece_shift) + 1)
     file.bitmap.seal([5])
     file.sync()
     assert written == [(4096 * 4, 8192), (4096 + (2 << 20), 4096), (-1, 0)]
