@@ -98,7 +98,7 @@ class Checks:
     def _target(self, process: Process) -> None:
         target, machine = process.runtime.target, process.machine
         if not target.joined:
-            if machine.joined[1] and target._gave_up == machine.joined[1]:  # it applied some, then left, in one round
+            if machine.joined[1] and target.following.gave_up == machine.joined[1]:  # it applied some, then left, in one round
                 reached = machine.reached.get(machine.joined[0], 0)
                 machine.reached[machine.joined[0]] = max(reached, target.applied)
             if machine.becoming is not None and machine.becoming[0] == machine.joined[0]:
@@ -113,9 +113,9 @@ class Checks:
             machine.joined = joined
             machine.synced_at = None
         applied = machine.reached[session.number] = target.applied
-        if target.state == "Resyncing" and (target.resync_applied or not target.barrier):
+        if target.state == "Resyncing" and (target.resync_applied or not target.blocked):
             machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
-        copying = target.resync_applied and target.state == "Resyncing" and not target.barrier
+        copying = target.resync_applied and target.state == "Resyncing" and not target.blocked
         if copying and machine.disk.durable_metadata().store_state != "Inconsistent":
             raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
         if target.state == "InSync" and machine.tainted != joined:

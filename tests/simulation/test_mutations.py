@@ -31,6 +31,8 @@ from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.target import target
+from dkrepl.core.target.progress import Progress
+from dkrepl.core.target.record import TargetRecord
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
 from dkrepl.daemon.peers import promote
@@ -110,8 +112,9 @@ def a_gap_is_overlooked(patch: Patch) -> None:
     right = Target.admit
 
     def admit(self: Target, message: StreamMessage, now: float) -> Any:
-        if message.kind == frames.LIVE and self._started and message.session == self.session:
-            self.applied = max(self.applied, message.first - 1)
+        position = self.following.position
+        if message.kind == frames.LIVE and position is not None and message.session == self.session:
+            position.applied = max(position.applied, message.first - 1)
         return right(self, message, now)
 
     patch.setattr(Target, "admit", admit)
@@ -122,13 +125,12 @@ def writes_do_not_wait_for_a_discard_under_way(patch: Patch) -> None:
 
 
 def a_flush_is_no_barrier(patch: Patch) -> None:
-    right = Target.did_apply
+    right = Progress.applied
 
-    def did_apply(self: Target, message: StreamMessage) -> bool:
-        right(self, message)
-        return False
+    def applied(self: Progress, size: int, is_barrier: bool) -> None:
+        right(self, size, False)
 
-    patch.setattr(Target, "did_apply", did_apply)
+    patch.setattr(Progress, "applied", applied)
 
 
 def a_sync_write_does_not_wait(patch: Patch) -> None:
@@ -157,13 +159,12 @@ def a_slow_target_keeps_the_intent_log_full(patch: Patch) -> None:
 
 
 def a_resync_does_not_record_that_it_began(patch: Patch) -> None:
-    right = Target._commit_then
+    right = TargetRecord.commit
 
-    def commit_then(self: Target, what: str, metadata: Any) -> None:
-        if what != "inconsistent":
-            right(self, what, metadata)
+    def commit(self: TargetRecord, purpose: Any, metadata: Any, place: Any = None) -> int:
+        return 0 if purpose == "inconsistent" else right(self, purpose, metadata, place)
 
-    patch.setattr(Target, "_commit_then", commit_then)
+    patch.setattr(TargetRecord, "commit", commit)
 
 
 def nobody_mints_a_generation(patch: Patch) -> None:

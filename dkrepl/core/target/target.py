@@ -147,6 +147,12 @@ class Target:
         return self.following.applied
 
     @property
+    def resync_applied(self) -> int:
+        """The number of the newest message of the present resync that is applied."""
+        position = self.following.position
+        return position.resync_applied if position is not None else 0
+
+    @property
     def durable_seq(self) -> int:
         """The newest seq that is on stable storage here."""
         return self._progress.durable_seq

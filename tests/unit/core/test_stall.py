@@ -212,10 +212,10 @@ def test_a_source_whose_store_stands_still_is_not_gone_until_it_has_done_so_for_
     target.let_pass(9.6, lambda now: Stalled("alpha", now - start))
     assert target.core.joined
     assert target.core.copy(target.now).hears == "alpha"
-    assert target.core.source_stall.seconds(target.now) == pytest.approx(9.6)
+    assert target.core.source_view.stall.seconds(target.now) == pytest.approx(9.6)
     target.let_pass(2.0, lambda now: Stalled("alpha", now - start))
     assert target.core.state == "Disconnected"
-    assert target.core.source_stall.seconds(target.now) is None
+    assert target.core.source_view.stall.seconds(target.now) is None
 
 
 def test_the_word_of_another_node_does_not_keep_the_source_alive() -> None:

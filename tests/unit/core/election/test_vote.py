@@ -11,7 +11,7 @@ from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Connect, Send
-from dkrepl.core.election.vote import SECONDS, released
+from dkrepl.core.election.vote import SECONDS, without_promise
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.ballot import Ballot
@@ -122,7 +122,7 @@ def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     assert not welcome(target, "alpha", later)
-    assert (target.state, target.refusal) == ("Refused", "Elected")
+    assert (target.state, target.source_view.refusal) == ("Refused", "Elected")
     assert "dkrepl resolve --keep alpha on beta" in str(target.reason)
 
 
@@ -260,7 +260,7 @@ def test_an_heir_that_has_voted_for_another_does_not_take_over() -> None:
     assert target.inherits is None
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
     assert target.inherits is None, "gamma may be source"
-    target.metadata = released(target.metadata, ELECTED)  # it has answered that it was never elected
+    target.record.metadata = without_promise(target.metadata, ELECTED)  # it has answered that it was never elected
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
     assert target.inherits == "alpha"
     assert asked(target, "gamma", NOW + SECONDS) == "beta"
