@@ -98,7 +98,9 @@ class Checks:
     def _target(self, process: Process) -> None:
         target, machine = process.runtime.target, process.machine
         if not target.joined:
-            if machine.joined[1] and target.following.gave_up == machine.joined[1]:  # it applied some, then left, in one round
+            if (
+                machine.joined[1] and target.following.gave_up == machine.joined[1]
+            ):  # it applied some and left in one round
                 reached = machine.reached.get(machine.joined[0], 0)
                 machine.reached[machine.joined[0]] = max(reached, target.applied)
             if machine.becoming is not None and machine.becoming[0] == machine.joined[0]:

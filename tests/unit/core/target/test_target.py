@@ -56,7 +56,8 @@ def test_it_enters_the_stream_of_a_source_that_welcomes_it() -> None:
 
 def test_one_that_stops_enters_no_stream_any_more() -> None:
     made = target()
-    made.end()
+    made.stop()
+    made.actions.clear()
     assert welcomed(made, "alpha", 5) == []
     assert made.metadata.epoch == 0
     made.tick(100.0)
@@ -70,7 +71,8 @@ def test_one_that_stops_while_its_epoch_is_recorded_does_not_enter() -> None:
     )
     [commit] = [action for action in made.actions if isinstance(action, Commit)]
     made.actions.clear()
-    made.end()
+    made.stop()
+    made.actions.clear()
     made.committed(commit.number, 1.0)
     assert not connects(made.actions)
     assert not made.peer_bitmaps.active
