@@ -16,9 +16,11 @@ from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.source.heartbeat import alive
 from dkrepl.core.source.lag import LagClock
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.resync_queue import ResyncFeed
+from dkrepl.core.source.resync_queue import ResyncQueue
 from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -41,9 +43,11 @@ class Mirror:
         self.bitmap = self.fresh()
         self.log = ActivityLog(self.bitmap.extents, range(self.bitmap.extents), 1)
         self.log.active = _Always()
-        self.view = TargetView("b", "async", "block", 256, 1 << 26, 0, 6, self.bitmap)
-        self.stream = Stream((self.view,), self.shift, 1)
-        self.feed = ResyncFeed(self.description, self.stream, self.log)
+        peer = self.description.node("b")
+        settings = TargetSettings.of(self.description, peer, 0, self.bitmap)
+        self.view = TargetView(settings)
+        self.stream = Stream([settings], self.shift, 1)
+        self.queue = ResyncQueue(self.description, self.stream, self.log, {"b": self.view})
 
     def fresh(self) -> IntentBitmap:
         """Return a bitmap of the mirror's size, all clean."""
@@ -55,14 +59,26 @@ class Mirror:
 
     def enter(self) -> Resync:
         """Put the target into the stream, with a resync of what its bitmap names."""
-        if self.view.in_stream:
-            self.view.state = "Behind"
-            self.stream.leave(self.view)
-        self.view.state = "Resyncing"
-        self.stream.enter(self.view, 0.0)
+        if self.view.member is not None:
+            self.view.machine.fire("evicted")
+            self.stream.leave(self.view.member)
+        self.view.machine.fire("hello accepted")
+        self.view.machine.fire("entered")
+        self.view.member = self.stream.enter(self.view.settings, 1, 0.0)
         resync = Resync(self.bitmap, self.description.block, 0.0)
-        self.stream.copying(self.view, resync)
+        self.stream.copying(self.view.member, resync)
         return resync
+
+    def in_sync(self) -> None:
+        """The resync of ``enter`` has ended."""
+        self.view.machine.fire("copied")
+        self.stream.copying(self.member, None)
+
+    @property
+    def member(self) -> Member:
+        """The target in the stream."""
+        assert self.view.member is not None
+        return self.view.member
 
     def write(self, block: int, blocks: int) -> None:
         """One write of the application."""
@@ -70,7 +86,7 @@ class Mirror:
 
     def confirm(self) -> None:
         """The target confirms everything."""
-        self.view.advance(self.stream.log.seq, self.stream.log.seq, self.stream.log, 0.0)
+        self.member.advance(self.stream.log.seq, self.stream.log.seq, self.stream.log, 0.0)
         self.stream.log.trim(self.stream.confirmed)
 
 
@@ -101,8 +117,7 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
     mirror = Mirror(size, block)
     bitmap, view, stream, blocks = mirror.bitmap, mirror.view, mirror.stream, mirror.bitmap.blocks
     mirror.enter()
-    stream.copying(view, None)
-    view.state = "InSync"
+    mirror.in_sync()
     places = iter(range(0, 1 << 40, 7919))
     yield "intent of a write", worst(lambda: mirror.write(next(places) % blocks, 1))
     mirror.confirm()
@@ -131,10 +146,10 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
 
         def message(resync: Resync = resync) -> None:
             mirror.write(next(places) % blocks, 1)  # the application goes on
-            found = mirror.feed.next(0.0)
+            found = mirror.queue.next(0.0)
             if found is not None:
-                mirror.feed.sent(view, found[1], min(found[2], found[1] + 4), 0)
-                view.advance_resync(resync.rseq, stream.log)
+                mirror.queue.sent(mirror.member, found[1], min(found[2], found[1] + 4), 0)
+                mirror.member.advance_resync(resync.rseq, stream.log)
                 mirror.confirm()
 
         yield f"next message of a resync, {name}", worst(message)

@@ -52,13 +52,14 @@ class Checks:
         self.verdicts.source_round(process)
         now = process.machine.clock().monotonic
         slack = 6 * self._cluster.settings.depth + 12
-        for view in stream.members:
-            outstanding = log.seq - view.applied
-            if outstanding > view.limit + slack:
-                raise RuleBroken("R5", f"{outstanding} writes are on the way to {view.name}, {view.limit} may be")
-            waiting = log.bytes_between(view.applied, log.seq)
-            if waiting > view.window + 160 * (self._cluster.settings.depth + 1):
-                raise RuleBroken("R5", f"{waiting} bytes are on the way to {view.name}, {view.window} may be")
+        for member in stream.members:
+            view = source.views[member.name]
+            outstanding = log.seq - member.applied
+            if outstanding > member.limit + slack:
+                raise RuleBroken("R5", f"{outstanding} writes are on the way to {view.name}, {member.limit} may be")
+            waiting = log.bytes_between(member.applied, log.seq)
+            if waiting > member.window + 160 * (self._cluster.settings.depth + 1):
+                raise RuleBroken("R5", f"{waiting} bytes are on the way to {view.name}, {member.window} may be")
             resync = view.resync
             if resync is not None and (resync.bytes_on_way > 600 or len(resync.on_way) > 5):
                 raise RuleBroken("R5", f"{resync.bytes_on_way} bytes of resync are on the way to {view.name}")

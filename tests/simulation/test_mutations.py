@@ -24,11 +24,14 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import StreamMessage
-from dkrepl.core.source import membership, source
+from dkrepl.core.source import entering, known_terms
+from dkrepl.core.source.entering import Entering
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.source import Source
 from dkrepl.core.source.stream import Stream
-from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.source.target_view import Entry, TargetView
+from dkrepl.core.source.targets import Targets
 from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.target import target
 from dkrepl.core.target.progress import Progress
@@ -52,7 +55,7 @@ def writes_do_not_wait_for_the_intent(patch: Patch) -> None:
     right = Source.admit
 
     def admit(self: Source, offset: int, length: int) -> bool:
-        return right(self, offset, length) or not self._new_generation.needed
+        return right(self, offset, length) or not self.new_generation.needed
 
     patch.setattr(Source, "admit", admit)
 
@@ -74,12 +77,12 @@ def memory_of_another_opening_is_trusted(patch: Patch) -> None:
 
 
 def bits_are_cleared_when_applied(patch: Patch) -> None:
-    right = TargetView.advance
+    right = Member.advance
 
-    def advance(self: TargetView, applied: int, durable: int, log: WriteLog, now: float) -> None:
+    def advance(self: Member, applied: int, durable: int, log: WriteLog, now: float) -> None:
         right(self, applied, applied, log, now)
 
-    patch.setattr(TargetView, "advance", advance)
+    patch.setattr(Member, "advance", advance)
 
 
 def a_later_write_does_not_keep_the_bit(patch: Patch) -> None:
@@ -134,7 +137,7 @@ def a_flush_is_no_barrier(patch: Patch) -> None:
 
 
 def a_sync_write_does_not_wait(patch: Patch) -> None:
-    patch.setattr(TargetView, "holds", lambda self, seq, log: False)
+    patch.setattr(Member, "holds", lambda self, seq, log: False)
 
 
 def a_flush_does_not_wait_for_targets(patch: Patch) -> None:
@@ -151,7 +154,7 @@ def a_flush_does_not_wait_for_targets(patch: Patch) -> None:
 
 
 def windows_have_no_limit(patch: Patch) -> None:
-    patch.setattr(TargetView, "over", lambda self, seq, log: False)
+    patch.setattr(Member, "over", lambda self, seq, log: False)
 
 
 def a_slow_target_keeps_the_intent_log_full(patch: Patch) -> None:
@@ -168,14 +171,14 @@ def a_resync_does_not_record_that_it_began(patch: Patch) -> None:
 
 
 def nobody_mints_a_generation(patch: Patch) -> None:
-    right = Source._leave
+    right = Targets.leave
 
-    def leave(self: Source, view: TargetView, state: Any, reason: str | None, now: float) -> None:
+    def leave(self: Targets, view: TargetView, event: Any, reason: str | None, now: float) -> None:
         needed = self._new_generation.needed
-        right(self, view, state, reason, now)
-        self._new_generation.needed, self.stream.hold = needed, False
+        right(self, view, event, reason, now)
+        self._new_generation.needed, self._stream.hold = needed, False
 
-    patch.setattr(Source, "_leave", leave)
+    patch.setattr(Targets, "leave", leave)
 
 
 def whoever_comes_is_overwritten(patch: Patch) -> None:
@@ -183,7 +186,7 @@ def whoever_comes_is_overwritten(patch: Patch) -> None:
         found = generation.decide(metadata, hello, dirty)
         return Decision("Full", "NewTarget", found.text) if found.action == "Refuse" else found
 
-    patch.setattr(source, "decide", decide)
+    patch.setattr(entering, "decide", decide)
 
 
 def everything_is_copied_each_time(patch: Patch) -> None:
@@ -191,14 +194,14 @@ def everything_is_copied_each_time(patch: Patch) -> None:
         found = generation.decide(metadata, hello, dirty)
         return Decision("Full", found.code, found.text) if found.action == "Partial" else found
 
-    patch.setattr(source, "decide", decide)
+    patch.setattr(entering, "decide", decide)
 
 
 def a_restart_marks_everything(patch: Patch) -> None:
     right = intent_store.IntentStore.__init__
 
-    def init(self: intent_store.IntentStore, *arguments: Any) -> None:
-        right(self, *arguments)
+    def init(self: intent_store.IntentStore, *arguments: Any, **named: Any) -> None:
+        right(self, *arguments, **named)
         for file in self.files.values():
             file.bitmap.fill(1)
 
@@ -211,13 +214,13 @@ def checksums_are_not_looked_at(patch: Patch) -> None:
 
 
 def in_sync_is_said_too_early(patch: Patch) -> None:
-    right = Source._enter
+    right = Source._admit_target
 
-    def enter(self: Source, view: TargetView, now: float) -> None:
+    def admit_target(self: Source, view: TargetView, now: float) -> None:
         right(self, view, now)
-        self._state(view, "InSync", None)
+        self._targets.fire(view, "copied", None)
 
-    patch.setattr(Source, "_enter", enter)
+    patch.setattr(Source, "_admit_target", admit_target)
 
 
 def the_dead_are_not_missed(patch: Patch) -> None:
@@ -225,15 +228,15 @@ def the_dead_are_not_missed(patch: Patch) -> None:
 
 
 def a_lost_welcome_is_not_repeated(patch: Patch) -> None:
-    right = Source._welcome
+    right = Entering._welcome
     told: set[int] = set()
 
-    def welcome(self: Source, view: TargetView, now: float) -> None:
+    def welcome(self: Entering, view: TargetView, entry: Entry, now: float) -> None:
         if id(self) not in told:
-            right(self, view, now)
+            right(self, view, entry, now)
         told.add(id(self))
 
-    patch.setattr(Source, "_welcome", welcome)
+    patch.setattr(Entering, "_welcome", welcome)
 
 
 def extents_are_never_let_go(patch: Patch) -> None:
@@ -330,14 +333,14 @@ def descriptions_that_differ_are_not_refused(patch: Patch) -> None:
 
 
 def former_terms_are_forgotten(patch: Patch) -> None:
-    patch.setattr(membership, "still_former", lambda metadata, knowing: ())
+    patch.setattr(known_terms, "still_former", lambda metadata, knowing: ())
 
 
 def _restarted_as(patch: Patch, change: Callable[[NodeMetadata], NodeMetadata]) -> None:
     right = Source.__init__
 
-    def init(self: Source, description: Any, node: str, metadata: NodeMetadata, *rest: Any) -> None:
-        right(self, description, node, change(metadata), *rest)
+    def init(self: Source, description: Any, node: str, metadata: NodeMetadata, *rest: Any, **named: Any) -> None:
+        right(self, description, node, change(metadata), *rest, **named)
 
     patch.setattr(Source, "__init__", init)
 

@@ -47,28 +47,28 @@ class Verdicts:
 
     def _watch(self, process: Process, known: Known) -> None:
         source: Any = process.runtime.source
-        resync, clear, on_hello = source.resync, source.clear_store_failed, source._on_hello
+        resync, clear, on_message = source.resync, source.clear_store_failed, source.on_message
 
-        def noted_resync(name: str, full: bool, now: float) -> None:
+        def noted_resync(name: str, full: bool, now: float) -> Any:
             if full:
                 known.full_asked.add(name)
-            resync(name, full, now)
+            return resync(name, full, now)
 
-        def noted_clear() -> None:
+        def noted_clear() -> Any:
             known.store_failed = False
-            clear()
+            return clear()
 
-        def noted_hello(peer: str, hello: Hello, now: float) -> None:
+        def noted_message(peer: str, message: Any, now: float) -> None:
             view = source.views.get(peer)
-            if view is None:
-                on_hello(peer, hello, now)  # which refuses it
+            if view is None or not isinstance(message, Hello):
+                on_message(peer, message, now)
                 return
-            found, before = decide(source.metadata, hello, False), view.epoch
-            on_hello(peer, hello, now)
+            found, before = decide(source.metadata, message, False), view.epoch
+            on_message(peer, message, now)
             if found.action == "Refuse" and view.state == "Connecting" and view.epoch > before:
                 raise RuleBroken("R7", f"{peer} is let in, which nobody has decided: {found.text}")
 
-        source.resync, source.clear_store_failed, source._on_hello = noted_resync, noted_clear, noted_hello
+        source.resync, source.clear_store_failed, source.on_message = noted_resync, noted_clear, noted_message
 
     def resync_promised(self, machine: Machine) -> None:
         """The administrator was told that what he asked for will be copied."""
@@ -78,18 +78,19 @@ class Verdicts:
         """R15: nothing is copied from a store that failed a flush, and all of it where that was asked for."""
         source, known = process.runtime.source, process.machine.known
         members = source.stream.members
-        if source.metadata.store_failed and not known.store_failed and not source.judging:
+        if source.metadata.store_failed and not known.store_failed and not source.store_verdict.pending:
             # Its record may have failed as well; then the next one that succeeds has it.
             known.store_failed = bool(process.machine.disk.durable_metadata().store_failed)
         if known.store_failed and members:
-            names = ", ".join(view.name for view in members)
+            names = ", ".join(member.name for member in members)
             raise RuleBroken("R15", f"{process.name} copies to {names}, and a flush of its store has failed")
-        for view in members:
-            known.knowing.add(view.name)
-            if view.name in known.full and (view.resync is None or view.resync.total < view.bitmap.blocks):
-                raise RuleBroken("R15", f"{view.name} joins {process.name}, and not all is copied, as was asked for")
-            known.full.discard(view.name)
-            known.full_asked.discard(view.name)
+        for member in members:
+            name = member.name
+            known.knowing.add(name)
+            if name in known.full and (member.resync is None or member.resync.total < member.bitmap.blocks):
+                raise RuleBroken("R15", f"{name} joins {process.name}, and not all is copied, as was asked for")
+            known.full.discard(name)
+            known.full_asked.discard(name)
         # Also while nothing is answered: the source has put on record that enough know, and may be killed next.
         self._drop_known(known, process.name)
 

@@ -15,7 +15,7 @@ from dkrepl.core.lineage.peer_records import has_all, record_of
 from dkrepl.core.source.target_view import TargetView
 
 
-class Returning:
+class Awaited:
     """``names``: who is waited for; empty once the wait is over."""
 
     def __init__(self, metadata: NodeMetadata, views: Iterable[TargetView], *, limits: Limits = DEFAULT) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.source.member import Member
 
 
 class BackPressure:
@@ -26,18 +26,18 @@ class BackPressure:
         """The targets were asked to flush everything up to ``seq``."""
         self._asked = (seq, now)
 
-    def delayers(self, members: Sequence[TargetView], now: float) -> list[TargetView]:
+    def delayers(self, members: Sequence[Member], now: float) -> list[Member]:
         """Return who has had its time and may not delay the application."""
         if self._asked is None or now - self._asked[1] <= self._patience:
             return []
-        return [view for view in self._slow(members) if view.on_full == "bitmap" and view.mode != "sync"]
+        return [member for member in self._slow(members) if not member.settings.may_delay]
 
-    def must_ask(self, members: Sequence[TargetView]) -> bool:
+    def must_ask(self, members: Sequence[Member]) -> bool:
         """Whether the targets are to be asked to flush: nobody has a flush before it any more."""
         if self._asked is not None and self._slow(members):
             return False
         waited, self._asked = self._asked is not None, None
         return bool(members) and not waited
 
-    def _slow(self, members: Sequence[TargetView]) -> list[TargetView]:
-        return [view for view in members if self._asked is not None and view.durable < self._asked[0]]
+    def _slow(self, members: Sequence[Member]) -> list[Member]:
+        return [member for member in members if self._asked is not None and member.durable < self._asked[0]]

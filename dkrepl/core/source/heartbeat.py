@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dkrepl.config.description import Description
 from dkrepl.core.protocol.messages import Alive, Positions
 from dkrepl.core.source.lag import LagClock, lag_of
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_log import WriteLog
 
@@ -44,11 +45,12 @@ def alive(
     )
 
 
-def positions(members: Sequence[TargetView], generation: str) -> Iterator[tuple[str, Positions]]:
+def positions(members: Sequence[Member], generation: str) -> Iterator[tuple[str, Positions]]:
     """Yield, for each target in sync for which it has changed, how far the others in sync are durable (R8)."""
-    durable = {view.name: (view.epoch, view.durable, view.mode == "sync") for view in members if view.state == "InSync"}
-    for view in members:
-        others = {name: at for name, at in durable.items() if name != view.name}
-        if view.name in durable and others and others != view.positions_sent:
-            view.positions_sent = others
-            yield view.name, Positions(view.epoch, generation, others)
+    in_sync = [member for member in members if member.in_sync_at is not None]
+    durable = {member.name: (member.epoch, member.durable, member.mode == "sync") for member in in_sync}
+    for member in in_sync:
+        others = {name: at for name, at in durable.items() if name != member.name}
+        if others and others != member.positions_sent:
+            member.positions_sent = others
+            yield member.name, Positions(member.epoch, generation, others)

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.target_view import TargetView
+from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.write_log import WriteLog
 
 Token = tuple[int, int]  # what the caller needs to give an answer; opaque here
@@ -33,12 +34,11 @@ class Watch:
 
 
 class Stream:
-    """Blocks are of ``1 << shift`` bytes; ``views`` are all targets of the mirror, in the stream or not."""
+    """Blocks are of ``1 << shift`` bytes; ``targets`` are all of the mirror, in the stream or not."""
 
-    def __init__(self, views: Sequence[TargetView], shift: int, groups: int, *, limits: Limits = DEFAULT) -> None:
+    def __init__(self, targets: Sequence[TargetSettings], shift: int, groups: int, *, limits: Limits = DEFAULT) -> None:
         self.log = WriteLog(limits=limits)
-        self.views = tuple(views)
-        self.members: tuple[TargetView, ...] = ()
+        self.members: tuple[Member, ...] = ()
         self.masks = [0] * groups
         self.hold = False
         self.local_durable = 0
@@ -47,16 +47,17 @@ class Stream:
         self._shift = shift
         self._piece_shift = limits.piece_shift
         self._unconfirmed = limits.unconfirmed_writes
+        self._undurable = limits.undurable_writes
         self._resyncs: tuple[Resync, ...] = ()
-        self._maps = [(view.bitmap.bits, view.bitmap.touched) for view in views]
-        self._bitmaps = [view.bitmap for view in views]
+        self._maps = [(target.bitmap.bits, target.bitmap.touched) for target in targets]
+        self._bitmaps = [target.bitmap for target in targets]
         self._writes: deque[tuple[int, Token]] = deque()
         self._flushes: deque[tuple[int, Token]] = deque()
 
     @property
     def confirmed(self) -> int:
         """The newest seq that every member has confirmed durable."""
-        return min((view.durable for view in self.members), default=self.log.seq)
+        return min((member.durable for member in self.members), default=self.log.seq)
 
     @property
     def waiting(self) -> bool:
@@ -140,10 +141,10 @@ class Stream:
         if self.hold:
             return out
         members, log, writes = self.members, self.log, self._writes
-        if writes and not any(view.holds(writes[-1][0], log) for view in members):
+        if writes and not any(member.holds(writes[-1][0], log) for member in members):
             out.extend(token for _, token in writes)
             writes.clear()
-        while writes and not any(view.holds(writes[0][0], log) for view in members):
+        while writes and not any(member.holds(writes[0][0], log) for member in members):
             out.append(writes.popleft()[1])
         flushes = self._flushes
         if flushes:
@@ -169,34 +170,34 @@ class Stream:
             self._flushes.clear()
         return out
 
-    def overfull(self) -> list[TargetView]:
+    def overfull(self) -> list[Member]:
         """Members that leave the stream (R5): under ``on_full = "bitmap"`` with a full window; and any that leaves so
         much unconfirmed that the write log is nearly full, as flushes without a write do, which no window holds."""
         seq, log = self.log.seq, self.log
         return [
-            view
-            for view in self.members
-            if (view.on_full == "bitmap" and view.mode != "sync" and view.over(seq, log))
-            or seq - view.durable > self._unconfirmed
+            member
+            for member in self.members
+            if (member.on_full == "bitmap" and member.mode != "sync" and member.over(seq, log))
+            or seq - member.durable > self._unconfirmed
         ]
 
-    def enter(self, view: TargetView, now: float) -> None:
-        """Publish to ``view`` from the next write on; its state is already one of those in the stream."""
+    def enter(self, settings: TargetSettings, epoch: int, now: float) -> Member:
+        """Publish to a target from the next write on; return what is kept of it while it is in the stream."""
         if not self.members:
             self.log.trim(self.log.seq)
-        view.applied = view.durable = self.log.seq
-        view.applied_at = view.durable_at = now
-        self.members = (*self.members, view)
-        self.masks[view.group] |= view.bit
+        member = Member(settings, epoch=epoch, at=self.log.seq, now=now, undurable=self._undurable)
+        self.members = (*self.members, member)
+        self.masks[settings.group] |= settings.bit
+        return member
 
-    def copying(self, view: TargetView, resync: Resync | None) -> None:
-        """From now on ``resync`` copies to ``view``, a member; with None it has ended."""
-        view.resync = resync
-        self._resyncs = tuple(member.resync for member in self.members if member.resync is not None)
+    def copying(self, member: Member, resync: Resync | None) -> None:
+        """From now on ``resync`` copies to ``member``; with None it has ended."""
+        member.resync = resync
+        self._resyncs = tuple(one.resync for one in self.members if one.resync is not None)
 
-    def leave(self, view: TargetView) -> None:
-        """Publish to ``view`` no more; what it has not confirmed stays in its bitmap."""
-        self.copying(view, None)
-        self.members = tuple(member for member in self.members if member is not view)
-        self.masks[view.group] &= ~view.bit
+    def leave(self, member: Member) -> None:
+        """Publish to ``member`` no more; what it has not acknowledged stays in its bitmap."""
+        self.copying(member, None)
+        self.members = tuple(one for one in self.members if one is not member)
+        self.masks[member.settings.group] &= ~member.settings.bit
         self.log.trim(self.confirmed)

@@ -1,166 +1,75 @@
-"""The source's view of one target: its epoch, what it has confirmed, and whether writes must wait for it."""
+"""What a source knows of one target in every state; what is valid in one state only has an object of its own."""
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
-from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.intent.bitmap import IntentBitmap
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.resync import RateLimit, Resync
-from dkrepl.core.source.write_log import WriteLog
+from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.stall import Stall
-
-TargetState = Literal["Disconnected", "Connecting", "Resyncing", "InSync", "Behind", "Paused", "Refused"]
-STATES: tuple[TargetState, ...] = (
-    "Disconnected",  # not connected; the bitmap collects
-    "Connecting",  # handshake under way
-    "Resyncing",  # in the stream, and blocks of the bitmap are being copied
-    "InSync",  # in the stream, no dirty block but those in the window
-    "Behind",  # connected, out of the stream; will resync
-    "Paused",  # kept out of the stream by the administrator
-    "Refused",  # may not join; the reason says why
-)
-IN_STREAM = frozenset(("Resyncing", "InSync"))
-
-# What may follow each state. The tables of docs/architecture.md say by which event.
-SEEN_BY_SOURCE: dict[TargetState, tuple[TargetState, ...]] = {
-    "Disconnected": ("Connecting", "Refused", "Paused"),
-    "Connecting": ("Resyncing", "Behind", "Disconnected", "Refused", "Paused"),
-    "Resyncing": ("InSync", "Behind", "Disconnected", "Refused", "Paused"),
-    "InSync": ("Behind", "Disconnected", "Refused", "Paused"),
-    "Behind": ("Connecting", "Disconnected", "Refused", "Paused"),
-    "Refused": ("Connecting", "Disconnected", "Paused"),
-    "Paused": ("Disconnected",),
-}
-SEEN_BY_TARGET: dict[TargetState, tuple[TargetState, ...]] = {
-    "Disconnected": ("Connecting", "Refused", "Paused", "Behind"),
-    "Connecting": ("Resyncing", "Behind", "Disconnected", "Refused", "Paused"),
-    "Resyncing": ("InSync", "Behind", "Disconnected", "Paused"),
-    "InSync": ("Behind", "Disconnected", "Paused"),
-    "Behind": ("Connecting", "Disconnected", "Refused", "Paused"),
-    "Refused": ("Connecting", "Disconnected", "Behind", "Paused"),
-    "Paused": ("Connecting", "Disconnected", "Refused", "Behind"),
-}
+from dkrepl.core.states import IN_STREAM, SEEN_BY_SOURCE, Machine, TargetState
 
 
-class IllegalTransition(RuntimeError):
-    """The daemon would show a state that cannot follow the present one (R10): a mistake of its own."""
+@dataclass
+class Entry:
+    """Valid while Connecting. Times are monotonic seconds.
 
+    ``probe_wait``: until the probe is repeated; 0 while none is to be sent. ``bits_received``: dirty blocks that the
+    target has named in this epoch as its own.
+    """
 
-def check_transition(
-    table: dict[TargetState, tuple[TargetState, ...]], name: str, before: TargetState, after: TargetState
-) -> None:
-    """Raise ``IllegalTransition`` unless ``after`` is ``before`` or may follow it."""
-    if after != before and after not in table[before]:
-        raise IllegalTransition(f"{name} cannot go from {before} to {after}")
+    deadline: float
+    probe_at: float = 0.0
+    probe_wait: float = 0.0
+    bits_received: int = 0
 
 
 class TargetView:
-    """``limit`` is in writes, ``window`` in bytes; both bound what is sent and not yet confirmed (rule R5)."""
+    """``store_timeout``: seconds for which its store may stand still; ``rate``: bytes a second of a resync, 0: any."""
 
-    def __init__(
-        self,
-        name: str,
-        mode: str,
-        on_full: str,
-        limit: int,
-        window: int,
-        index: int,
-        slots: int,
-        bitmap: IntentBitmap,
-        store_timeout: float = 30.0,
-        *,
-        limits: Limits = DEFAULT,
-    ) -> None:
-        self.name = name
-        self.mode = mode
-        self.on_full = on_full
-        self.limit = limit
-        self.window = window
-        self._undurable = limits.undurable_writes
-        self.group, self.slot = divmod(index, slots)
-        self.bitmap = bitmap
-        self.state: TargetState = "Disconnected"
+    def __init__(self, settings: TargetSettings, *, store_timeout: float = 30.0, rate: int = 0) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.mode = settings.mode
+        self.on_full = settings.on_full
+        self.bitmap = settings.bitmap
+        self.machine = Machine(settings.name, SEEN_BY_SOURCE)
         self.reason: str | None = None
         self.epoch = 0
-        self.applied = 0
-        self.durable = 0
-        self.resync: Resync | None = None
-        self.rate_limit = RateLimit(0)
-        self.heard = 0.0
+        self.heard = 0.0  # when something came from it
         self.stall = Stall(store_timeout)
-        self.applied_at = 0.0
-        self.durable_at = 0.0
-        self.dropped_at: float | None = None
-        self.in_sync_at: float | None = None
-        self.retry = 0.0
-        self.probe_at = 0.0
-        self.probe_wait = 0.0
-        self.deadline = 0.0
-        self.generation_seq = 0
-        self.bits_received = 0  # blocks that it has named in this epoch as its own
-        self.bitmaps_lost = 0  # epochs in a row in which some of those were lost
-        self.positions_sent: dict[str, tuple[int, int, bool]] = {}  # what it was told last of the other targets
-        self.synced_as = ""  # the generation that the mark at the end of its resync named
+        self.entry: Entry | None = None
+        self.member: Member | None = None
+        self.dropped_at: float | None = None  # when it left the stream; None: it has everything, or never had
+        self.retry = 0.0  # seconds of the last pause before it may come back
+        self.bitmaps_lost = 0  # epochs in a row in which parts of its bitmap were lost
         self.advisory_differs = False  # its description differs in something that need not be equal
+        self.rate_limit = RateLimit(rate)
         self.resent_bytes = 0
         self.last_resync: dict[str, object] | None = None
 
     @property
-    def in_stream(self) -> bool:
-        """Whether live writes are published to it."""
-        return self.state in IN_STREAM
+    def state(self) -> TargetState:
+        """Its state, as the source sees it."""
+        return self.machine.state
 
     @property
-    def bit(self) -> int:
-        """Its bit in the mask of its group."""
-        return 1 << self.slot
+    def in_stream(self) -> bool:
+        """Whether live writes are published to it."""
+        return self.machine.state in IN_STREAM
 
-    def holds(self, seq: int, log: WriteLog) -> bool:
-        """Whether the answer to write ``seq`` must wait for this target (it is in the stream).
+    @property
+    def applied(self) -> int:
+        """The newest seq that it has acknowledged as applied; 0 outside the stream."""
+        return self.member.applied if self.member is not None else 0
 
-        Rule R4: a sync target holds a write until it has applied it. Rule R5: under ``on_full = "block"`` an async
-        one holds it while more than its window is unconfirmed. ``log`` still has every write after ``durable``.
-        """
-        if self.mode == "sync":
-            return seq > self.applied or seq - self.durable > self._undurable
-        return self.on_full == "block" and seq > self.durable and self.over(seq, log)
+    @property
+    def durable(self) -> int:
+        """The newest seq that it has acknowledged as durable; 0 outside the stream."""
+        return self.member.durable if self.member is not None else 0
 
-    def over(self, seq: int, log: WriteLog) -> bool:
-        """Whether the writes up to ``seq`` overfill its window."""
-        return (
-            seq - self.applied > self.limit
-            or seq - self.durable > self._undurable
-            or log.bytes_between(self.applied, seq) > self.window
-        )
-
-    def without_progress(self, seq: int, now: float) -> float:
-        """Seconds since it confirmed something, or had nothing to confirm; ``seq``: the newest of the stream."""
-        resync = self.resync
-        if resync is not None and resync.finishing and resync.finishing_position is None:
-            resync.finishing_position = seq  # not before the mark has been published
-        copying = resync is not None and bool(resync.on_way or resync.finishing)
-        if self.applied == seq and not copying:
-            self.applied_at = now
-        if self.durable == seq and not copying:
-            self.durable_at = now
-        return now - min(self.applied_at, self.durable_at)
-
-    def advance(self, applied: int, durable: int, log: WriteLog, now: float) -> None:
-        """Take a confirmation of live writes; clears what rule R2 allows. Both are at most ``log.seq``."""
-        if applied > self.applied:
-            self.applied, self.applied_at = applied, now
-        if durable > self.durable:
-            older, self.durable, self.durable_at = self.durable, durable, now
-            log.clear_confirmed(self.bitmap, older, durable, self.resync)
-
-    def advance_resync(self, durable: int, log: WriteLog) -> list[tuple[int, int]]:
-        """Take a confirmation of resync messages up to ``durable``; return the block ranges that it frees."""
-        resync = self.resync
-        if resync is None:
-            return []
-        freed = resync.confirmed(durable)
-        # Rule R2: a block written live since keeps its bit until that write is durable as well.
-        ranges = [(run.first, run.end) for run in freed]
-        log.clear_ranges(self.bitmap, ranges, self.durable, resync)
-        return ranges
+    @property
+    def resync(self) -> Resync | None:
+        """The resync that is under way."""
+        return self.member.resync if self.member is not None else None

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from dkrepl.config.description import Description
 from dkrepl.core.election.quorum import satisfied
+from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.lineage.peer_records import has_all, record_of
 from dkrepl.core.source.target_view import TargetView
 
 
@@ -26,7 +29,7 @@ class WriteQuorum:
     ``source_is_sync``: only then its own copy counts.
     """
 
-    __slots__ = ("_former", "_own", "_views", "confirmable", "flushed", "least", "refuse", "too_few")
+    __slots__ = ("_former", "_own", "_views", "confirmable", "flushed", "least", "lost", "refuse")
 
     def __init__(
         self,
@@ -42,12 +45,37 @@ class WriteQuorum:
         self.refuse = refuse
         self._own = {node} if source_is_sync or least == 1 else set()
         self.confirmable = len(self._own)
-        self.too_few = False
+        self.lost = False
         self._views = [view for view in views if view.mode == "sync"]
         self.must_satisfy(former)
         # Since there are too few: whether all that was written is durable on enough targets.
         self.flushed = self._enough(
             view.name for view in self._views if view.name in complete and not view.bitmap.any()
+        )
+
+    @classmethod
+    def of(
+        cls,
+        description: Description,
+        metadata: NodeMetadata,
+        former: Iterable[Mapping[str, str]],
+        views: Mapping[str, TargetView],
+    ) -> WriteQuorum:
+        """Return the quorum of a source that starts; ``metadata``: as it was recorded before."""
+        # R4: an unproven target does not count. If its resync was cut short it calls its copy Inconsistent, even if
+        # nothing is left to copy; a former source may hold answered writes that are not on its stable storage.
+        records = {name: record_of(metadata, name) for name in views}
+        complete = {
+            name for name, record in records.items() if not record.unproven and has_all(record, metadata.generation)
+        }
+        return cls(
+            description.min_copies,
+            description.on_no_quorum == "error",
+            views.values(),
+            former,
+            metadata.node,
+            complete,
+            source_is_sync=description.node(metadata.node).mode == "sync",
         )
 
     def must_satisfy(self, former: Iterable[Mapping[str, str]]) -> None:
@@ -62,16 +90,16 @@ class WriteQuorum:
     @property
     def refusing(self) -> bool:
         """Whether writes are to fail now."""
-        return self.too_few and self.refuse
+        return self.lost and self.refuse
 
     def changed(self) -> bool:
         """Count anew; returns whether there are too few now and were not before, or the other way round."""
         self.confirmable = len(self._own) + sum(view.state == "InSync" for view in self._views)
-        before, self.too_few = (
-            self.too_few,
+        before, self.lost = (
+            self.lost,
             not self._enough(view.name for view in self._views if view.state == "InSync"),
         )
-        return before != self.too_few
+        return before != self.lost
 
     def note_flushed(self, newest: int, leaving: TargetView) -> None:
         """There are too few from now on, for ``leaving`` was InSync; ``newest``: the newest write that changed data."""
@@ -81,7 +109,7 @@ class WriteQuorum:
     @property
     def warning(self) -> str | None:
         """What status says while there are too few."""
-        if not self.too_few:
+        if not self.lost:
             return None
         what = "fail" if self.refuse else "wait"
         if self.confirmable >= self.least:

@@ -76,6 +76,8 @@ class TargetRecord:
         """A commit is durable; return it. Raises ``LocalProtocolError`` if there was none."""
         waiting = self._take(number)
         self.durable, self.error = waiting.metadata, None
+        if waiting.purpose == "synced" or self.durable.store_state == "Inconsistent":
+            self._owed_at = None  # what was owed is recorded, or no longer so
         if not self._waiting and self._owed_at is None:
             self.metadata = self.durable  # also if one before it failed, for this one includes what that was about
         return waiting
@@ -87,7 +89,7 @@ class TargetRecord:
         as soon as that is possible (R15).
         """
         purpose = self._take(number).purpose
-        unsound = self.metadata.store_state == "Inconsistent" != self.durable.store_state
+        unsound = self._owed_at is not None or self.metadata.store_state == "Inconsistent" != self.durable.store_state
         self.metadata = self.durable
         if unsound:
             self.metadata = msgspec.structs.replace(self.metadata, store_state="Inconsistent")

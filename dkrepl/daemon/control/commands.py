@@ -293,9 +293,9 @@ class Commands:
         recorded = threading.Event()
 
         def work() -> list[str]:
-            missing = runtime.source.not_knowing(*fenced)
+            missing = runtime.source.known_terms.missing(*fenced)
             if not missing:
-                runtime.source.knows(*fenced)
+                runtime.source.known_terms.known_by(*fenced)
                 runtime.when_recorded(recorded.set)
             return missing
 
@@ -335,8 +335,8 @@ class Commands:
                 f"it is done, but was not recorded durably within {_LOOP_SECONDS:g} s, so a restart may undo it; "
                 "look at the file system of the state directory"
             )
-        if runtime.source.commit_error:
-            raise MetadataError(f"it is done, but could not be recorded: {runtime.source.commit_error}")
+        if runtime.source.record.error:
+            raise MetadataError(f"it is done, but could not be recorded: {runtime.source.record.error}")
 
     def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
         runtime = self._runtime
@@ -346,7 +346,7 @@ class Commands:
         self._stop()
         yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": role}
 
-    def _each(self, arguments: dict[str, Any], act: Callable[[SourceRuntime, str, float], None]) -> Answer:
+    def _each(self, arguments: dict[str, Any], act: Callable[[SourceRuntime, str, float], object]) -> Answer:
         runtime = self._source("do that")
         names = self._names(runtime, arguments)
         recorded = threading.Event()

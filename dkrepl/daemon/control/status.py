@@ -45,8 +45,8 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
         "active_extents": len(source.activity_log.active),
         "quorum": {"confirmable": source.quorum.confirmable, "min": source.quorum.least},
         "warnings": [
-            *(why for why in (runtime.requests.store_error, source.commit_error, source.quorum.warning) if why),
-            *(why for why in (source.returning.warning,) if why),
+            *(why for why in (runtime.requests.store_error, source.record.error, source.quorum.warning) if why),
+            *(why for why in (source.awaited.warning,) if why),
             *_verdicts(source.metadata),
             *_differing(view.name for view in source.views.values() if view.advisory_differs),
             *_own_standing_still(runtime),
@@ -269,9 +269,9 @@ def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
         "paused": view.state == "Paused",
         "window": {
             "writes": writes,
-            "writes_limit": view.limit,
+            "writes_limit": view.settings.limit,
             "bytes": waiting,
-            "bytes_limit": view.window,
+            "bytes_limit": view.settings.window,
         },
         "lag_seconds": None if lag_seconds is None else round(lag_seconds, 3),
         "lag_bytes": lag_bytes,

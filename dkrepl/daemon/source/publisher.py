@@ -8,6 +8,7 @@ from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_head
 from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.io.net.source_sockets import SourceSockets
 
 
@@ -58,11 +59,19 @@ class Publisher:
         self._records, self._data, self._bytes = [], [], 0
 
     def single(
-        self, kind: int, group: int, bit: int, epoch: int, number: int, record: bytes, data: bytes | memoryview = b""
+        self,
+        kind: int,
+        settings: TargetSettings,
+        epoch: int,
+        number: int,
+        record: bytes,
+        data: bytes | memoryview = b"",
     ) -> None:
         """Publish a RESYNC message or a MARKER for one target, after every write so far."""
         self.flush()
         total = checksum(data) if data else 0
         position = self._stream.log.seq
-        head = pack_head(group, bit, kind, epoch, self._session, number, position, (record,), len(data), total)
+        head = pack_head(
+            settings.group, settings.bit, kind, epoch, self._session, number, position, (record,), len(data), total
+        )
         self._publish(head, data)

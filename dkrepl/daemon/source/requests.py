@@ -126,7 +126,7 @@ class Requests:
     def answer(self) -> None:
         """Answer every write and flush that no longer waits for anything."""
         session = self._session
-        if self._doomed and not self._source.judging:
+        if self._doomed and not self._source.store_verdict.pending:
             doomed, self._doomed = self._doomed, []
             for unique, code in doomed:
                 session.reply_error(unique, code)
@@ -154,7 +154,7 @@ class Requests:
         """There are too few copies now, or enough again: what waits fails if it is to, or is tried again (R4)."""
         if self._source.quorum.refusing:
             self._fail_waiting()
-        elif not self._source.quorum.too_few:
+        elif not self._source.quorum.lost:
             self.retry_waiting()
 
     def fail_waiting(self, why: str) -> None:
@@ -275,16 +275,16 @@ class Requests:
         self.retry_waiting()
 
     def _sync(self, request: Request) -> None:
-        copies = self._source.quorum
+        quorum = self._source.quorum
         if self._source.metadata.store_failed:
             self._doomed.append((request.unique, _EIO))  # R15: one flush failed, so a later success proves nothing
             self.answer()
             return
-        holding = copies.too_few or bool(self._source.returning.names)
-        if (copies.too_few and copies.flushed) or (holding and not self.attached):
+        holding = quorum.lost or bool(self._source.awaited.names)
+        if (quorum.lost and quorum.flushed) or (holding and not self.attached):
             self._flush_here(request.unique)
             return
-        if copies.refusing:
+        if quorum.refusing:
             self._session.reply_error(request.unique, _EIO)
             return
         seq = self._stream.control_record()

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.source import Source
 from dkrepl.core.source.stream import Watch
-from dkrepl.core.source.target_view import TargetView
 from dkrepl.daemon.source.publisher import Publisher
 from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError
@@ -32,7 +32,7 @@ class ResyncPump:
         store: BackingStore,
         publisher: Publisher,
         workers: Workers,
-        failed: Callable[[TargetView, DkreplError], None],
+        failed: Callable[[Member, DkreplError], None],
         *,
         limits: Limits = DEFAULT,
     ) -> None:
@@ -51,15 +51,15 @@ class ResyncPump:
         skip = set(self._cold)
         limits = self._limits
         for _ in range(limits.resync_messages_busy if busy else limits.resync_messages_idle):
-            found = self._source.feed.next(time.monotonic(), skip)
+            found = self._source.queue.next(time.monotonic(), skip)
             if found is None:
                 return False
-            view, first, end = found
+            member, first, end = found
             end = self._settled(first, end)
             if end > first:
-                self._copy(view, first, end)
-            if end == first or view.name in self._cold:
-                skip.add(view.name)
+                self._copy(member, first, end)
+            if end == first or member.name in self._cold:
+                skip.add(member.name)
         return True
 
     def _settled(self, first: int, end: int) -> int:
@@ -72,7 +72,7 @@ class ResyncPump:
             return end
         return max(first, changing[0] // self._block)
 
-    def _copy(self, view: TargetView, first: int, end: int) -> None:
+    def _copy(self, member: Member, first: int, end: int) -> None:
         offset, limit = first * self._block, min(end * self._block, self._size)
         calls = self._store.calls
         began = calls.loop = time.monotonic()
@@ -80,56 +80,56 @@ class ResyncPump:
             start = next((start for start, _ in self._store.data_ranges(offset, limit)), limit)
             if start >= limit or start - offset >= self._block:
                 hole_end = end if start >= limit else start // self._block
-                self._send_zeros(view, first, hole_end)
+                self._send_zeros(member, first, hole_end)
                 return
             end = min(end, first + max(1, self._limits.resync_message_bytes // self._block))
             length = min(end * self._block, self._size) - offset
             data = self._store.read_nowait(offset, length)
         except DkreplError as error:
-            self._failed(view, error)
+            self._failed(member, error)
             return
         finally:
             calls.loop = -began
         if data is not None:
-            self._send(view, first, end, data)
+            self._send(member, first, end, data)
         else:
-            self._read_cold(view, first, end, offset, length)
+            self._read_cold(member, first, end, offset, length)
 
-    def _read_cold(self, view: TargetView, first: int, end: int, offset: int, length: int) -> None:
-        stream, resync = self._source.stream, view.resync
+    def _read_cold(self, member: Member, first: int, end: int, offset: int, length: int) -> None:
+        stream, resync = self._source.stream, member.resync
         watch = Watch(first, end)
         stream.watches.append(watch)
-        self._source.feed.pin(first, end)  # a commit during the read must not let the extents go
-        self._cold.add(view.name)
+        self._source.queue.pin(first, end)  # a commit during the read must not let the extents go
+        self._cold.add(member.name)
 
         def done(data: bytes | None, error: DkreplError | None) -> None:
             stream.watches.remove(watch)
-            self._cold.discard(view.name)
-            self._source.feed.unpin(first, end)
-            if view.resync is not resync or resync is None:
+            self._cold.discard(member.name)
+            self._source.queue.unpin(first, end)
+            if member.resync is not resync or resync is None:
                 return  # it left the stream meanwhile
             if data is None:
-                self._failed(view, error or DkreplError("a read gave nothing"))
+                self._failed(member, error or DkreplError("a read gave nothing"))
                 return
             if not watch.touched:
-                self._send(view, first, end, data)
+                self._send(member, first, end, data)
             # Else its turn comes again, and from memory then: the loop waits for no disk (R13).
 
         self._workers.run("read", lambda: self._store.read(offset, length), done)
 
-    def _send(self, view: TargetView, first: int, end: int, data: bytes | bytearray) -> None:
+    def _send(self, member: Member, first: int, end: int, data: bytes | bytearray) -> None:
         length = len(data)
         if data == _ZEROS[:length]:
-            self._send_zeros(view, first, end)
+            self._send_zeros(member, first, end)
             return
-        rseq = self._source.feed.sent(view, first, end, length)
+        rseq = self._source.queue.sent(member, first, end, length)
         record = pack_record(frames.WRITE, length, first * self._block)
-        self._publisher.single(frames.RESYNC, view.group, view.bit, view.epoch, rseq, record, memoryview(data))
-        self._source.resync_step_done(view)
+        self._publisher.single(frames.RESYNC, member.settings, member.epoch, rseq, record, memoryview(data))
+        self._source.resync_step_done(member)
 
-    def _send_zeros(self, view: TargetView, first: int, end: int) -> None:
-        rseq = self._source.feed.sent(view, first, end, 0)
+    def _send_zeros(self, member: Member, first: int, end: int) -> None:
+        rseq = self._source.queue.sent(member, first, end, 0)
         length = min(end * self._block, self._size) - first * self._block
         record = pack_record(frames.DISCARD, length, first * self._block)
-        self._publisher.single(frames.RESYNC, view.group, view.bit, view.epoch, rseq, record)
-        self._source.resync_step_done(view)
+        self._publisher.single(frames.RESYNC, member.settings, member.epoch, rseq, record)
+        self._source.resync_step_done(member)

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -21,8 +21,8 @@ from dkrepl.core import actions as act
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members, messages
 from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.source.member import Member
 from dkrepl.core.source.source import Source
-from dkrepl.core.source.target_view import TargetView
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.peers.door import described, node_identity
@@ -286,28 +286,34 @@ class SourceRuntime:
     def _perform(self) -> None:
         todo = self.source.actions
         while todo:
-            action = todo.pop(0)
-            if isinstance(action, act.Send):
+            self._carry_out(todo.pop(0))
+
+    def _carry_out(self, action: act.SourceAction) -> None:
+        match action:
+            case act.Send():
                 self._send(action)
-            elif isinstance(action, act.PublishMarker):
+            case act.Commit():
+                self._commit(action)
+            case act.PublishMarker():
                 view = self.source.views[action.peer]
                 record = pack_record(action.op, action.length, action.offset)
-                self.publisher.single(frames.MARKER, view.group, view.bit, view.epoch, action.number, record)
-            elif isinstance(action, act.PublishGeneration):
+                self.publisher.single(frames.MARKER, view.settings, view.epoch, action.number, record)
+            case act.PublishGeneration():
                 named = members.pack(action.members)
-                record = pack_record(frames.GENERATION, len(named), int(action.generation, 16))
                 self.publisher.flush()
-                self.publisher.add(action.seq, record, named)
+                self.publisher.add(
+                    action.seq, pack_record(frames.GENERATION, len(named), int(action.generation, 16)), named
+                )
                 self.publisher.flush()
-            elif isinstance(action, act.PublishFlush):
+            case act.PublishFlush():
                 self.publisher.add(action.seq, pack_record(frames.FLUSH, 0, 0), None)
                 self.publisher.flush()
-            elif isinstance(action, act.Commit):
-                self._commit(action)
-            elif isinstance(action, act.QuorumChanged):
+            case act.QuorumChanged():
                 self.requests.quorum_changed()
-            elif isinstance(action, act.Event):
+            case act.Event():
                 self.events.report(action.name, action.level, action.fields)
+            case _:
+                assert_never(action)
 
     def _send(self, action: act.Send) -> None:
         identity = self._links.get(action.peer)
@@ -341,10 +347,10 @@ class SourceRuntime:
         self._perform()
         self._workers.run("commit", lambda: None, lambda _, __: then())
 
-    def _resync_failed(self, view: TargetView, error: DkreplError) -> None:
+    def _resync_failed(self, member: Member, error: DkreplError) -> None:
         self.requests.store_error = str(error)
-        self.events.report("store_failed", "error", {"reason": str(error), "target": view.name})
-        self.source.cannot_copy(view.name, str(error), time.monotonic())
+        self.events.report("store_failed", "error", {"reason": str(error), "target": member.name})
+        self.source.cannot_copy(member.name, str(error), time.monotonic())
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -423,9 +429,9 @@ class SourceRuntime:
         self.source.plan(time.monotonic(), everything=True)
         seq = self.source.stream.log.seq
         self.drained = {
-            view.name: view.epoch
-            for view in self.source.stream.members
-            if view.state == "InSync" and view.durable == seq
+            member.name: member.epoch
+            for member in self.source.stream.members
+            if member.in_sync_at is not None and member.durable == seq
         }
         self.source.ending = True  # the heir's epoch must stay the one that is recorded
         self.source.send_positions()  # so that those that have everything mark nothing for each other
@@ -437,14 +443,14 @@ class SourceRuntime:
         """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""
 
         def recorded() -> None:
-            if not self.source.unrecorded:
+            if not self.source.store_verdict.unrecorded:
                 self._end()
             elif time.monotonic() < deadline:
                 self._later(lambda: self._record_verdict(deadline))
             else:
                 self._end_unrecorded()
 
-        self.source.record_again()
+        self.source.store_verdict.record_again()
         # Commits are carried out one after the other: when this one is done, all are.
         self.when_recorded(recorded)
 

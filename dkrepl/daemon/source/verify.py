@@ -61,7 +61,7 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
         if data is None:
             return None
         record = pack_record(frames.DIGEST, length, offset)
-        runtime.publisher.single(frames.MARKER, view.group, view.bit, view.epoch, number, record)
+        runtime.publisher.single(frames.MARKER, view.settings, view.epoch, number, record)
         return xxh3_128_hexdigest(data)
 
     with runtime.digest_came:

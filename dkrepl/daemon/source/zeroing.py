@@ -48,7 +48,7 @@ class Emptying:
         op, change = (frames.DISCARD, self._store.discard) if request.op == DISCARD else (frames.ZERO, self._store.zero)
         block = source.description.block
         first, end = offset // block, (offset + length - 1) // block + 1
-        source.feed.pin(first, end)
+        source.queue.pin(first, end)
         stream.begin_slow(offset, length)
 
         def work() -> float:
@@ -59,7 +59,7 @@ class Emptying:
         def done(seconds: float | None, error: DkreplError | None) -> None:
             seq = stream.end_slow()
             source.touched(offset, length, seq)
-            source.feed.unpin(first, end)
+            source.queue.unpin(first, end)
             if seconds is not None:
                 self._adapt(seconds, length)
             request.offset += length

@@ -94,7 +94,7 @@ def test_no_run_of_a_resync_is_longer_than_a_record_can_say(block: str, extent: 
     mirror = Mirror("64 GiB", block, extent)
     mirror.bitmap.fill(1)
     mirror.enter()
-    found = mirror.feed.next(0.0)
+    found = mirror.queue.next(0.0)
     assert found is not None
     length = (found[2] - found[1]) * mirror.description.block
     assert 0 < length <= DEFAULT.zero_record_bytes

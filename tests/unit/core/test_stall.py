@@ -116,7 +116,7 @@ def test_a_target_that_confirms_nothing_and_does_not_say_why_is_put_out_as_befor
     source.write()
     source.let_pass(4.8, lambda _: Alive(1, 7, "Resyncing"))
     assert source.view.state == "Behind"
-    assert "confirms nothing" in (source.view.reason or "")
+    assert "acknowledges nothing" in (source.view.reason or "")
 
 
 def test_a_target_whose_store_moves_again_has_time_to_confirm() -> None:

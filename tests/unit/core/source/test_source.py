@@ -147,9 +147,9 @@ def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few(
     """Else they could promote one of themselves by the old one, without the newest writes (R14)."""
     old = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "sync", "node delta": "sync"}
     source = started(new_record(agreed=old))
-    assert source.not_knowing() == ["beta", "delta", "gamma"]
+    assert source.known_terms.missing() == ["beta", "delta", "gamma"]
     assert source.metadata.former == (old,)
-    assert source.not_knowing("delta") == []
+    assert source.known_terms.missing("delta") == []
     assert source.metadata.former == (old,), "to ask changes nothing"
-    source.knows("delta")
+    source.known_terms.known_by("delta")
     assert source.metadata.former == ()

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView
 
 BLOCKS, PER, SHIFT = 16, 8, 12
@@ -48,13 +49,16 @@ class StreamMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.here = [0] * BLOCKS * PARTS  # for each part, the seq of its newest write at the source
-        self.quorum = {name: Copy() for name in NAMES}
+        self.copies = {name: Copy() for name in NAMES}
         self.views = {}
         for index, name in enumerate(NAMES):
             mode, on_full = MODES[name]
             bitmap = IntentBitmap(bytearray(BLOCKS // 8), bytearray(4 * BLOCKS // PER), BLOCKS, PER)
-            self.views[name] = TargetView(name, mode, on_full, LIMIT, 1 << 20, index, 6, bitmap)
-        self.stream = Stream(tuple(self.views.values()), SHIFT, 1)
+            settings = TargetSettings(
+                name=name, mode=mode, on_full=on_full, limit=LIMIT, window=1 << 20, group=0, slot=index, bitmap=bitmap
+            )
+            self.views[name] = TargetView(settings)
+        self.stream = Stream([view.settings for view in self.views.values()], SHIFT, 1)
         self.parked: set[int] = set()
         self.now = 0.0
 
@@ -67,12 +71,12 @@ class StreamMachine(RuleBasedStateMachine):
         changed = dict.fromkeys(range(first, first + length), seq)
         for part in changed:
             self.here[part] = seq
-        for view in self.stream.members:
-            self.quorum[view.name].inbox.append((seq, changed))
+        for member in self.stream.members:
+            self.copies[member.name].inbox.append((seq, changed))
         self.stream.park(seq, (seq, 0))
         self.parked.add(seq)
-        for view in self.stream.overfull():
-            self._leave(view)
+        for member in self.stream.overfull():
+            self._leave(self.views[member.name])
 
     @rule(first=parts, length=st.integers(1, 3))
     def write_again(self, first: int, length: int) -> None:
@@ -85,40 +89,41 @@ class StreamMachine(RuleBasedStateMachine):
         seq = self.stream.intend(first * HALF, HALF, HALF)
         self.here[first] = seq
         self.stream.log.forget(seq)
-        for view in self.stream.members:
-            self._leave(view)
+        for member in self.stream.members:
+            self._leave(self.views[member.name])
 
     @rule()
     def answer(self) -> None:
         for seq, _ in self.stream.release():
             assert seq in self.parked
             self.parked.remove(seq)
-            for view in self.stream.members:
-                if view.mode == "sync":
-                    assert self.quorum[view.name].applied >= seq, f"R4: {view.name} has not applied {seq}"
+            for member in self.stream.members:
+                if member.mode == "sync":
+                    assert self.copies[member.name].applied >= seq, f"R4: {member.name} has not applied {seq}"
 
     # --- a target ----------------------------------------------------------------------------------
 
     @rule(name=targets, count=st.integers(1, 4))
     def apply(self, name: str, count: int) -> None:
         if self.views[name].in_stream:
-            self.quorum[name].take(count)
+            self.copies[name].take(count)
 
     @rule(name=targets, flush=st.booleans())
     def confirm(self, name: str, flush: bool) -> None:
-        view, copy = self.views[name], self.quorum[name]
-        if not view.in_stream:
+        view, copy = self.views[name], self.copies[name]
+        member = view.member
+        if member is None:
             return
-        durable, resync_durable = view.durable, 0
+        durable, resync_durable = member.durable, 0
         if flush:
             copy.durable = list(copy.cached)
             durable, resync_durable = copy.applied, copy.resync_applied
-        view.advance(copy.applied, durable, self.stream.log, self.now)
-        if view.resync is not None and resync_durable:
-            view.advance_resync(resync_durable, self.stream.log)
-            if view.resync.all_sent and not view.resync.on_way:
-                view.state = "InSync"
-                self.stream.copying(view, None)
+        member.advance(copy.applied, durable, self.stream.log, self.now)
+        if member.resync is not None and resync_durable:
+            member.advance_resync(resync_durable, self.stream.log)
+            if member.resync.all_sent and not member.resync.on_way:
+                view.machine.fire("copied")
+                self.stream.copying(member, None)
         self.stream.log.trim(self.stream.confirmed)
 
     @precondition(lambda self: self.stream.log.seq % 5 == 4)
@@ -127,7 +132,7 @@ class StreamMachine(RuleBasedStateMachine):
         """It loses its power: what it had not flushed is gone."""
         if self.views[name].in_stream:
             self._leave(self.views[name])
-        copy = self.quorum[name]
+        copy = self.copies[name]
         copy.cached = list(copy.durable)
 
     @rule(name=targets)
@@ -135,15 +140,16 @@ class StreamMachine(RuleBasedStateMachine):
         view = self.views[name]
         if view.in_stream:
             return
-        view.state = "Resyncing"
-        self.stream.enter(view, self.now)
-        self.stream.copying(view, Resync(view.bitmap, 1 << SHIFT, self.now))
-        copy = self.quorum[name]
+        view.machine.fire("hello accepted")
+        view.machine.fire("entered")
+        member = view.member = self.stream.enter(view.settings, 1, self.now)
+        self.stream.copying(member, Resync(view.bitmap, 1 << SHIFT, self.now))
+        copy = self.copies[name]
         copy.applied, copy.resync_applied, copy.inbox = self.stream.log.seq, 0, []
         assert view.resync is not None
         if not view.resync.total:
-            view.state = "InSync"
-            self.stream.copying(view, None)
+            view.machine.fire("copied")
+            self.stream.copying(member, None)
 
     @precondition(lambda self: any(view.resync for view in self.views.values()))
     @rule(name=targets, most=st.integers(1, 4))
@@ -156,12 +162,14 @@ class StreamMachine(RuleBasedStateMachine):
         rseq = view.resync.sent(first, end, (end - first) << SHIFT, self.stream.log.seq)
         parts_sent = range(first * PARTS, end * PARTS)
         # As it is at this place of the stream (R3).
-        self.quorum[name].inbox.append((-rseq, {part: self.here[part] for part in parts_sent}))
+        self.copies[name].inbox.append((-rseq, {part: self.here[part] for part in parts_sent}))
 
     def _leave(self, view: TargetView) -> None:
-        view.state = "Disconnected"
-        self.stream.leave(view)
-        self.quorum[view.name].inbox = []
+        assert view.member is not None
+        view.machine.fire("connection lost")
+        self.stream.leave(view.member)
+        view.member = None
+        self.copies[view.name].inbox = []
 
     # --- what always holds -------------------------------------------------------------------------
 
@@ -169,7 +177,7 @@ class StreamMachine(RuleBasedStateMachine):
     def every_difference_is_named(self) -> None:
         """R2, also for what a power loss of the target would take away now."""
         for name, view in self.views.items():
-            copy = self.quorum[name]
+            copy = self.copies[name]
             for part, version in enumerate(self.here):
                 if version != copy.cached[part] or version != copy.durable[part]:
                     assert view.bitmap.bits[part // PARTS], f"block {part // PARTS} of {name} differs and is not named"

@@ -7,23 +7,29 @@ import pytest
 from dkrepl.config.description import parse
 from dkrepl.config.example import render, render_example
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.source.target_view import STATES, TargetState, TargetView
+from dkrepl.core.source.member import Member
+from dkrepl.core.source.target_settings import TargetSettings
+from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.source.write_quorum import WriteQuorum
+from dkrepl.core.states import STATES, TargetState
 from dkrepl.errors import DescriptionError
 
 
 def view(mode: str = "sync", state: TargetState = "Disconnected", name: str = "beta") -> TargetView:
     bitmap = IntentBitmap(bytearray(8), bytearray(32), 64, 8)
-    made = TargetView(name, mode, "block", 256, 1 << 20, 0, 6, bitmap)
-    made.state = state
+    settings = TargetSettings(
+        name=name, mode=mode, on_full="block", limit=256, window=1 << 20, group=0, slot=0, bitmap=bitmap
+    )
+    made = TargetView(settings)
+    made.machine.state = state
     return made
 
 
 def test_with_one_copy_there_are_always_enough() -> None:
     quorum = WriteQuorum(1, False, [view()])
     assert not quorum.changed()
-    assert not quorum.too_few
+    assert not quorum.lost
     assert quorum.warning is None
 
 
@@ -33,7 +39,7 @@ def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str
     quorum = WriteQuorum(2, False, [view(mode, state)])
     changed = quorum.changed()
     assert quorum.confirmable == 1 + (mode == "sync" and state == "InSync")
-    assert changed == quorum.too_few == (quorum.confirmable < 2)
+    assert changed == quorum.lost == (quorum.confirmable < 2)
 
 
 def test_a_change_is_reported_once_each_way() -> None:
@@ -42,13 +48,13 @@ def test_a_change_is_reported_once_each_way() -> None:
     assert quorum.changed()
     assert quorum.refusing
     assert "1 of 2 copies can be confirmed (min_copies), so writes fail" in str(quorum.warning)
-    one.state = "InSync"
+    one.machine.state = "InSync"
     assert quorum.changed()
-    other.state = "InSync"
+    other.machine.state = "InSync"
     assert not quorum.changed()
-    one.state = "Behind"
+    one.machine.state = "Behind"
     assert not quorum.changed()
-    other.state = "Behind"
+    other.machine.state = "Behind"
     assert quorum.changed()
 
 
@@ -60,7 +66,8 @@ def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
     least: int, durable: tuple[int, int], flushed: bool
 ) -> None:
     leaving, other = view(), view(state="InSync" if least == 3 else "Disconnected", name="gamma")
-    leaving.durable, other.durable = durable
+    for one, acknowledged in zip((leaving, other), durable, strict=True):
+        one.member = Member(one.settings, epoch=1, at=acknowledged, now=0.0, undurable=100)
     quorum = WriteQuorum(least, False, [leaving, other])
     quorum.note_flushed(10, leaving)
     assert quorum.flushed is flushed
@@ -79,12 +86,12 @@ def test_after_a_change_of_the_description_the_former_terms_must_be_satisfied_to
     beta, gamma = view(), view(state="InSync", name="gamma")
     quorum = WriteQuorum(1, False, [beta, gamma], (former,), "alpha")
     assert quorum.changed()
-    assert quorum.too_few, "gamma was asynchronous then, so its copy does not count by the former terms"
+    assert quorum.lost, "gamma was asynchronous then, so its copy does not count by the former terms"
     assert "dkrepl config adopt" in str(quorum.warning)
-    beta.state = "InSync"
+    beta.machine.state = "InSync"
     assert quorum.changed()
-    assert not quorum.too_few
-    beta.state = "Behind"
+    assert not quorum.lost
+    beta.machine.state = "Behind"
     quorum.must_satisfy(())
     assert not quorum.changed()
 
@@ -129,5 +136,5 @@ def test_the_copy_of_an_asynchronous_source_counts_only_where_one_is_enough(leas
     """The others, who may promote another node, need not know that it was made source (R11)."""
     quorum = WriteQuorum(least, False, [view()], source_is_sync=False)
     quorum.changed()
-    assert quorum.too_few != enough
+    assert quorum.lost != enough
     assert ("this source is async" in (quorum.warning or "")) != enough
