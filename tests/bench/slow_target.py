@@ -13,16 +13,12 @@ import argparse
 import signal
 import statistics
 import sys
-from pathlib import Path
 
 from tests.bench import jobs
 from tests.bench.jobs import Job, Result
 from tests.bench.measure import scratch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
-
-from harness.cluster import MIB, Cluster
-from harness.slow_network import SlowNetwork, slow_network
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.slow_network import SlowNetwork, slow_network
 
 CASES = ("without", "stopped", "1mbit")
 LIMIT = 1.10

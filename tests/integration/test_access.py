@@ -16,10 +16,16 @@ from typing import Any
 
 import pytest
 import zmq
-from conftest import Clusters
-from harness.applications import Fio, run
-from harness.cluster import MIB, Cluster
-from harness.hostile import (
+
+from dkrepl.core.protocol import frames, messages
+from dkrepl.errors import NodeKeyError
+from dkrepl.io.state import node_keys
+from dkrepl.io.state.node_keys import NodeKeys
+from dkrepl.io.state.paths import Paths
+from tests.integration.harness.applications import Fio, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.hostile import (
     Recorder,
     announce_too_much,
     answer_to,
@@ -30,14 +36,8 @@ from harness.hostile import (
     replay,
     throw_bytes,
 )
-from harness.node import Node
-from harness.waiting import wait_for
-
-from dkrepl.core.protocol import frames, messages
-from dkrepl.errors import NodeKeyError
-from dkrepl.io.state import node_keys
-from dkrepl.io.state.node_keys import NodeKeys
-from dkrepl.io.state.paths import Paths
+from tests.integration.harness.node import Node
+from tests.integration.harness.waiting import wait_for
 
 pytestmark = pytest.mark.root
 SILENCE = 1500  # ms in which an answer would have come

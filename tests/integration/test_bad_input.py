@@ -10,15 +10,23 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 import zmq
-from conftest import Clusters
-from harness.applications import Fio, fio_command, run
-from harness.cluster import MIB, Cluster
-from harness.hostile import announce_too_much, answer_to, crowd, dealer, hello, hostile_frames, throw_bytes
-from harness.node import Node
-from harness.ports import free_port
 
 from dkrepl.core.protocol import frames, messages
 from dkrepl.errors import HostError, MetadataError, NotFound, StoreError
+from tests.integration.harness.applications import Fio, fio_command, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.hostile import (
+    announce_too_much,
+    answer_to,
+    crowd,
+    dealer,
+    hello,
+    hostile_frames,
+    throw_bytes,
+)
+from tests.integration.harness.node import Node
+from tests.integration.harness.ports import free_port
 
 pytestmark = pytest.mark.root
 

@@ -11,9 +11,10 @@ import random
 import time
 
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, run
-from harness.cluster import MIB, Cluster
+
+from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
 
 pytestmark = pytest.mark.root
 

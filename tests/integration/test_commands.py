@@ -6,10 +6,10 @@ import json
 import os
 
 import pytest
-from harness.applications import PAGE, Writer, run
-from harness.cluster import MIB, Cluster
 
 from dkrepl.errors import CopiesDiffer, NotFound, Refused, TimedOut
+from tests.integration.harness.applications import PAGE, Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
 
 pytestmark = pytest.mark.root
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, fio_command, run
-from harness.cluster import MIB, Cluster
-from harness.node import Node
+
+from tests.integration.harness.applications import Writer, fio_command, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
 
 pytestmark = pytest.mark.root
 

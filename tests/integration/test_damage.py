@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, run
-from harness.cluster import MIB, Cluster
-from harness.node import Node
 
 from dkrepl.errors import MetadataError
+from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
 
 pytestmark = pytest.mark.root
 

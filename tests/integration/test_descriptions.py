@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Clusters
-from harness.applications import run
-from harness.cluster import Cluster
-from harness.node import MIRROR, Node
+
+from tests.integration.harness.applications import run
+from tests.integration.harness.cluster import Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import MIRROR, Node
 
 pytestmark = pytest.mark.root
 

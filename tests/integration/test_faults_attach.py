@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.node import ROOT
-from harness.waiting import LONG, wait_for
 
 from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.store.sparse_file import create_sparse
+from tests.integration.harness.node import ROOT
+from tests.integration.harness.waiting import LONG, wait_for
 
 pytestmark = pytest.mark.root
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import Clusters
-from harness.applications import PAGE, Writer, pattern, run
-from harness.cluster import MIB, Cluster
-from harness.faulty_file import FaultyFile, faulty_file
-from harness.node import ROOT, Node
-from harness.waiting import wait_for
 
 from dkrepl.errors import StateDirectoryError
+from tests.integration.harness.applications import PAGE, Writer, pattern, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.faulty_file import FaultyFile, faulty_file
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import ROOT, Node
+from tests.integration.harness.waiting import wait_for
 
 pytestmark = pytest.mark.root
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Clusters
-from harness.failover import SIZE, lose_the_source
-from harness.seeds import seed_for
+
+from tests.integration.harness.failover import SIZE, lose_the_source
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.seeds import seed_for
 
 pytestmark = pytest.mark.root
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from harness.applications import run
-from harness.file_workload import FileWorkload
-from harness.service_manager import ServiceManager, path_with_systemctl
+
+from tests.integration.harness.applications import run
+from tests.integration.harness.file_workload import FileWorkload
+from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
 
 pytestmark = pytest.mark.root
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Clusters
-from harness.applications import Fio
-from harness.cluster import MIB, Cluster
-from harness.slow_network import SlowNetwork, slow_network
+
+from tests.integration.harness.applications import Fio
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.slow_network import SlowNetwork, slow_network
 
 pytestmark = pytest.mark.root
 

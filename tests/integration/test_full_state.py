@@ -12,13 +12,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from harness.applications import run
 
 from dkrepl.config.limits import DEFAULT
 from dkrepl.core.actions import Commit
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.errors import StateDirectoryError
+from tests.integration.harness.applications import run
 
 pytestmark = pytest.mark.root
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Clusters
-from harness.applications import run
-from harness.cluster import MIB
+
+from tests.integration.harness.applications import run
+from tests.integration.harness.cluster import MIB
+from tests.integration.harness.fixtures import Clusters
 
 pytestmark = pytest.mark.root
 

@@ -6,9 +6,10 @@ import itertools
 import random
 
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, run
-from harness.cluster import MIB, Cluster
+
+from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
 
 pytestmark = pytest.mark.root
 

@@ -11,9 +11,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Clusters
-from harness.cluster import Cluster
-from harness.waiting import LONG
+
+from tests.integration.harness.cluster import Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.waiting import LONG
 
 pytestmark = pytest.mark.root
 

@@ -6,13 +6,13 @@ import shutil
 
 import msgspec
 import pytest
-from conftest import Clusters
-from harness.applications import run
-from harness.cluster import MIB, Cluster
-from harness.node import Node
-from harness.waiting import wait_for
 
 from dkrepl.io.state import metadata_file
+from tests.integration.harness.applications import run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
+from tests.integration.harness.waiting import wait_for
 
 pytestmark = pytest.mark.root
 

@@ -8,9 +8,10 @@ import subprocess
 import threading
 
 import pytest
-from conftest import Clusters
-from harness.applications import PAGE, fio_command, run
-from harness.cluster import MIB, Cluster
+
+from tests.integration.harness.applications import PAGE, fio_command, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
 
 pytestmark = pytest.mark.root
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.layout import Layout
-from harness.node import MIRROR
-from harness.procedures import ALONE, THREE, UNUSED, begin_anew, done, mirror_in_use, take_up, until
+
+from tests.integration.harness.layout import Layout
+from tests.integration.harness.node import MIRROR
+from tests.integration.harness.procedures import ALONE, THREE, UNUSED, begin_anew, done, mirror_in_use, take_up, until
 
 pytestmark = pytest.mark.root
 

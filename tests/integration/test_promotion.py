@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, pattern
-from harness.cluster import MIB, Cluster
-from harness.node import Node
-from harness.waiting import LONG, wait_for
 
 from dkrepl.errors import NotFound, Refused, UsageError
+from tests.integration.harness.applications import Writer, pattern
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
+from tests.integration.harness.waiting import LONG, wait_for
 
 pytestmark = pytest.mark.root
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.applications import PAGE, pattern
-from harness.faulty_file import FaultyFile, faulty_file
-from harness.layout import Layout
-from harness.node import MIRROR, Node
-from harness.procedures import ALONE, UNUSED, begin_anew, done, mirror_in_use, take_up, until
-from harness.reconfigurable import Reconfigurable
 
 from dkrepl.errors import Refused
+from tests.integration.harness.applications import PAGE, pattern
+from tests.integration.harness.faulty_file import FaultyFile, faulty_file
+from tests.integration.harness.layout import Layout
+from tests.integration.harness.node import MIRROR, Node
+from tests.integration.harness.procedures import ALONE, UNUSED, begin_anew, done, mirror_in_use, take_up, until
+from tests.integration.harness.reconfigurable import Reconfigurable
 
 pytestmark = pytest.mark.root
 

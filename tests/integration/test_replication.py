@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness.applications import fio_command, run
-from harness.cluster import MIB, Cluster
+
+from tests.integration.harness.applications import fio_command, run
+from tests.integration.harness.cluster import MIB, Cluster
 
 pytestmark = pytest.mark.root
 

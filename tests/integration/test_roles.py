@@ -8,12 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, run
-from harness.cluster import MIB, Cluster
-from harness.node import Node
 
 from dkrepl.errors import Refused
+from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
 
 pytestmark = pytest.mark.root
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, run
-from harness.cluster import MIB, Cluster
-from harness.node import Node
 
 from dkrepl.core.intent import activity_record
 from dkrepl.io.block import loop
+from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
 
 pytestmark = pytest.mark.root
 

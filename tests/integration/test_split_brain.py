@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Clusters
-from harness.applications import run
-from harness.cluster import MIB
-from harness.node import Node
+
+from tests.integration.harness.applications import run
+from tests.integration.harness.cluster import MIB
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
 
 pytestmark = pytest.mark.root
 

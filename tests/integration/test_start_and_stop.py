@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Clusters
-from harness.applications import Writer, run
-from harness.cluster import MIB, Cluster
-from harness.node import ROOT
 
 from dkrepl.errors import HostError, StoreError
 from dkrepl.io.block import loop
+from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import ROOT
 
 pytestmark = pytest.mark.root
 

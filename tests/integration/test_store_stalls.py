@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clusters
-from harness.applications import Writer
-from harness.cluster import MIB, Cluster
-from harness.faulty_file import FaultyFile, faulty_file
-from harness.node import Node
-from harness.waiting import wait_for
+
+from tests.integration.harness.applications import Writer
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.faulty_file import FaultyFile, faulty_file
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
+from tests.integration.harness.waiting import wait_for
 
 pytestmark = pytest.mark.root
 

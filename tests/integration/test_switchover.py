@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from harness.applications import run
-from harness.cluster import MIB, Cluster
-from harness.node import Node
+
+from tests.integration.harness.applications import run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.node import Node
 
 pytestmark = pytest.mark.root
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.cluster import Cluster
-from harness.kills import kill_again_and_again
-from harness.seeds import seed_for
-from harness.service_manager import ServiceManager, path_with_systemctl
-from harness.waiting import LONG
+
+from tests.integration.harness.cluster import Cluster
+from tests.integration.harness.kills import kill_again_and_again
+from tests.integration.harness.seeds import seed_for
+from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
+from tests.integration.harness.waiting import LONG
 
 pytestmark = pytest.mark.root
 

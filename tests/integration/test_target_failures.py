@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Clusters
-from harness.applications import Fio, Writer, run
-from harness.cluster import MIB, Cluster
+
+from tests.integration.harness.applications import Fio, Writer, run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.fixtures import Clusters
 
 pytestmark = pytest.mark.root
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.kills import kill_again_and_again
-from harness.seeds import seed_for
-from harness.service_manager import ServiceManager
-from harness.upgrades import Releases, upgrade_again_and_again
+
+from tests.integration.harness.kills import kill_again_and_again
+from tests.integration.harness.seeds import seed_for
+from tests.integration.harness.service_manager import ServiceManager
+from tests.integration.harness.upgrades import Releases, upgrade_again_and_again
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 

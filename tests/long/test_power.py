@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness.crash_consistency import SIZE, try_power_losses
-from harness.fixtures import Clusters
-from harness.seeds import seed_for
+
+from tests.integration.harness.crash_consistency import SIZE, try_power_losses
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.seeds import seed_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.cluster import MIB
-from harness.fixtures import Clusters
-from harness.network import network
-from harness.node import ROOT
-from harness.reconfigurable import Reconfigurable
-from harness.seams import NODES, Seams, keep_logs
-from harness.seeds import seed_for
-from harness.steady_writer import SteadyWriter
+
+from tests.integration.harness.cluster import MIB
+from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.network import network
+from tests.integration.harness.node import ROOT
+from tests.integration.harness.reconfigurable import Reconfigurable
+from tests.integration.harness.seams import NODES, Seams, keep_logs
+from tests.integration.harness.seeds import seed_for
+from tests.integration.harness.steady_writer import SteadyWriter
 
 SECONDS = float(os.environ.get("SEAMS_SECONDS", "1200"))
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.link import Link
-from harness.node import MIRROR, Node
-from harness.ports import free_port
-from harness.waiting import LONG
+from tests.integration.harness.link import Link
+from tests.integration.harness.node import MIRROR, Node
+from tests.integration.harness.ports import free_port
+from tests.integration.harness.waiting import LONG
 
 MIB = 1 << 20
 _FORBIDDEN = ("Traceback", "unexpected:", "Assertion")

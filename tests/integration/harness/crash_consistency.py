@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import recording_daemon
-from harness.applications import run
-from harness.cluster import MIB, Cluster
-from harness.file_workload import FileWorkload
-from harness.rebuilding import Record, crashes, rebuild
-from harness.waiting import wait_for
+from tests.integration.harness import recording_daemon
+from tests.integration.harness.applications import run
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.file_workload import FileWorkload
+from tests.integration.harness.rebuilding import Record, crashes, rebuild
+from tests.integration.harness.waiting import wait_for
 
 SIZE = 320 * MIB  # mkfs.xfs wants 300 MiB
 _MAKE = {"ext4": ("mkfs.ext4", "-q", "-F"), "xfs": ("mkfs.xfs", "-q", "-f")}

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.applications import Writer
-from harness.cluster import MIB, Cluster
-from harness.node import Node
-from harness.waiting import LONG, wait_for
+from tests.integration.harness.applications import Writer
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.node import Node
+from tests.integration.harness.waiting import LONG, wait_for
 
 SIZE = 128 * MIB
 _HALF = SIZE // 2

@@ -1,6 +1,6 @@
 """A file that fails what it is told to fail: real I/O errors, from a file system of its own (FUSE, one process).
 
-    python -m harness.faulty_file BACKING MOUNTPOINT RULES
+    python -m tests.integration.harness.faulty_file BACKING MOUNTPOINT RULES
 
 ``RULES`` is a file with a line for each rule, "op first end": requests of that kind (read, write, sync, discard, zero)
 that touch a byte from ``first`` up to ``end`` fail with EIO. A sync touches all. "stall op" in place of "op": they wait
@@ -20,8 +20,8 @@ from pathlib import Path
 
 from dkrepl.io.fuse import OP_NAMES, READ, WRITE, FuseSession, Request, SessionEnded, mount
 from dkrepl.io.store.store import BackingStore
-from harness.node import ROOT
-from harness.waiting import LONG, wait_for
+from tests.integration.harness.node import ROOT
+from tests.integration.harness.waiting import LONG, wait_for
 
 _END = 1 << 62
 _LOOK_AGAIN = 20  # ms between two looks whether what waits may go on
@@ -40,9 +40,8 @@ class FaultyFile:
             file.truncate(size)
         self._rules.touch()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.faulty_file", str(backing), str(self.path), str(self._rules)],
-            cwd=ROOT / "tests" / "integration",
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            [sys.executable, "-m", __spec__.name, str(backing), str(self.path), str(self._rules)],
+            cwd=ROOT,
         )
         try:
             wait_for(lambda: os.path.ismount(self.path), bool, "the faulty file is there")

@@ -1,4 +1,4 @@
-"""Clusters for tests: whatever a test leaves is taken away, whether it passed or not. For ``conftest.py`` to import."""
+"""Clusters for tests: whatever a test leaves is taken away, whether it passed or not. A plugin of pytest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.cluster import Cluster
-from harness.service_manager import ServiceManager
+from tests.integration.harness.cluster import Cluster
+from tests.integration.harness.service_manager import ServiceManager
 
 _live: list[Cluster] = []
 

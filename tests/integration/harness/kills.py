@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cluster import Cluster
-from harness.service_manager import ServiceManager
-from harness.waiting import LONG
+from tests.integration.harness.cluster import Cluster
+from tests.integration.harness.service_manager import ServiceManager
+from tests.integration.harness.waiting import LONG
 
 _ROUND = 8  # seconds of one fio, which then reads back all that it wrote
 _LOOK_AROUND = 0.5  # seconds: a kill comes this long, at most, after the moment that it waits for

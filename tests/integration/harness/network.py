@@ -11,7 +11,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 
-from harness.applications import run
+from tests.integration.harness.applications import run
 
 _networks = itertools.count()
 

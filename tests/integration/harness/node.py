@@ -25,7 +25,7 @@ from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.state import node_keys
 from dkrepl.io.state.paths import Paths
-from harness.waiting import LONG, wait_for
+from tests.integration.harness.waiting import LONG, wait_for
 
 MIRROR = "r0"
 ROOT = Path(__file__).resolve().parents[3]

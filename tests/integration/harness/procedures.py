@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.cluster import MIB
-from harness.layout import Layout
-from harness.node import MIRROR, Node
-from harness.reconfigurable import Reconfigurable
-from harness.steady_writer import SteadyWriter
+from tests.integration.harness.cluster import MIB
+from tests.integration.harness.layout import Layout
+from tests.integration.harness.node import MIRROR, Node
+from tests.integration.harness.reconfigurable import Reconfigurable
+from tests.integration.harness.steady_writer import SteadyWriter
 
 THREE = Layout((("alpha", "sync"), ("beta", "sync"), ("gamma", "sync")), min_copies=2)
 ALONE = THREE.with_min_copies(1)

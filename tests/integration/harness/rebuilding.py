@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.applications import run
-from harness.recording_daemon import ENTRY, FLUSH_BEGINS, FLUSH_ENDED, WRITE
+from tests.integration.harness.applications import run
+from tests.integration.harness.recording_daemon import ENTRY, FLUSH_BEGINS, FLUSH_ENDED, WRITE
 
 _PIECE = 4096  # a torn write is there, or not, in pieces of this
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.cluster import MIB, Cluster
-from harness.layout import Layout
-from harness.network import Network
-from harness.node import MIRROR, Node
-from harness.service_manager import ServiceManager, path_with_systemctl
-from harness.steady_writer import SteadyWriter
-from harness.waiting import LONG, wait_for
+from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.layout import Layout
+from tests.integration.harness.network import Network
+from tests.integration.harness.node import MIRROR, Node
+from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
+from tests.integration.harness.steady_writer import SteadyWriter
+from tests.integration.harness.waiting import LONG, wait_for
 
 _RESTART = f"7 dkrepl@{MIRROR}.service restart running"
 
@@ -126,7 +126,7 @@ class Reconfigurable(Cluster):
         self.managers[name].drop()
         self.nodes[name].take_device_away()
 
-    def _tell(self, name: str, job: str) -> None:
+    def _report(self, name: str, job: str) -> None:
         self._jobs[name].write_text(job + "\n")
 
     # --- roles and accounts --------------------------------------------------------------------------

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.applications import run
-from harness.layout import Layout
-from harness.network import Network
-from harness.node import MIRROR
-from harness.reconfigurable import Reconfigurable
-from harness.steady_writer import SteadyWriter
-from harness.waiting import wait_for
+from tests.integration.harness.applications import run
+from tests.integration.harness.layout import Layout
+from tests.integration.harness.network import Network
+from tests.integration.harness.node import MIRROR
+from tests.integration.harness.reconfigurable import Reconfigurable
+from tests.integration.harness.steady_writer import SteadyWriter
+from tests.integration.harness.waiting import wait_for
 
 PATIENCE = 90.0  # seconds for each wait; 15 times what any of them should take
 _UNUSED = 14 << 8  # pages: a place behind all that the writer writes

@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from harness.cluster import Cluster
-from harness.node import Node
+from tests.integration.harness.cluster import Cluster
+from tests.integration.harness.node import Node
 
 # The number of the process is only known inside it.
 _LAUNCH = """

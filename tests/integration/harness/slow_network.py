@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from harness.applications import run
+from tests.integration.harness.applications import run
 
 
 class SlowNetwork:

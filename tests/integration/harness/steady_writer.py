@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.applications import PAGE, pattern
-from harness.node import MIRROR, Node
-from harness.waiting import wait_for
+from tests.integration.harness.applications import PAGE, pattern
+from tests.integration.harness.node import MIRROR, Node
+from tests.integration.harness.waiting import wait_for
 
 _RUN = 10_000_000_000  # between the numbers of two threads
 

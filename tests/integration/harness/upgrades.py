@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from harness.applications import run
-from harness.kills import Pauses, VerifiedLoad
-from harness.node import ROOT, Node
-from harness.service_manager import ServiceManager, path_with_systemctl
+from tests.integration.harness.applications import run
+from tests.integration.harness.kills import Pauses, VerifiedLoad
+from tests.integration.harness.node import ROOT, Node
+from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
 
 _VERSIONS = ("0.1.0+one", "0.1.0+two")
 _PARTS = ("pyproject.toml", "README.md", "LICENSE", "dkrepl")
