@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dkrepl.core.source.target_view import STATES
+from dkrepl.core.states import STATES
 from dkrepl.errors import DkreplError
 from tests.simulation.operator import Done
 from tests.simulation.world import RuleBroken

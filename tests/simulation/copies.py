@@ -6,12 +6,12 @@ import functools
 
 from bitarray import bitarray
 
-from dkrepl.core.handshake import hello_of
 from dkrepl.core.intent import activity_record
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.generation import decide
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.peer_records import record_of, untracked
+from dkrepl.core.target.join import hello_of
 from dkrepl.errors import MetadataError
 from tests.simulation.disk import Disk
 from tests.simulation.settings import BLOCK

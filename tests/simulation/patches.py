@@ -14,8 +14,8 @@ from dkrepl.core.protocol import frames
 from dkrepl.core.source import membership, resync, resync_queue, stream, target_view, write_log
 from dkrepl.core.target import target
 from dkrepl.daemon import intent_store
-from dkrepl.daemon.control import commands, status
-from dkrepl.daemon.peers import arbitration_runtime, door, lookout, peer_poll, promote
+from dkrepl.daemon.control import commands, promote, status
+from dkrepl.daemon.peers import arbitration_runtime, door, lookout, peer_poll
 from dkrepl.daemon.source import publisher, requests, resync_reader, verify, zeroing
 from dkrepl.daemon.source import runtime as source_runtime
 from dkrepl.daemon.target import applier

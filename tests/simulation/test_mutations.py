@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from bitarray import bitarray
 
-from dkrepl.core import handshake
+from dkrepl.config import terms
 from dkrepl.core.election import objections, quorum
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
@@ -33,7 +33,7 @@ from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.target import target
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
-from dkrepl.daemon.peers import promote
+from dkrepl.daemon.control import promote
 from dkrepl.daemon.source import publisher
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.io.store.store import StoreFailed
@@ -324,7 +324,7 @@ def a_resync_that_was_cut_short_counts(patch: Patch) -> None:
 
 
 def descriptions_that_differ_are_not_refused(patch: Patch) -> None:
-    for module in (handshake, objections):
+    for module in (terms, objections):
         patch.setattr(module, "differences", lambda here, there: [])
 
 

@@ -51,6 +51,7 @@ _LIVE_OPS = frozenset((WRITE, DISCARD, ZERO, FLUSH, GENERATION))
 _MARK_OPS = frozenset((PROBE, START, SYNCED, DIGEST))
 _ALLOWED = {LIVE: _LIVE_OPS, RESYNC: _DATA_OPS, MARKER: _MARK_OPS}
 
+SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 MAX_RECORDS = 1024
 MAX_DATA = 8 << 20  # bytes in one message
 MAX_LENGTH = 1 << 30  # bytes that one record without data is about; its field has 32 bits

@@ -18,16 +18,17 @@ from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import AnyMessage, Evict, Refuse
 from dkrepl.core.source.awaited import Returning
 from dkrepl.core.source.new_generation import NewGeneration
 from dkrepl.core.source.resync import RateLimit
 from dkrepl.core.source.resync_queue import ResyncFeed
 from dkrepl.core.source.stream import Stream
-from dkrepl.core.source.target_view import SEEN_BY_SOURCE, TargetState, TargetView, check_transition
+from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_quorum import WriteQuorum
+from dkrepl.core.states import SEEN_BY_SOURCE, TargetState, check_transition
 
-SLOTS = 6  # targets that share one group: each subscribes to 2 ** (SLOTS - 1) topics
 RETRY_LAST = 30.0  # seconds; the longest pause before a target that keeps falling behind may join again
 
 
@@ -61,7 +62,7 @@ class Links:
                 peer.async_limit,
                 description.window,
                 i,
-                SLOTS,
+                frames.SLOTS,
                 bitmaps[peer.name],
                 description.store_timeout,
             )
@@ -74,7 +75,7 @@ class Links:
                 view.bitmap.fill(1)  # at a start, not in the loop
             if record is not None and record.paused:
                 view.state, view.reason = "Paused", "paused by the administrator"
-        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // SLOTS))
+        self.stream = Stream(tuple(self.views.values()), self._shift, -(-len(peers) // frames.SLOTS))
         self.feed = ResyncFeed(description, self.stream, intent)
         refuse = description.on_no_quorum == "error"
         # R4: an unproven target does not count. If its resync was cut short it calls its copy Inconsistent, even if

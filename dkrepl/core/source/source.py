@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from dkrepl.config.description import Description
-from dkrepl.core import handshake
+from dkrepl.config.terms import disagreement
 from dkrepl.core.actions import Commit, PublishFlush, PublishGeneration, PublishMarker
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
@@ -45,7 +45,7 @@ from dkrepl.core.protocol.messages import (
     Stalled,
     Trouble,
 )
-from dkrepl.core.source import membership
+from dkrepl.core.source import join, membership
 from dkrepl.core.source.backpressure import BackPressure
 from dkrepl.core.source.heartbeat import alive, positions
 from dkrepl.core.source.lag import LagClock
@@ -280,7 +280,7 @@ class Source(Links):
         if view.state == "Paused":
             self._send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", self.node))
             return
-        if (refusal := handshake.protocol_refusal(hello, peer)) is not None:
+        if (refusal := join.protocol_refusal(hello, peer)) is not None:
             self._refuse(peer, view, *refusal, now)
             return
         if view.state == "Connecting" and hello.epoch < view.epoch and now < view.deadline - self._timeout:
@@ -303,7 +303,7 @@ class Source(Links):
                 self._note_split_brain(peer)
             self._refuse(peer, view, decision.code, decision.text, now)
             return
-        differs = handshake.disagreement(self.terms, hello.terms, peer, self.description.name)
+        differs = disagreement(self.terms, hello.terms, peer, self.description.name)
         if differs is not None:
             self._refuse(peer, view, "DescriptionsDiffer", differs, now)
             return
@@ -318,7 +318,7 @@ class Source(Links):
         view.bits_received = 0
 
         def offer() -> Commit:
-            self.metadata = handshake.offered(self.metadata, hello, view.epoch, decision)
+            self.metadata = join.offered(self.metadata, hello, view.epoch, decision)
             return Commit(0, sync_bitmaps=True, metadata=self.metadata)
 
         self._go_on_after(view, offer)
@@ -338,7 +338,7 @@ class Source(Links):
         view.advisory_differs = differ
 
     def _welcome(self, view: TargetView, now: float) -> None:
-        welcome = handshake.welcome(self.metadata, view, self.session, self.terms, self.advisory)
+        welcome = join.welcome(self.metadata, view, self.session, self.terms, self.advisory)
         self._send(view.name, welcome)
         view.probe_at, view.probe_wait = now, _PROBE_FIRST
 

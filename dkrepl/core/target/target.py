@@ -20,10 +20,9 @@ from typing import Literal
 import msgspec
 
 from dkrepl.config.description import Description
-from dkrepl.config.terms import advisory, digest, required
+from dkrepl.config.terms import advisory, digest, disagreement, required
 from dkrepl.core.actions import Action, Commit, Connect, Disconnect, Event, SaveDiverged, Send
 from dkrepl.core.election.vote import MOST, Vote, following, never_elected, newest, next_number, promised, released
-from dkrepl.core.handshake import disagreement, hello_of
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records
@@ -51,8 +50,9 @@ from dkrepl.core.protocol.messages import (
     Trouble,
     Welcome,
 )
-from dkrepl.core.source.target_view import SEEN_BY_TARGET, TargetState, check_transition
 from dkrepl.core.stall import Stall
+from dkrepl.core.states import SEEN_BY_TARGET, TargetState, check_transition
+from dkrepl.core.target.join import hello_of
 from dkrepl.core.target.last_heard import LastHeard
 
 Verdict = Literal["apply", "ignore", "barrier"]

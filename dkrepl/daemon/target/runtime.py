@@ -21,7 +21,6 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.role_records import as_source
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.core.source.membership import SLOTS
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent_store import IntentStore
@@ -503,7 +502,9 @@ class TargetRuntime:
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()
         self._confirmed = (0, 0, 0, 0)
-        self._stream_fds = self.sockets.subscribe(action.peer, frames.topics_of(action.group, action.slot, SLOTS))
+        self._stream_fds = self.sockets.subscribe(
+            action.peer, frames.topics_of(action.group, action.slot, frames.SLOTS)
+        )
         stream, monitor = self._stream_fds
         self.reactor.watch(stream, lambda: None)
         self.reactor.watch(monitor, self._control_signalled)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from dkrepl.core.source.target_view import (
+from dkrepl.core.states import (
     IN_STREAM,
     SEEN_BY_SOURCE,
     SEEN_BY_TARGET,

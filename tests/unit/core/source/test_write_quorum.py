@@ -7,9 +7,10 @@ import pytest
 from dkrepl.config.description import parse
 from dkrepl.config.example import render, render_example
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.source.target_view import STATES, TargetState, TargetView
+from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.source.write_quorum import WriteQuorum
+from dkrepl.core.states import STATES, TargetState
 from dkrepl.errors import DescriptionError
 
 

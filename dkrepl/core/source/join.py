@@ -1,8 +1,8 @@
-"""What a target says to epoch, and what a source says and remembers while it lets it into the stream."""
+"""Letting a target into the stream: what the source says, and what it remembers before it says so."""
 
 from __future__ import annotations
 
-from dkrepl.config.terms import Terms, differences
+from dkrepl.config.terms import Terms
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.generation import Decision
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -18,17 +18,6 @@ def protocol_refusal(hello: Hello, peer: str) -> tuple[str, str] | None:
         "TooNew" if hello.protocol_min > PROTOCOL_MAX else "TooOld",
         f"{peer} speaks protocol {hello.protocol_min} to {hello.protocol_max}, the source "
         f"{PROTOCOL_MIN} to {PROTOCOL_MAX}; upgrade the older of the two",
-    )
-
-
-def disagreement(here: Terms, there: Terms, peer: str, mirror: str) -> str | None:
-    """Return why ``peer`` may not follow: its description differs in what must be equal (R14); None if it does not."""
-    found = differences(here, there)
-    if not found:
-        return None
-    return (
-        f"the description on {peer} differs in {', '.join(map(str, found))}; make them equal and restart the daemon "
-        f"whose description changed; dkrepl config diff {mirror} shows all differences"
     )
 
 
@@ -63,36 +52,4 @@ def welcome(metadata: NodeMetadata, view: TargetView, session: int, terms: Terms
         advisory,
         list(metadata.former),
         metadata.ballot,
-    )
-
-
-def hello_of(
-    metadata: NodeMetadata, peer: str, marks: int, software: str, terms: Terms | None = None, advisory: str = ""
-) -> Hello:
-    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names.
-
-    ``terms``, ``advisory``: of its description (config/terms.py).
-    """
-    record = peer_records.record_of(metadata, peer)
-    return Hello(
-        PROTOCOL_MIN,
-        PROTOCOL_MAX,
-        metadata.mirror,
-        metadata.mirror_id,
-        metadata.node,
-        metadata.size,
-        metadata.block,
-        metadata.generation,
-        list(metadata.history),
-        metadata.store_state,
-        metadata.epoch,
-        software,
-        metadata.follows,
-        list(record.base),
-        record.tracked,
-        marks,
-        record.epoch,
-        metadata.yields if metadata.yields_to == peer else "",
-        terms or {},
-        advisory,
     )
