@@ -18,6 +18,8 @@ JOBS ?= $(shell nproc)
 # To see a failure again that was made small: the numbers of its faults, and which order of events.
 ONLY ?=
 VARY ?= 0
+# What only the tests use of the package counts as used there.
+VULTURE_TESTS := dkrepl demo molecule roles ansible tools tests
 # The Molecule scenario to run; all of them if empty.
 SCENARIO ?=
 
@@ -27,7 +29,7 @@ export CONTAINERS_CONF := $(CURDIR)/demo/containers.conf
 export PYTHONDONTWRITEBYTECODE := 1
 export MOLECULE_COMMAND_BORDERS := false
 
-.PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell unit simulate simulation \
+.PHONY: help setup host-packages lock lint lint-python lint-house lint-ansible lint-shell unit simulate simulation \
         integration molecule test test-long bench bench-scale demo demo-down clean
 
 help:  ## list the targets
@@ -59,15 +61,22 @@ lock:  ## pin every dependency anew in requirements.lock
 
 # ---------------------------------------------------------------- checks
 
-lint: lint-python lint-ansible lint-shell  ## style, types, Ansible and shell checks
+lint: lint-python lint-house lint-ansible lint-shell  ## style, types, contracts, spelling; Ansible and shell
 
 lint-python: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict -p tests.simulation
-	$(BIN)/mypy --strict demo roles/dkrepl_install/files ansible/check_specs.py
+	$(BIN)/mypy --strict demo tools roles/dkrepl_install/files ansible/check_specs.py
 	MYPYPATH=molecule/shared:. $(BIN)/mypy --strict -p support
+
+lint-house: $(READY)
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+	$(BIN)/vulture
+	$(BIN)/vulture $(VULTURE_TESTS)
+	$(BIN)/codespell
+	$(BIN)/python -m tools.file_sizes
 
 lint-ansible: $(READY)
 	$(BIN)/yamllint --strict .

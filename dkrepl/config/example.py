@@ -1,9 +1,6 @@
-"""Descriptions as text: the example for newcomers, and a description written back as it would be read."""
+"""The description that newcomers begin with."""
 
 from __future__ import annotations
-
-from dkrepl.config.description import Description
-from dkrepl.config.units import exact_size
 
 _EXAMPLE = """\
 # Mirror r0: put this file, the same on every node, at /etc/dkrepl/r0.toml
@@ -60,48 +57,3 @@ on_full = "bitmap"                      # async_limit, on_full and the ports may
 def render_example() -> str:
     """Return a description file of three nodes with every key explained; it parses as mirror r0."""
     return _EXAMPLE
-
-
-def render(description: Description) -> str:
-    """Return the text from which ``parse`` makes an equal description, every key written out."""
-    mirror = description
-    lines = [
-        f'name = "{mirror.name}"',
-        f'size = "{exact_size(mirror.size)}"',
-        f'source = "{mirror.source}"',
-        f'block = "{exact_size(mirror.block)}"',
-        f'extent = "{exact_size(mirror.extent)}"',
-        f"async_limit = {mirror.async_limit}",
-        f'window = "{exact_size(mirror.window)}"',
-        f'on_full = "{mirror.on_full}"',
-        f'resync_rate = "{exact_size(mirror.resync_rate)}/s"' if mirror.resync_rate else 'resync_rate = "0"',
-        f"peer_timeout = {mirror.peer_timeout!r}",
-        f"store_timeout = {mirror.store_timeout!r}",
-        'start_alone = "never"' if mirror.start_alone is None else f"start_alone = {mirror.start_alone!r}",
-        f'on_diverged = "{mirror.on_diverged}"',
-        f'security = "{mirror.security}"',
-        f"min_copies = {mirror.min_copies}",
-        f'on_no_quorum = "{mirror.on_no_quorum}"',
-    ]
-    for node in mirror.nodes:
-        lines += [
-            "",
-            "[[node]]",
-            f'name = "{node.name}"',
-            f'address = "{node.address}"',
-            f"store = {_quoted(node.store)}",
-            f'mode = "{node.mode}"',
-            f"control_port = {node.control_port}",
-            f"data_port = {node.data_port}",
-            f'on_full = "{node.on_full}"',
-            f"async_limit = {node.async_limit}",
-        ]
-        if node.public_key:
-            lines.append(f'public_key = "{node.public_key}"')
-        if node.next_public_key:
-            lines.append(f'next_public_key = "{node.next_public_key}"')
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

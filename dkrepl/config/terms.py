@@ -71,6 +71,17 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[Diffe
     return [Difference(key, here.get(key), there.get(key)) for key in keys if here.get(key) != there.get(key)]
 
 
+def disagreement(here: Mapping[str, str], there: Mapping[str, str], peer: str, mirror: str) -> str | None:
+    """Return why ``peer`` may not follow: its description differs in what must be equal (R14); None if it does not."""
+    found = differences(here, there)
+    if not found:
+        return None
+    return (
+        f"the description on {peer} differs in {', '.join(map(str, found))}; make them equal and restart the daemon "
+        f"whose description changed; dkrepl config diff {mirror} shows all differences"
+    )
+
+
 def sync_nodes(terms: Mapping[str, str]) -> frozenset[str]:
     """Return the names of the nodes that are written to synchronously while they are targets."""
     return frozenset(
@@ -81,14 +92,3 @@ def sync_nodes(terms: Mapping[str, str]) -> frozenset[str]:
 def min_copies(terms: Mapping[str, str]) -> int:
     """Return how many copies must confirm a write before it is answered."""
     return int(terms.get("min_copies", "1"))
-
-
-def disagreement(here: Terms, there: Terms, peer: str, mirror: str) -> str | None:
-    """Return why ``peer`` may not follow: its description differs in what must be equal (R14); None if it does not."""
-    found = differences(here, there)
-    if not found:
-        return None
-    return (
-        f"the description on {peer} differs in {', '.join(map(str, found))}; make them equal and restart the daemon "
-        f"whose description changed; dkrepl config diff {mirror} shows all differences"
-    )

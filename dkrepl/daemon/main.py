@@ -102,7 +102,7 @@ class _Stop:
         if end is not None:
             end()
 
-    def _signalled(self, signum: int, frame: FrameType | None) -> None:
+    def _signalled(self, _signum: int, _frame: FrameType | None) -> None:
         self.asked = True
         self.runtime()
 

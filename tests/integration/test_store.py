@@ -101,8 +101,6 @@ def test_failures_name_the_operation_and_carry_the_code(path: Path) -> None:
     with pytest.raises(StoreFailed, match=r"cannot read 4096 bytes at 8192 of the store .*store\.img") as failed:
         store.read(8192, BLOCK)
     assert failed.value.errno == errno.EIO
-    with pytest.raises(StoreFailed):
-        store.read_into(8192, bytearray(BLOCK))
     store.close()
 
 
@@ -141,9 +139,6 @@ def test_any_mixture_reads_as_a_plain_file_would(tmp_path: Path, mixture: list[t
                 (store.discard if kind == "discard" else store.zero)(offset, length)
                 model[offset : offset + length] = bytes(length)
         assert store.read(0, store.size) == model
-        buffer = bytearray(store.size)
-        store.read_into(0, buffer)
-        assert buffer == model
         # What data_ranges leaves out reads as zeroes; it says nothing twice and nothing outside.
         end = 0
         for offset, length in store.data_ranges():

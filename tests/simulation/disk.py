@@ -7,7 +7,6 @@ holds either what was durable or what was cached. ``sync`` promises what was wri
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -173,6 +172,3 @@ class Disk:
         if self._parsed is None or self._parsed[0] != content:
             self._parsed = (content, metadata.parse(content, "the simulated record"))
         return self._parsed[1]
-
-
-Crash = Callable[[], None]

@@ -23,8 +23,6 @@ class Fd:
 class Listener:
     """The control port of a process, until it is closed."""
 
-    publishes = False
-
     def __init__(self, process: Process) -> None:
         self.process = process
         self.fd = Fd("control")
@@ -74,8 +72,6 @@ class DoorSocket(Listener):
 
 class SourceSockets(Listener):
     """PUB and ROUTER of a source."""
-
-    publishes = True
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from dkrepl.daemon import intent_store
-from dkrepl.daemon.control import commands, status
-from dkrepl.daemon.peers import arbitration_runtime, door, lookout, peer_poll, promote
+from dkrepl.daemon.control import commands, promote, status
+from dkrepl.daemon.peers import arbitration_runtime, door, lookout, peer_poll
 from dkrepl.daemon.source import requests, resync_reader, verify, zeroing
 from dkrepl.daemon.source import runtime as source_runtime
 from dkrepl.daemon.target import runtime as target_runtime

@@ -38,7 +38,7 @@ from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
-from dkrepl.daemon.peers import promote
+from dkrepl.daemon.control import promote
 from dkrepl.daemon.source import publisher
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.io.store.store import StoreFailed

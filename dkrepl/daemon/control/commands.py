@@ -16,10 +16,9 @@ from dkrepl.core.election.vote import next_number
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.role_records import as_source, as_target
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.daemon.control import descriptions, status
+from dkrepl.daemon.control import descriptions, promote, status
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.lifecycle import Overruled
-from dkrepl.daemon.peers import promote
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import verify

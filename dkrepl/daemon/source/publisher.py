@@ -45,9 +45,9 @@ class Publisher:
         records = self._records
         if not records:
             return
-        first, datas = self._first, self._data
+        first, pieces = self._first, self._data
         if any(self._stream.masks):
-            data = datas[0] if len(datas) == 1 else b"".join(datas)
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             total = checksum(data) if data else 0
             position = first + len(records) - 1
             for group, mask in enumerate(self._stream.masks):

@@ -100,18 +100,6 @@ class BackingStore:
             raise self._failed("read", offset, length, error) from error
         return data
 
-    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """Fill ``buffer`` from ``offset``; may wait for the disk. Raises StoreFailed."""
-        view, done = memoryview(buffer), 0
-        try:
-            while done < len(view):
-                got = os.preadv(self.fd, (view[done:],), offset + done)
-                if not got:
-                    raise OSError(errno.EIO, "the store ends early")
-                done += got
-        except OSError as error:
-            raise self._failed("read", offset, len(view), error) from error
-
     def read_nowait(self, offset: int, length: int) -> bytes | bytearray | None:
         """Return ``length`` bytes if they are in memory, else None: then ``read`` in a worker thread.
 

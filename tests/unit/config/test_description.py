@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from dkrepl.config import public_key
 from dkrepl.config.description import Description, parse, require_keys, without_keys
-from dkrepl.config.example import render, render_example
+from dkrepl.config.example import render_example
 from dkrepl.errors import DescriptionError, NotFound
+from tests.unit.config.rendered import render
 
 HEAD = 'name = "r0"\nsize = "1GiB"\nsource = "alpha"\n'
 ALPHA = '[[node]]\nname = "alpha"\naddress = "10.0.0.1"\nstore = "/srv/r0"\n'

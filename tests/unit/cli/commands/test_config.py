@@ -21,7 +21,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "laptop")
 
 
-def test_the_example_lacks_the_keys_and_then_passes_the_check(cli: Cli, elsewhere: None) -> None:
+@pytest.mark.usefixtures("elsewhere")
+def test_the_example_lacks_the_keys_and_then_passes_the_check(cli: Cli) -> None:
     code, out, _ = cli.run("config", "example")
     assert code == 0
     (cli.paths.etc / "r0.toml").write_text(out)
@@ -35,7 +36,8 @@ def test_the_example_lacks_the_keys_and_then_passes_the_check(cli: Cli, elsewher
         assert cli.run("config", "check", *arguments) == (0, expected, "")
 
 
-def test_json_gives_the_whole_description_and_who_is_here(cli: Cli, on_alpha: None) -> None:
+@pytest.mark.usefixtures("on_alpha")
+def test_json_gives_the_whole_description_and_who_is_here(cli: Cli) -> None:
     cli.describe()
     (entry,) = json.loads(cli.run("config", "check", "--json")[1])["mirrors"]
     assert (entry["mirror"], entry["here"]) == ("r0", "alpha")
@@ -52,7 +54,8 @@ def test_a_mistake_is_one_sentence_and_code_3(cli: Cli) -> None:
     assert (failure["code"], failure["name"]) == (3, "DescriptionError")
 
 
-def test_a_file_of_any_name_is_checked_as_a_mirror_of_a_given_name(cli: Cli, elsewhere: None) -> None:
+@pytest.mark.usefixtures("elsewhere")
+def test_a_file_of_any_name_is_checked_as_a_mirror_of_a_given_name(cli: Cli) -> None:
     cli.describe()
     odd = cli.paths.etc / "upload.tmp"
     cli.paths.description("r0").rename(odd)
@@ -80,8 +83,9 @@ def test_a_host_that_is_no_node_can_neither_init_nor_run(cli: Cli, elsewhere: No
     assert list(cli.paths.state.iterdir()) == []
 
 
+@pytest.mark.usefixtures("on_alpha")
 @pytest.mark.parametrize("command", ["init", "run", "status", "pause"])
-def test_which_mirror_is_asked_where_there_are_several(cli: Cli, on_alpha: None, command: str) -> None:
+def test_which_mirror_is_asked_where_there_are_several(cli: Cli, command: str) -> None:
     cli.describe("r0")
     cli.describe("r1")
     code, _, err = cli.run(command)
@@ -89,7 +93,8 @@ def test_which_mirror_is_asked_where_there_are_several(cli: Cli, on_alpha: None,
     assert command == "status" or "name one: r0, r1" in err
 
 
-def test_keeping_and_overwriting_contradict_each_other(cli: Cli, on_alpha: None) -> None:
+@pytest.mark.usefixtures("on_alpha")
+def test_keeping_and_overwriting_contradict_each_other(cli: Cli) -> None:
     cli.describe()
     code, _, err = cli.run("init", "r0", "--keep-data", "--overwrite-data")
     assert code == 2

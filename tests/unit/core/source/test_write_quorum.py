@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dkrepl.config.description import parse
-from dkrepl.config.example import render, render_example
+from dkrepl.config.example import render_example
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.target_settings import TargetSettings
@@ -14,6 +14,7 @@ from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.source.write_quorum import WriteQuorum
 from dkrepl.core.states import STATES, TargetState
 from dkrepl.errors import DescriptionError
+from tests.unit.config.rendered import render
 
 
 def view(mode: str = "sync", state: TargetState = "Disconnected", name: str = "beta") -> TargetView:
