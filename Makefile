@@ -27,7 +27,7 @@ export CONTAINERS_CONF := $(CURDIR)/demo/containers.conf
 export PYTHONDONTWRITEBYTECODE := 1
 export MOLECULE_COMMAND_BORDERS := false
 
-.PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell unit simulate simulation \
+.PHONY: help setup host-packages lock lint lint-python lint-ansible lint-shell lint-generated generate unit simulate simulation \
         integration molecule test test-long bench bench-scale demo demo-down clean
 
 help:  ## list the targets
@@ -59,14 +59,14 @@ lock:  ## pin every dependency anew in requirements.lock
 
 # ---------------------------------------------------------------- checks
 
-lint: lint-python lint-ansible lint-shell  ## style, types, Ansible and shell checks
+lint: lint-python lint-ansible lint-shell lint-generated  ## style, types, Ansible and shell checks, generated files
 
 lint-python: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict -p tests.simulation
-	$(BIN)/mypy --strict demo roles/dkrepl_install/files ansible/check_specs.py
+	$(BIN)/mypy --strict demo tools roles/dkrepl_install/files ansible/check_specs.py
 	MYPYPATH=molecule/shared:. $(BIN)/mypy --strict -p support
 
 lint-ansible: $(READY)
@@ -75,7 +75,13 @@ lint-ansible: $(READY)
 	$(BIN)/python ansible/check_specs.py
 
 lint-shell:
-	shellcheck packaging/host-packages packaging/find-python packaging/completions/dkrepl.bash .ci/run
+	shellcheck packaging/host-packages packaging/find-python .ci/run
+
+generate: $(READY)  ## write what is made from the code: reference, JSON Schema, shell completion
+	$(BIN)/python -m tools.generate
+
+lint-generated: $(READY)
+	$(BIN)/python -m tools.generate --check
 
 unit: $(READY)  ## unit tests
 	$(BIN)/python -m pytest tests/unit
