@@ -126,7 +126,7 @@ class Reconfigurable(Cluster):
         self.managers[name].drop()
         self.nodes[name].take_device_away()
 
-    def _tell(self, name: str, job: str) -> None:
+    def _report(self, name: str, job: str) -> None:
         self._jobs[name].write_text(job + "\n")
 
     # --- roles and accounts --------------------------------------------------------------------------
