@@ -29,7 +29,8 @@ export CONTAINERS_CONF := $(CURDIR)/demo/containers.conf
 export PYTHONDONTWRITEBYTECODE := 1
 export MOLECULE_COMMAND_BORDERS := false
 
-.PHONY: help setup host-packages lock lint lint-python lint-house lint-ansible lint-shell unit simulate simulation \
+.PHONY: help setup host-packages lock lint lint-python lint-house lint-generated lint-ansible lint-shell generate \
+        unit simulate simulation \
         integration molecule test test-long bench bench-scale demo demo-down clean
 
 help:  ## list the targets
@@ -61,7 +62,7 @@ lock:  ## pin every dependency anew in requirements.lock
 
 # ---------------------------------------------------------------- checks
 
-lint: lint-python lint-house lint-ansible lint-shell  ## style, types, contracts, spelling; Ansible and shell
+lint: lint-python lint-house lint-generated lint-ansible lint-shell  ## style, types, contracts, spelling; Ansible and shell
 
 lint-python: $(READY)
 	$(BIN)/ruff check .
@@ -84,7 +85,13 @@ lint-ansible: $(READY)
 	$(BIN)/python ansible/check_specs.py
 
 lint-shell:
-	shellcheck packaging/host-packages packaging/find-python packaging/completions/dkrepl.bash .ci/run
+	shellcheck packaging/host-packages packaging/find-python .ci/run
+
+generate: $(READY)  ## write what is made from the code: reference, JSON Schema, shell completion
+	$(BIN)/python -m tools.generate
+
+lint-generated: $(READY)
+	$(BIN)/python -m tools.generate --check
 
 unit: $(READY)  ## unit tests
 	$(BIN)/python -m pytest tests/unit

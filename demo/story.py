@@ -14,7 +14,8 @@ from rich.markup import escape
 from demo import nodes
 from demo.labs import LABS
 from demo.shell import CACHE, ROOT, Trouble, environment, run
-from demo.watch import Status, during, mebibytes, status_of, target_of, until
+from demo.watch import during, mebibytes, source_status, status_of, target_of, until
+from dkrepl.api.status import SourceStatus
 
 LAB = LABS["demo"]
 MIRROR = "r0"
@@ -80,7 +81,7 @@ def deploy() -> None:
 
 def require_source() -> None:
     """The story is told from alpha; a demo that was played with may have another source by now."""
-    role = status_of(LAB, SOURCE, MIRROR)["role"]
+    role = status_of(LAB, SOURCE, MIRROR).role
     if role != "source":
         raise Trouble(f"{SOURCE} is not the source of {MIRROR} any more: begin anew with 'make demo-down demo'.")
 
@@ -97,15 +98,15 @@ def write_tree() -> None:
     until(console, LAB, SOURCE, MIRROR, "waiting for gamma to have it all", all_in_sync, RESYNC_SECONDS)
 
 
-def all_in_sync(status: Status) -> bool:
+def all_in_sync(status: SourceStatus) -> bool:
     """Every target is in sync and nothing is on its way."""
-    return all(target["state"] == "InSync" and target["dirty_blocks"] == 0 for target in status["targets"])
+    return all(target.state == "InSync" and target.dirty_blocks == 0 for target in status.targets)
 
 
 def cut_off() -> tuple[int, int]:
     """Take gamma off the network, write, bring it back; return the bytes written meanwhile and those resent."""
-    before = target_of(status_of(LAB, SOURCE, MIRROR), CUT)["resent_bytes"]
-    written = int(status_of(LAB, SOURCE, MIRROR)["counters"]["written_bytes"])
+    before = target_of(source_status(LAB, SOURCE, MIRROR), CUT).resent_bytes
+    written = source_status(LAB, SOURCE, MIRROR).counters.written_bytes
     on(CUT, "ip link set eth0 down")
     console.print(f"   {CUT} is off the network; {SOURCE} goes on writing")
     try:
@@ -115,22 +116,22 @@ def cut_off() -> tuple[int, int]:
         )  # fmt: skip
         status = until(
             console, LAB, SOURCE, MIRROR, f"noticing that {CUT} is gone",
-            lambda now: target_of(now, CUT)["state"] == "Disconnected", 60,
+            lambda now: target_of(now, CUT).state == "Disconnected", 60,
         )  # fmt: skip
     finally:
         on(CUT, "ip link set eth0 up")
-    written = int(status["counters"]["written_bytes"]) - written
+    written = status.counters.written_bytes - written
     dirty = target_of(status, CUT)
     console.print(
-        f"   {mebibytes(written)} written meanwhile; the intent log names {dirty['dirty_blocks']} blocks,"
-        f" {mebibytes(dirty['dirty_bytes'])}, that {CUT} lacks"
+        f"   {mebibytes(written)} written meanwhile; the intent log names {dirty.dirty_blocks} blocks,"
+        f" {mebibytes(dirty.dirty_bytes)}, that {CUT} lacks"
     )
     console.print(f"   {CUT} is back on the network")
     status = until(console, LAB, SOURCE, MIRROR, f"{CUT} catches up", all_in_sync, RESYNC_SECONDS)
     target = target_of(status, CUT)
-    last = target["last_resync"] or {"kind": "no", "seconds": 0.0}
-    resent = int(target["resent_bytes"]) - int(before)
-    console.print(f"   {last['kind']} resync: {mebibytes(resent)} resent in {last['seconds']:.1f} s")
+    last, resent = target.last_resync, target.resent_bytes - before
+    took = f"{last.kind} resync: {mebibytes(resent)} resent in {last.seconds:.1f} s" if last else "no resync"
+    console.print(f"   {took}")
     return written, resent
 
 

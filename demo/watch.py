@@ -6,7 +6,6 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,13 +16,12 @@ from rich.text import Text
 
 from demo.labs import Lab
 from demo.shell import Trouble, environment, run
+from dkrepl.api.status import SourceStatus, Status, TargetAtSource, from_json
 
 # A look costs the start of a Python in the container; the two cores have better things to do.
 INTERVAL_SECONDS = 0.7
 PLAIN_INTERVAL_SECONDS = 3.0
 COLOURS = {"InSync": "green", "Resyncing": "yellow", "Behind": "yellow", "Paused": "cyan"}
-
-Status = dict[str, Any]
 
 
 def mebibytes(count: float) -> str:
@@ -34,64 +32,71 @@ def mebibytes(count: float) -> str:
 def status_of(lab: Lab, node: str, mirror: str) -> Status:
     """Ask the daemon on a node for its status; raises Trouble if it gives none."""
     answer = run("podman", "exec", lab.container(node), "dkrepl", "status", mirror, "--json", seconds=30)
-    status: Status = json.loads(answer)
+    return from_json(json.loads(answer))
+
+
+def source_status(lab: Lab, node: str, mirror: str) -> SourceStatus:
+    """As ``status_of``, of a node that has to be the source; raises Trouble if it is not."""
+    status = status_of(lab, node, mirror)
+    if not isinstance(status, SourceStatus):
+        raise Trouble(f"{node} is not the source of {mirror}, or does not serve it yet: it is {status.state}.")
     return status
 
 
-def target_of(status: Status, name: str) -> dict[str, Any]:
+def target_of(status: SourceStatus, name: str) -> TargetAtSource:
     """Return what the source says of one target."""
-    return next(dict(target) for target in status["targets"] if target["name"] == name)
+    return next(target for target in status.targets if target.name == name)
 
 
-def progress_of(target: dict[str, Any]) -> RenderableType:
+def progress_of(target: TargetAtSource) -> RenderableType:
     """Draw how far the resync of a target is, or say what the last one sent."""
-    resync, last = target.get("resync"), target.get("last_resync")
-    if resync:
-        bar = ProgressBar(total=100, completed=resync["percent"], width=18)
+    resync, last = target.resync, target.last_resync
+    if resync is not None:
+        bar = ProgressBar(total=100, completed=resync.percent, width=18)
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(bar, f"{resync['percent']:.0f} % {resync['kind']}")
+        grid.add_row(bar, f"{resync.percent:.0f} % {resync.kind}")
         return grid
-    if last:
-        return Text(f"last: {last['kind']}, {mebibytes(last['sent_bytes'])} sent", style="dim")
+    if last is not None:
+        return Text(f"last: {last.kind}, {mebibytes(last.sent_bytes)} sent", style="dim")
     return Text("-", style="dim")
 
 
-def draw(status: Status, title: str) -> RenderableType:
+def draw(status: SourceStatus, title: str) -> RenderableType:
     """Draw the targets of a source as a table under a line that says what goes on."""
     table = Table(box=None, padding=(0, 2, 0, 2))
     for heading in ("target", "mode", "state", "lag", "dirty", "resync"):
         table.add_column(heading, header_style="dim")
-    for target in status["targets"]:
-        lag = target["lag_seconds"]
+    for target in status.targets:
+        lag = target.lag_seconds
         table.add_row(
-            target["name"],
-            target["mode"],
-            Text(target["state"], style=COLOURS.get(target["state"], "red")),
-            f"{lag:.1f} s, {mebibytes(target['lag_bytes'])}" if lag is not None else "-",
-            mebibytes(target["dirty_bytes"]),
+            target.name,
+            target.mode,
+            Text(target.state, style=COLOURS.get(target.state, "red")),
+            f"{lag:.1f} s, {mebibytes(target.lag_bytes)}" if lag is not None else "-",
+            mebibytes(target.dirty_bytes),
             progress_of(target),
         )
     return Group(Spinner("dots", text=Text(title)), table)
 
 
-def line(status: Status, title: str) -> str:
+def line(status: SourceStatus, title: str) -> str:
     """Say the same in one line, for output that is no terminal."""
     targets = []
-    for target in status["targets"]:
-        resync = f" {target['resync']['percent']:.0f} %" if target.get("resync") else ""
-        targets.append(f"{target['name']} {target['state']}{resync}, {mebibytes(target['dirty_bytes'])} dirty")
+    for target in status.targets:
+        resync = f" {target.resync.percent:.0f} %" if target.resync is not None else ""
+        targets.append(f"{target.name} {target.state}{resync}, {mebibytes(target.dirty_bytes)} dirty")
     return f"   {title}: {'; '.join(targets)}"
 
 
 def until(
-    console: Console, lab: Lab, node: str, mirror: str, title: str, done: Callable[[Status], bool], seconds: float
-) -> Status:
+    console: Console, lab: Lab, node: str, mirror: str, title: str, done: Callable[[SourceStatus], bool], seconds: float
+) -> SourceStatus:
     """Show the status again and again until `done` says so of one; raises Trouble after `seconds`."""
     deadline = time.monotonic() + seconds
     next_line = time.monotonic() + PLAIN_INTERVAL_SECONDS
     with Live(console=console, transient=True, refresh_per_second=8) as live:
         while True:
-            status = status_of(lab, node, mirror)
+            status = source_status(lab, node, mirror)
             if console.is_terminal:
                 live.update(draw(status, title))
             elif time.monotonic() >= next_line:

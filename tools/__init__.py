@@ -1,1 +1,1 @@
-"""Checks of the project's own that no library has; `make lint` runs them."""
+"""Programs for those who develop dkrepl: checks that no library has, and what is generated from the code."""

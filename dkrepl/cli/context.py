@@ -1,14 +1,16 @@
-"""What every command starts from: the node's paths, and the mirror that is meant."""
+"""What every command starts from: the directories of this node, the mirror meant, and a way to ask its daemon."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from dkrepl.errors import UsageError
+from dkrepl.api import client
+from dkrepl.api.client import NotListening, Progress
+from dkrepl.api.requests import Request
+from dkrepl.api.status import Status
+from dkrepl.errors import NotFound, UsageError
 from dkrepl.io.state.paths import Paths
 
 _MIRROR = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
@@ -16,58 +18,46 @@ _MIRROR = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
 @dataclass(frozen=True)
 class Session:
-    """The global options of one run."""
+    """One run of the command line: what its global options say."""
 
     paths: Paths
-    debug: bool = False
 
+    def mirror(self, name: str | None) -> str:
+        """Return the mirror named, or the only one described here.
 
-def paths_of(context: typer.Context) -> Paths:
-    """Return the directories that the global options name."""
-    session: Session = context.find_object(Session) or Session(Paths.from_environment())
-    return session.paths
+        Raises UsageError for what cannot be the name of a mirror or if there are several, NotFound if there is none.
+        """
+        if name is None:
+            from dkrepl.io.state.description_file import only_mirror
 
+            return only_mirror(self.paths)
+        if _MIRROR.fullmatch(name) is None:
+            raise UsageError(
+                f"{name!r} is not the name of a mirror: a lower-case letter, then lower-case letters, digits or hyphens"
+            )
+        return name
 
-def resolve_mirror(paths: Paths, mirror: str | None) -> str:
-    """Return the mirror named, or the only one described here.
+    def ask(
+        self,
+        mirror: str,
+        request: Request,
+        on_progress: Progress | None = None,
+        silence: float | None = None,
+        endless: bool = False,
+    ) -> Any:
+        """As ``client.ask``; raises NotFound if this node describes no such mirror."""
+        try:
+            return client.ask(self.paths.socket(mirror), mirror, request, on_progress, silence, endless)
+        except NotListening:
+            if self.paths.description(mirror).exists():
+                raise
+        from dkrepl.io.state.description_file import list_mirrors
 
-    Raises UsageError for what can be no mirror's name or if there are several, NotFound if there is none.
-    """
-    if mirror is None:
-        from dkrepl.io.state.description_file import only_mirror
+        known = ", ".join(list_mirrors(self.paths)) or "none"
+        raise NotFound(f"there is no mirror {mirror} here ({self.paths.etc} describes: {known})")
 
-        return only_mirror(paths)
-    if _MIRROR.fullmatch(mirror) is None:
-        raise UsageError(f"{mirror!r} is no name of a mirror: a small letter, then small letters, digits or hyphens")
-    return mirror
+    def status(self, mirror: str, silence: float | None = None) -> Status:
+        """Return the status of a mirror. Raises as ``ask``, and ProtocolError for an answer that makes no sense."""
+        from dkrepl.api import requests
 
-
-def _mirrors_for_completion(incomplete: str) -> list[str]:
-    from dkrepl.io.state.description_file import list_mirrors
-
-    return [name for name in list_mirrors(Paths.from_environment()) if name.startswith(incomplete)]
-
-
-MirrorArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MIRROR",
-        help="The mirror; may be left out where only one is described.",
-        autocompletion=_mirrors_for_completion,
-        show_default=False,
-    ),
-]
-TargetsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="TARGET", help="The targets that are meant; all without.", show_default=False),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-NodeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--node",
-        metavar="NODE",
-        help="Which node this host is; else its host name tells.",
-        show_default=False,
-    ),
-]
+        return client.read_status(self.ask(mirror, requests.Status(), silence=silence), mirror)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 
-from dkrepl.cli.control_client import ask
-from dkrepl.cli.render.status_shapes import Status, read_status
+from dkrepl.api.status import SourceStatus
+from dkrepl.cli.context import Session
 from dkrepl.errors import DaemonNotRunning, TimedOut
-from dkrepl.io.state.paths import Paths
 
 PATIENCE = 30.0
 """Seconds that a change of role may take: flush, detach, start again in the new role."""
 INTERVAL = 0.1
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 
 
-def wait_for_role(paths: Paths, mirror: str, role: str) -> Status:
-    """Return the status once the node has the role (a source: once it serves); raises TimedOut after PATIENCE."""
+def wait_for_role(session: Session, mirror: str, role: str) -> str | None:
+    """Return the device once the node has the role (a source: once it serves); raises TimedOut after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            status = read_status(ask(paths, mirror, "status"), mirror)
+            status = session.status(mirror)
         except (DaemonNotRunning, TimedOut) as error:
             seen = str(error)
         else:
             if status.role == role and (role != "source" or status.state == "Serving"):
-                return status
+                return status.device if isinstance(status, SourceStatus) else None
             seen = f"it is {status.role}, {status.state}"
         if time.monotonic() >= deadline:
             raise TimedOut(

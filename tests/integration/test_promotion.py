@@ -301,7 +301,7 @@ def test_a_copy_in_the_middle_of_a_resync_is_named_as_what_it_is(clusters: Clust
     assert code == Refused.exit_code
     assert "in the middle of a resync" in err
     code, out, _ = beta.cli("promote", "r0", "--dry-run")
-    assert "unusable: a mixture" in out
+    assert "unusable: resync incomplete" in out
 
 
 def test_a_former_source_that_waits_says_who_is_missing_and_is_let_go_by_token(cluster: Cluster) -> None:

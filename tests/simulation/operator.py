@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dkrepl.daemon.control.commands import Commands
 from dkrepl.errors import DkreplError
 from tests.simulation.loop import Events
@@ -99,7 +101,7 @@ class Command:
             commands = Commands(runtime, loop, events, process.stop)
             answer: dict[str, Any] = {}
             for kind, body in commands.carry_out(self.name, self._arguments):
-                answer = body if kind == "ok" else answer
+                answer = msgspec.to_builtins(body) if kind == "ok" else answer
             self._done(answer)
         except DkreplError as error:
             self._done(error)

@@ -78,7 +78,7 @@ def simulated(cluster: Cluster) -> Iterator[None]:
     )
     put(peer_poll, threading=threads)
     put(promote, boot_seconds=clock.monotonic)
-    put(status, time=clock, of_host=lambda store: {})
+    put(status, time=clock, of_host=lambda store: (None, None))
     put(verify, time=clock)
     put(door, DoorSocket=lambda *_: listener.DoorSocket(cluster.being_started))
     put(

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import get_args
 
-import typer
+import click
 
-from dkrepl.cli.context import JsonOption, paths_of, resolve_mirror
-from dkrepl.cli.control_client import ask
+from dkrepl.api import requests
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
 from dkrepl.cli.render.output import print_done
 
 
-class Verdict(StrEnum):
-    """What can be cleared."""
-
-    STORE_FAILED = "store-failed"
-    FORCED_PROMOTION = "forced-promotion"
-
-
-def command(
-    context: typer.Context,
-    mirror: Annotated[str, typer.Argument(metavar="MIRROR", help="The mirror.", show_default=False)],
-    verdict: Annotated[Verdict, typer.Argument(help="What is cleared.", show_default=False)],
-    as_json: JsonOption = False,
-) -> None:
+@click.command()
+@click.argument("mirror", shell_complete=parameters.complete_mirrors, help="The mirror.")
+@click.argument(
+    "verdict",
+    metavar="VERDICT",
+    type=click.Choice(get_args(requests.Verdict)),
+    help="The verdict to lift: store-failed or forced-promotion.",
+)
+@parameters.as_json
+@click.pass_obj
+def command(session: Session, mirror: str, verdict: requests.Verdict, as_json: bool) -> None:
     """Lift a verdict that stands against the copy of this node; run it on the source.
 
     A verdict records that this copy is not to be trusted as others are. It outlives restarts, until it is cleared;
@@ -43,9 +41,8 @@ def command(
       dkrepl clear r0 forced-promotion
 
     Exit codes: 0 cleared and recorded, 2 no such verdict, 4 the daemon is not running, 5 this node is not the source,
-    6 no such mirror, 7 it was not recorded in time, 10 it could not be recorded.
+    6 no such mirror, 7 not recorded in time, 10 it could not be recorded.
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    answer = ask(paths, name, "clear", {"verdict": verdict.value})
-    print_done(answer, as_json, f"{name}: {verdict.value} is cleared")
+    name = session.mirror(mirror)
+    answer = session.ask(name, requests.Clear(verdict=verdict))
+    print_done(answer, as_json, f"{name}: {verdict} is cleared")

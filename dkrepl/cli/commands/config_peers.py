@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import click
 
-import typer
-
-from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
-from dkrepl.cli.control_client import ask
+from dkrepl.api import client, requests
+from dkrepl.api.answers import Descriptions, PeerDescription
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
 from dkrepl.cli.render.output import print_done, print_json, print_text
 from dkrepl.errors import Refused
 
 
-def diff(context: typer.Context, mirror: MirrorArgument = None, as_json: JsonOption = False) -> None:
+@click.command()
+@parameters.mirror
+@parameters.as_json
+@click.pass_obj
+def diff(session: Session, mirror: str | None, as_json: bool) -> int:
     """Ask the other nodes what their descriptions say, and name the keys that differ from this node's.
 
     What counts is the description that each daemon read when it started. Nodes that differ in a required key (size,
@@ -25,31 +29,32 @@ def diff(context: typer.Context, mirror: MirrorArgument = None, as_json: JsonOpt
 
     Exit codes: 0 all agree, 4 the daemon is not running, 5 they differ or a node did not answer, 6 no such mirror.
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    found = ask(paths, name, "descriptions")
+    name = session.mirror(mirror)
+    answer = session.ask(name, requests.Descriptions())
+    found = client.read(answer, Descriptions, name)
     if as_json:
-        print_json(found)
-    else:
-        for row in found["nodes"]:
-            print_text(_line(row))
-    if not found["agree"]:
-        names = ", ".join(row["node"] for row in found["nodes"] if not _agrees(row))
-        sentence = f"the descriptions of {name} do not all agree with {found['node']}'s: see {names}"
-        if as_json:
-            raise typer.Exit(Refused.exit_code)
-        raise Refused(sentence)
+        print_json(answer)
+        return 0 if found.agree else Refused.exit_code
+    for node in found.nodes:
+        print_text(_lines(node))
+    if not found.agree:
+        names = ", ".join(node.node for node in found.nodes if not node.same)
+        raise Refused(f"the descriptions of {name} do not all agree with {found.node}'s: see {names}")
+    return 0
 
 
-def adopt(
-    context: typer.Context,
-    mirror: MirrorArgument = None,
-    fenced: Annotated[
-        list[str] | None,
-        typer.Option("--fenced", metavar="NODE", help="NODE is off, or cut off, for good.", show_default=False),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
+@click.command()
+@parameters.mirror
+@click.option(
+    "--fenced",
+    metavar="NODE",
+    multiple=True,
+    shell_complete=parameters.complete_nodes,
+    help="NODE is off, or cut off, for good. May be given several times.",
+)
+@parameters.as_json
+@click.pass_obj
+def adopt(session: Session, mirror: str | None, fenced: tuple[str, ...], as_json: bool) -> None:
     """Adopt a changed description although too few nodes of the old one know it; run it on the source.
 
     After nodes, modes or min_copies change, writes must satisfy the old description too, until enough of its nodes
@@ -61,27 +66,21 @@ def adopt(
     Example:
       dkrepl config adopt r0 --fenced beta --fenced gamma
 
-    Exit codes: 0 done and recorded, or nothing was to be done; 4 the daemon is not running; 5 this node is not the
+    Exit codes: 0 done and recorded, or there was nothing to do; 4 the daemon is not running; 5 this node is not the
     source, or more nodes have to be named; 6 no such mirror or node; 7 not recorded in time; 10 it could not be
     recorded.
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    answer = ask(paths, name, "adopt", {"fenced": fenced or []})
+    name = session.mirror(mirror)
+    answer = session.ask(name, requests.Adopt(fenced=fenced))
     print_done(answer, as_json, f"{name}: only the present description applies now")
 
 
-def _agrees(row: dict[str, Any]) -> bool:
-    return bool(row["answered"] and not row["required"] and not row["advisory"])
-
-
-def _line(row: dict[str, Any]) -> str:
-    if not row["answered"]:
-        return f"{row['node']}: no answer"
-    if _agrees(row):
-        return f"{row['node']}: the same"
-    lines = [f"{row['node']}: differs"]
-    for kind in ("required", "advisory"):
-        for one in row[kind]:
-            lines.append(f"  {kind}: {one['key']}: {one['here'] or '-'} here, {one['there'] or '-'} there")
+def _lines(node: PeerDescription) -> str:
+    if not node.answered:
+        return f"{node.node}: no answer"
+    if node.same:
+        return f"{node.node}: the same"
+    lines = [f"{node.node}: differs"]
+    for kind, keys in (("required", node.required), ("advisory", node.advisory)):
+        lines += [f"  {kind}: {one.key}: {one.here or '-'} here, {one.there or '-'} there" for one in keys]
     return "\n".join(lines)

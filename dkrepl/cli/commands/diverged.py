@@ -1,36 +1,40 @@
-"""``dkrepl diverged``: blocks that only this node had, kept when another node's data replaced them."""
+"""``dkrepl diverged``: blocks that only this node had, saved when another node's data replaced them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
-from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
+from dkrepl.cli.groups import Ordered
 from dkrepl.cli.render.output import print_done, print_json, print_text
 from dkrepl.config.units import format_size, format_time
 from dkrepl.io.store import diverged as kept_blocks
 from dkrepl.io.store import diverged_copy
 
-app = typer.Typer(
-    help="Blocks that only this node had, kept when they were replaced.", no_args_is_help=True, rich_markup_mode=None
+_name = click.argument("name", help="As `dkrepl diverged list` shows it.")
+_mirror = click.option(
+    "--mirror", metavar="MIRROR", shell_complete=parameters.complete_mirrors, help="The mirror, if there are several."
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `dkrepl diverged list` shows it.")]
+
+@click.group(cls=Ordered)
+def command() -> None:
+    """Blocks that only this node had, saved when they were replaced."""
 
 
-@app.callback()
-def group() -> None:
-    """Blocks that only this node had, kept when they were replaced."""
+@command.command("list")
+@parameters.mirror
+@parameters.as_json
+@click.pass_obj
+def show(session: Session, mirror: str | None, as_json: bool) -> None:
+    """Show what is saved on this node: when, how much, and by whose data it was replaced.
 
-
-@app.command("list")
-def show(context: typer.Context, mirror: MirrorArgument = None, as_json: JsonOption = False) -> None:
-    """Show what is kept on this node: when, how much, and by whose data it was replaced.
-
-    After a split-brain, or when an old source had writes that the new one lacks, the blocks that this node alone had
-    are kept before they are replaced. Blocks that turn out to be equal are let go when the resync is over.
+    After a split-brain, or when an old source had writes that the new one lacks, the blocks that only this node had
+    are saved before they are replaced. Those that turn out to be equal are dropped when the resync is over.
 
     \b
     Examples:
@@ -38,14 +42,13 @@ def show(context: typer.Context, mirror: MirrorArgument = None, as_json: JsonOpt
 
     Exit codes: 0 shown, 6 no such mirror, 10 a file cannot be understood.
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    found = kept_blocks.found(paths.state_dir(name))
+    name = session.mirror(mirror)
+    found = kept_blocks.found(session.paths.state_dir(name))
     if as_json:
         print_json({"mirror": name, "diverged": [_shown(kept) for kept in found]})
         return
     if not found:
-        print_text(f"{name}: nothing is kept on this node")
+        print_text(f"{name}: nothing is saved on this node")
     for kept in found:
         when = format_time(kept.at)
         state = "" if kept.settled else ", not compared with the new data yet"
@@ -55,15 +58,16 @@ def show(context: typer.Context, mirror: MirrorArgument = None, as_json: JsonOpt
         )
 
 
-@app.command("export")
-def export(
-    context: typer.Context,
-    name: NameArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
-    mirror: Annotated[str | None, typer.Option("--mirror", help="The mirror, if there are several.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Copy kept blocks to FILE: sparse, as long as the mirror, each block at its own offset.
+@command.command()
+@_name
+@click.argument("file", type=click.Path(path_type=Path), help="A new file.")
+@_mirror
+@parameters.as_json
+@click.pass_obj
+def export(session: Session, name: str, file: Path, mirror: str | None, as_json: bool) -> None:
+    """Copy saved blocks to FILE: sparse, as long as the mirror, each block at its own offset.
+
+    To look at them with other tools, as with a loop device.
 
     \b
     Examples:
@@ -72,32 +76,29 @@ def export(
 
     Exit codes: 0 copied, 5 FILE exists, 6 nothing of that name, 9 FILE cannot be written.
     """
-    paths = paths_of(context)
-    found = resolve_mirror(paths, mirror)
-    kept = diverged_copy.export(paths.state_dir(found), name, file)
+    found = session.mirror(mirror)
+    kept = diverged_copy.export(session.paths.state_dir(found), name, file)
     answer = {"mirror": found, "name": name, "file": str(file), "bytes": kept.length}
     print_done(answer, as_json, f"{found}: {format_size(kept.length)} of {name} are in {file}")
 
 
-@app.command("drop")
-def drop(
-    context: typer.Context,
-    name: NameArgument,
-    mirror: Annotated[str | None, typer.Option("--mirror", help="The mirror, if there are several.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Remove kept blocks that nobody needs any more. They cannot be got back.
+@command.command()
+@_name
+@_mirror
+@parameters.as_json
+@click.pass_obj
+def drop(session: Session, name: str, mirror: str | None, as_json: bool) -> None:
+    """Delete saved blocks that are no longer needed. They cannot be recovered.
 
     \b
     Examples:
       dkrepl diverged drop 20261123T101500Z-8f2c41d09a77b310
 
-    Exit codes: 0 removed, 6 nothing of that name.
+    Exit codes: 0 deleted, 6 nothing of that name.
     """
-    paths = paths_of(context)
-    found = resolve_mirror(paths, mirror)
-    kept_blocks.drop(paths.state_dir(found), name)
-    print_done({"mirror": found, "name": name}, as_json, f"{found}: {name} is removed")
+    found = session.mirror(mirror)
+    kept_blocks.drop(session.paths.state_dir(found), name)
+    print_done({"mirror": found, "name": name}, as_json, f"{found}: {name} is deleted")
 
 
 def _shown(kept: kept_blocks.Saved) -> dict[str, Any]:

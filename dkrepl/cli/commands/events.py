@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from dkrepl.cli.context import JsonOption, MirrorArgument, paths_of, resolve_mirror
-from dkrepl.cli.control_client import ask
+from dkrepl.api import requests
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
 from dkrepl.cli.render.output import clean, console
 from dkrepl.config.units import parse_duration
 from dkrepl.errors import UsageError
@@ -22,25 +23,17 @@ _LEVELS = {"info": "green", "warning": "yellow", "error": "bold red"}
 _HEAD = ("time", "level", "event", "mirror", "node")
 
 
-def command(
-    context: typer.Context,
-    mirror: MirrorArgument = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            help="From 10m or 2h ago, or from an ISO 8601 time on.",
-            show_default=False,
-        ),
-    ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
-    as_json: JsonOption = False,
-) -> int:
+@click.command()
+@parameters.mirror
+@click.option("--since", metavar="TIME", help="Since 10m or 2h ago, or since an ISO 8601 time.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@parameters.as_json
+@click.pass_obj
+def command(session: Session, mirror: str | None, since: str | None, follow: bool, as_json: bool) -> int:
     """Show what happened to a mirror: connections, resyncs, refusals, changes of role.
 
-    Needed to learn why a target is not InSync. The daemon remembers the latest events since it started; the
-    journal has all of them (`journalctl -u dkrepl@r0`). With --json each event is one line.
+    To find out why a target is not InSync. The daemon remembers the latest events since it started; the journal has
+    all of them (`journalctl -u dkrepl@r0`). With --json each event is one line.
 
     \b
     Examples:
@@ -48,11 +41,10 @@ def command(
       dkrepl events r0 --since 2026-03-01T08:00 --json
       dkrepl events r0 --follow
 
-    Exit codes: 0 shown, 2 --since is no time, 4 the daemon is not running, 6 no such mirror.
+    Exit codes: 0 shown, 2 --since is not a time, 4 the daemon is not running, 6 no such mirror.
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    arguments = {"since": None if since is None else parse_since(since, time.time()), "follow": follow}
+    name = session.mirror(mirror)
+    request = requests.Events(since=None if since is None else parse_since(since, time.time()), follow=follow)
     out = None if as_json else console()
 
     def show(event: Any) -> None:
@@ -63,7 +55,7 @@ def command(
             sys.stdout.flush()
 
     try:
-        ask(paths, name, "events", arguments, show, endless=follow)
+        session.ask(name, request, show, endless=follow)
     except KeyboardInterrupt:
         if not follow:
             raise
@@ -71,7 +63,7 @@ def command(
 
 
 def parse_since(text: str, now: float) -> float:
-    """Return the Unix time that "10m" (ago) or "2026-03-01T08:00" (local time unless it says) means.
+    """Return the Unix time that "10m" (ago) or "2026-03-01T08:00" (local time unless it names a zone) means.
 
     Raises UsageError.
     """

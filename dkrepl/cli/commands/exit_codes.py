@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dkrepl.cli.context import JsonOption
+import click
+
+from dkrepl.cli import parameters
 from dkrepl.cli.render.output import print_json, print_text
 from dkrepl.errors import table
 
 
-def command(as_json: JsonOption = False) -> None:
+@click.command("exit-codes")
+@parameters.as_json
+def command(as_json: bool) -> None:
     """List the exit codes and what each means.
 
     With --json an error has the same code and name: {"error": {"code": 4, "name": "DaemonNotRunning",
@@ -16,6 +20,8 @@ def command(as_json: JsonOption = False) -> None:
     \b
     Example:
       dkrepl exit-codes --json | jq -r '.exit_codes[] | select(.code == 5) | .meaning'
+
+    Exit code: 0.
     """
     rows = [(0, "", "Done."), *table()]
     if as_json:

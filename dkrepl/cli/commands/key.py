@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from dkrepl.cli.context import JsonOption, paths_of
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
+from dkrepl.cli.groups import Ordered
 from dkrepl.cli.render.output import print_done
 
 if TYPE_CHECKING:
     from dkrepl.io.state.node_keys import NodeKeys
 
-app = typer.Typer(
-    help="The key by which this node's peers know it: make, show, replace.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+_next = click.option(
+    "--next", "is_next", is_flag=True, help="The key that is to replace the present one, see `dkrepl key replace`."
 )
-NextOption = Annotated[
-    bool, typer.Option("--next", help="The key that is to replace the present one, see `dkrepl key replace`.")
-]
 
 
-@app.command("generate")
-def generate(context: typer.Context, next_: NextOption = False, as_json: JsonOption = False) -> None:
-    """Make this node's key pair and print the public key.
+@click.group(cls=Ordered)
+def command() -> None:
+    """The key by which this node's peers know it: generate, show, replace."""
 
-    Needed once on every node, before the mirrors are described: each [[node]] has the public key of its node. The
+
+@command.command()
+@_next
+@parameters.as_json
+@click.pass_obj
+def generate(session: Session, is_next: bool, as_json: bool) -> None:
+    """Generate this node's key pair and print the public key.
+
+    Run it once on every node, before the mirrors are described: each [[node]] has the public key of its node. The
     secret key is kept in /etc/dkrepl/keys, readable by root alone, and serves all mirrors of the node. It is never
-    printed, and never to be copied. A key that is there already is refused, not replaced.
+    printed; never copy it. It is refused if there is a key already.
 
     \b
     Examples:
       dkrepl key generate
       dkrepl key generate --next      # first step of a rotation
 
-    Exit codes: 0 made, 5 there is a key already, 13 it cannot be written.
+    Exit codes: 0 generated, 5 there is a key already, 13 it cannot be written.
     """
     from dkrepl.io.state import node_keys
 
-    _print(node_keys.generate(paths_of(context), node_keys.NEXT if next_ else node_keys.CURRENT), next_, as_json)
+    _print(node_keys.generate(session.paths, node_keys.NEXT if is_next else node_keys.CURRENT), is_next, as_json)
 
 
-@app.command("show")
-def show(context: typer.Context, next_: NextOption = False, as_json: JsonOption = False) -> None:
+@command.command()
+@_next
+@parameters.as_json
+@click.pass_obj
+def show(session: Session, is_next: bool, as_json: bool) -> None:
     """Print this node's public key, as the descriptions need it.
 
     \b
@@ -55,15 +63,17 @@ def show(context: typer.Context, next_: NextOption = False, as_json: JsonOption 
     """
     from dkrepl.io.state import node_keys
 
-    _print(node_keys.read(paths_of(context), node_keys.NEXT if next_ else node_keys.CURRENT), next_, as_json)
+    _print(node_keys.read(session.paths, node_keys.NEXT if is_next else node_keys.CURRENT), is_next, as_json)
 
 
-@app.command("replace")
-def replace(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Put the next key in the place of the present one, which is gone then.
+@command.command()
+@parameters.as_json
+@click.pass_obj
+def replace(session: Session, as_json: bool) -> None:
+    """Put the next key in the place of the present one, which is then gone.
 
-    Needed in a rotation, once the descriptions on all nodes name the next key as next_public_key and their daemons
-    have taken that up (`dkrepl reload`). The daemons of this node use the new key when they are restarted.
+    Part of a rotation: run it once the descriptions on all nodes name the next key as next_public_key and their daemons
+    have taken that up (`dkrepl reload`). The daemons of this node use the new key from their next restart.
     ansible/rotate-keys.yml does all of it; docs/security.md has the steps by hand.
 
     \b
@@ -74,7 +84,7 @@ def replace(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     from dkrepl.io.state import node_keys
 
-    _print(node_keys.replace(paths_of(context)), False, as_json)
+    _print(node_keys.replace(session.paths), False, as_json)
 
 
 def _print(keys: NodeKeys, is_next: bool, as_json: bool) -> None:

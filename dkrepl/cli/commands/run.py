@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import typer
+import click
 
-from dkrepl.cli.context import MirrorArgument, NodeOption, paths_of, resolve_mirror
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
 
 
-def command(context: typer.Context, mirror: MirrorArgument = None, node: NodeOption = None) -> int:
+@click.command()
+@parameters.mirror
+@parameters.node
+@click.pass_obj
+def command(session: Session, mirror: str | None, node: str | None) -> int:
     """Run the daemon of a mirror in the foreground, until SIGTERM.
 
-    systemd does this (`systemctl start dkrepl@r0`); by hand it is good for a first try or a hunt: events are
-    readable on a terminal, JSON otherwise.
+    systemd does this (`systemctl start dkrepl@r0`). By hand it is good for a first try or for debugging: on a terminal
+    events are readable, elsewhere they are JSON.
 
     \b
     Example:
       dkrepl run r0
 
-    Exit codes: 0 ended as asked, 3 the description is wrong, 6 no such mirror or node, 9 the store and
-    10 the metadata cannot be used (`dkrepl init` comes first), 12 the host lacks something (root, /dev/fuse,
-    a free port), 13 the node's key is missing or not the one described (`dkrepl key generate`).
+    Exit codes: 0 stopped as asked, 3 the description is invalid, 6 no such mirror or node, 9 the store or 10 the
+    metadata cannot be used (run `dkrepl init` first), 12 the host lacks something (root, /dev/fuse, a free port),
+    13 the node's key is missing or not the one in the description (`dkrepl key generate`).
     """
     from dkrepl.daemon.main import main
     from dkrepl.io.state.description_file import load, which_node
 
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    return main(paths, name, which_node(load(name, paths.etc), node).name)
+    name = session.mirror(mirror)
+    return main(session.paths, name, which_node(load(name, session.paths.etc), node).name)

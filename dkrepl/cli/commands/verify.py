@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import click
 import msgspec
-import typer
 
-from dkrepl.cli.context import JsonOption, MirrorArgument, TargetsArgument, paths_of, resolve_mirror
-from dkrepl.cli.control_client import ask, not_understood
-from dkrepl.cli.render.output import clean, console, error_as_dict, print_json, print_text
+from dkrepl.api import client, requests
+from dkrepl.api.answers import Verification, Verified, VerifyProgress
+from dkrepl.api.failure import Failure
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
+from dkrepl.cli.render.output import clean, console, print_json, print_text
 from dkrepl.config.units import format_size
 from dkrepl.errors import CopiesDiffer
 
@@ -22,54 +25,32 @@ _FEW = 10
 """Ranges that are listed for people; --json has them all."""
 
 
-class Range(msgspec.Struct):
-    """Bytes of the device."""
-
-    offset: int
-    length: int
-
-
-class Verified(msgspec.Struct):
-    """What the comparison of one target found."""
-
-    name: str
-    equal: bool
-    compared_bytes: int = 0
-    ranges: list[Range] = msgspec.field(default_factory=list)
-
-
-def command(
-    context: typer.Context,
-    mirror: MirrorArgument = None,
-    targets: TargetsArgument = None,
-    as_json: JsonOption = False,
-) -> int:
+@click.command()
+@parameters.mirror
+@parameters.targets
+@parameters.as_json
+@click.pass_obj
+def command(session: Session, mirror: str | None, targets: tuple[str, ...], as_json: bool) -> int:
     """Compare the copies of targets with the source's, by hash, while the device stays in use.
 
-    Needed to be sure: after repairs, from time to time, before an old copy is given up. Targets must be
-    InSync. Both sides look at the same place of the stream, so a write meanwhile is no difference. Runs on the
-    source.
+    To be sure: after repairs, from time to time, before an old copy is given up. Targets must be InSync. Both sides
+    hash the same position of the stream, so a write meanwhile does not count as a difference. Runs on the source.
 
     \b
     Examples:
       dkrepl verify r0
       dkrepl verify r0 --json gamma | jq '.targets[].ranges'
 
-    Exit codes: 0 equal, 8 they differ (the ranges are listed), 4 the daemon is not running, 5 a target is
-    not InSync, 6 no such mirror or target. `dkrepl resync --full` mends a copy that differs.
+    Exit codes: 0 equal, 4 the daemon is not running, 5 a target is not InSync, 6 no such mirror or target, 8 they
+    differ (the ranges are listed; `dkrepl resync --full` repairs the copy).
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
+    name = session.mirror(mirror)
     with _shown_progress(as_json) as show:
-        answer = ask(paths, name, "verify", {"targets": targets or []}, show, silence=SILENCE)
-    try:
-        results = msgspec.convert(answer["targets"], list[Verified])
-    except (msgspec.ValidationError, KeyError, TypeError) as error:
-        raise not_understood(name, str(error)) from None
+        answer = session.ask(name, requests.Verify(targets=targets), show, silence=SILENCE)
+    results = client.read(answer, Verification, name).targets
     wrong = [result for result in results if not result.equal]
     if as_json:
-        failure = error_as_dict(_difference(name, wrong)) if wrong else {}
-        print_json({**answer, **failure})
+        print_json({**answer, "error": Failure.of(_difference(name, wrong))} if wrong else answer)
         return CopiesDiffer.exit_code if wrong else 0
     for result in results:
         if result.equal:
@@ -89,7 +70,7 @@ def _difference(mirror: str, wrong: list[Verified]) -> CopiesDiffer:
     names = " ".join(clean(result.name) for result in wrong)
     return CopiesDiffer(
         f"copies of mirror {mirror} differ from the source: {'; '.join(clauses)}: "
-        f"mend with `dkrepl resync {mirror} --full {names}`"
+        f"repair with `dkrepl resync {mirror} --full {names}`"
     )
 
 
@@ -111,16 +92,13 @@ def _shown_progress(as_json: bool) -> Iterator[Callable[[Any], None] | None]:
     with Progress(*columns, console=console(sys.stderr), transient=True) as bars:
 
         def show(progress: Any) -> None:
-            if not isinstance(progress, dict):
+            try:
+                found = msgspec.convert(progress, VerifyProgress)
+            except msgspec.ValidationError:  # only the answer counts
                 return
-            name = clean(progress.get("target", ""))
-            total, done = _count(progress.get("total_bytes")), _count(progress.get("done_bytes"))
+            name, total = clean(found.target), max(0, found.total_bytes)
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], total=total, completed=min(done, total))
+            bars.update(tasks[name], total=total, completed=min(max(0, found.done_bytes), total))
 
         yield show
-
-
-def _count(value: object) -> int:
-    return max(0, value) if isinstance(value, int) else 0

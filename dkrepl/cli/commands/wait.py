@@ -3,58 +3,50 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
+import click
 
-from dkrepl.cli.context import JsonOption, MirrorArgument, TargetsArgument, paths_of, resolve_mirror
-from dkrepl.cli.control_client import ask
+from dkrepl.api.status import Resync, Status, TargetAtSource, TargetStatus
+from dkrepl.cli import parameters
+from dkrepl.cli.context import Session
+from dkrepl.cli.groups import Ordered
 from dkrepl.cli.render.output import clean, print_json, print_text
-from dkrepl.cli.render.status_shapes import Resync, Status, read_status
-from dkrepl.config.units import format_duration, parse_duration
-from dkrepl.errors import DaemonNotRunning, NotFound, TimedOut, UsageError
-from dkrepl.io.state.paths import Paths
+from dkrepl.config.units import format_duration
+from dkrepl.errors import DaemonNotRunning, NotFound, TimedOut
 
 INTERVAL = 0.2
-"""Seconds between two looks."""
-
-app = typer.Typer(help="Wait until a mirror has reached a state.", no_args_is_help=True, rich_markup_mode=None)
+"""Seconds between two polls."""
 
 
-@app.callback()
-def group() -> None:
+@click.group(cls=Ordered)
+def command() -> None:
     """Wait until a mirror has reached a state."""
 
 
-@app.command("insync")
-def insync(
-    context: typer.Context,
-    mirror: MirrorArgument = None,
-    targets: TargetsArgument = None,
-    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="As 500ms, 60s, 10m, 2h.")] = "60s",
-    as_json: JsonOption = False,
-) -> None:
+@command.command()
+@parameters.mirror
+@parameters.targets
+@parameters.timeout
+@parameters.as_json
+@click.pass_obj
+def insync(session: Session, mirror: str | None, targets: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """Wait until targets are InSync: all of them, or those named.
 
-    Needed in scripts, after start, repair or before a switchover. On a target it waits for that target. A
-    daemon that is not running yet is waited for as well.
+    For scripts: after a start, after a repair, before a switchover. On a target it waits for that target. A daemon
+    that is not running yet is waited for as well.
 
     \b
     Examples:
       dkrepl wait insync r0
       dkrepl wait insync r0 --timeout 10m gamma
 
-    Exit codes: 0 they are InSync, 7 not within the timeout (the sentence says who is in what state, and why),
-    6 no such mirror or target.
+    Exit codes: 0 they are InSync, 6 no such mirror or target, 7 not within the timeout (the sentence says which target
+    is in what state, and why).
     """
-    paths = paths_of(context)
-    name = resolve_mirror(paths, mirror)
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as error:
-        raise UsageError(f"--timeout is {timeout!r}, but {error}") from None
+    name = session.mirror(mirror)
     started = time.monotonic()
-    reached = wait_insync(paths, name, targets or [], seconds)
+    reached = wait_insync(session, name, targets, timeout)
     waited = time.monotonic() - started
     if as_json:
         print_json({"mirror": name, "in_sync": reached, "waited_seconds": round(waited, 3)})
@@ -62,18 +54,18 @@ def insync(
         print_text(f"{name}: {', '.join(map(clean, reached))} in sync after {format_duration(waited)}")
 
 
-def wait_insync(paths: Paths, mirror: str, targets: list[str], seconds: float) -> list[str]:
-    """Return the names that are InSync once all that are meant are; raises TimedOut after ``seconds``."""
+def wait_insync(session: Session, mirror: str, targets: Sequence[str], seconds: float) -> list[str]:
+    """Return the names of the targets once all that were asked for are InSync; raises TimedOut after ``seconds``."""
     deadline = time.monotonic() + seconds
     found: list[str] = []
     while True:
         left = max(0.0, deadline - time.monotonic())
         try:
-            status = read_status(ask(paths, mirror, "status", silence=max(1.0, min(10.0, left))), mirror)
+            status = session.status(mirror, silence=max(1.0, min(10.0, left)))
         except (DaemonNotRunning, TimedOut) as error:
             missing = [str(error)]
         else:
-            found, missing = _sorted_out(status, targets)
+            found, missing = _compare(status, targets)
         if not missing:
             return found
         if time.monotonic() >= deadline:
@@ -81,22 +73,26 @@ def wait_insync(paths: Paths, mirror: str, targets: list[str], seconds: float) -
         time.sleep(min(INTERVAL, max(0.0, deadline - time.monotonic())))
 
 
-def _sorted_out(status: Status, targets: list[str]) -> tuple[list[str], list[str]]:
-    """Return who of those that are meant is in sync, and a clause for each who is not."""
-    if status.role == "source":
-        states = {target.name: (target.state, target.reason, target.resync) for target in status.targets}
-    else:
+def _compare(status: Status, targets: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return which of the targets asked for are in sync, and a clause for each that is not."""
+    states: dict[str, tuple[str, str | None, Resync | None]]
+    if isinstance(status, TargetStatus):
         states = {status.node: (status.state, status.reason, status.resync)}
+    else:
+        states = {
+            target.name: (target.state, target.reason, target.resync if isinstance(target, TargetAtSource) else None)
+            for target in status.targets
+        }
     for name in targets:
         if name not in states:
             raise NotFound(
-                f"mirror {status.mirror} has no target {name!r} that {status.node} can speak for: "
-                f"it can for {', '.join(map(clean, states)) or 'none'}"
+                f"{status.node} cannot tell the state of a target {name!r} of mirror {status.mirror}: "
+                f"it knows {', '.join(map(clean, states)) or 'none'}"
             )
-    meant = {name: states[name] for name in targets or states}
-    found = [name for name, (state, *_) in meant.items() if state == "InSync"]
-    missing = [_clause(name, *known) for name, known in meant.items() if name not in found]
-    return found, missing if meant else ["it has no targets"]
+    asked_for = {name: states[name] for name in targets or states}
+    found = [name for name, (state, *_) in asked_for.items() if state == "InSync"]
+    missing = [_clause(name, *known) for name, known in asked_for.items() if name not in found]
+    return found, missing if asked_for else ["it has no targets"]
 
 
 def _clause(name: str, state: str, reason: str | None, resync: Resync | None) -> str:

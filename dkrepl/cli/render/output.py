@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
+from dkrepl.api.failure import Failure
 from dkrepl.errors import DkreplError
 
 if TYPE_CHECKING:
@@ -59,14 +60,9 @@ def console(file: IO[str] | None = None) -> Console:
 def print_error(error: DkreplError, as_json: bool) -> None:
     """Print an error: its sentence on stderr, or with JSON an object on stdout."""
     if as_json:
-        print_json(error_as_dict(error))
+        print_json({"error": Failure.of(error)})
     else:
         print(f"dkrepl: {error}", file=sys.stderr, flush=True)
-
-
-def error_as_dict(error: DkreplError) -> dict[str, dict[str, Any]]:
-    """Return the error as every ``--json`` shows it."""
-    return {"error": {"code": error.exit_code, "name": error.name, "message": str(error)}}
 
 
 def clean(text: object) -> str:

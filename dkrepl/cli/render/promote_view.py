@@ -49,7 +49,7 @@ def _lost(node: Outlook) -> str:
     if node.role == "source":
         return ""
     if node.store_state == "Inconsistent":
-        return "unusable: a mixture"
+        return "unusable: resync incomplete"
     if node.lost_bytes == 0:
         return "nothing known"
     size = "unknown" if node.lost_bytes is None else f"at least {format_size(node.lost_bytes)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -10,8 +10,18 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from dkrepl.api.status import (
+    ExpectedTarget,
+    Refusals,
+    Resync,
+    SourceCounters,
+    SourceStatus,
+    Status,
+    TargetAtSource,
+    TargetCounters,
+    TargetStatus,
+)
 from dkrepl.cli.render.output import clean
-from dkrepl.cli.render.status_shapes import Counters, Resync, Status, Target
 from dkrepl.config.units import format_duration, format_rate, format_size
 
 ROOM_FOR_TABLE = 110
@@ -40,14 +50,14 @@ def draw(status: Status, console: Console) -> RenderableType:
     parts += [
         Padding(Text(f"warning: {clean(warning)}", "yellow"), _INDENT, expand=False) for warning in status.warnings
     ]
-    if status.role == "source":
+    if isinstance(status, TargetStatus):
+        parts += [Padding(line, _INDENT, expand=False) for line in _as_target(status)]
+    else:
         draw_targets = _table if console.width >= ROOM_FOR_TABLE else _list
         parts.append(Padding(draw_targets(status.targets, console), _INDENT, expand=False))
         for target in status.targets:
             if target.reason:
                 parts.append(Padding(Text(f"{clean(target.name)}: {clean(target.reason)}"), _INDENT, expand=False))
-    else:
-        parts += [Padding(line, _INDENT, expand=False) for line in _as_target(status)]
     parts += [Padding(Text(line, "dim"), _INDENT, expand=False) for line in _footing(status)]
     return Group(*parts)
 
@@ -76,18 +86,20 @@ def percent(value: float) -> float:
 def _heading(status: Status) -> Text:
     text = Text.assemble((clean(status.mirror), "bold"), f"  {clean(status.role)} on {clean(status.node)}  ")
     text.append_text(state_text(status.state))
-    if status.role == "source":
+    if isinstance(status, TargetStatus):
+        text.append(f"  follows {clean(status.source)}" if status.source else "")
+    else:
         text.append(f"  {clean(status.device or 'no device')}")
-        if status.loop:
+        if isinstance(status, SourceStatus) and status.loop:
             text.append(f" ({clean(status.loop)})")
-    elif status.source:
-        text.append(f"  follows {clean(status.source)}")
     text.append(f"  {format_size(status.size)}")
     return text
 
 
-def _cells(target: Target, bar: bool, with_bytes: bool) -> tuple[str, str, str, str]:
+def _cells(target: ExpectedTarget, bar: bool, with_bytes: bool) -> tuple[str, str, str, str]:
     """Return window, lag, dirty and resync of a target in words."""
+    if not isinstance(target, TargetAtSource):
+        return "-", "-", "-", "-"
     window = target.window
     limit = f"/{window.writes_limit}" if window.writes_limit else ""
     filled = f"{window.writes}{limit} writes, {format_size(window.bytes)}"
@@ -111,7 +123,7 @@ def _bar(value: float) -> str:
     return "█" * full + "░" * (_BAR - full)
 
 
-def _table(targets: list[Target], console: Console) -> Table:
+def _table(targets: Sequence[ExpectedTarget], console: Console) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for title in ("TARGET", "STATE", "MODE", "WINDOW", "LAG", "DIRTY", "RESYNC"):
         table.add_column(title, no_wrap=title != "RESYNC", overflow="fold")
@@ -122,7 +134,7 @@ def _table(targets: list[Target], console: Console) -> Table:
     return table
 
 
-def _list(targets: list[Target], console: Console) -> Group:
+def _list(targets: Sequence[ExpectedTarget], console: Console) -> Group:
     lines: list[RenderableType] = []
     for target in targets:
         head = Text.assemble((clean(target.name), "bold"), "  ")
@@ -134,29 +146,24 @@ def _list(targets: list[Target], console: Console) -> Group:
     return Group(*lines)
 
 
-def _as_target(status: Status) -> Iterator[Text]:
+def _as_target(status: TargetStatus) -> Iterator[Text]:
     if status.reason:
         yield Text(f"reason: {clean(status.reason)}")
-    if status.store_state:
-        yield Text(f"store is {clean(status.store_state)}")
-    if status.applied_seq is not None and status.durable_seq is not None:
-        yield Text(f"applied up to write {status.applied_seq}, durable up to write {status.durable_seq}")
+    yield Text(f"store is {clean(status.store_state)}")
+    yield Text(f"applied up to write {status.applied_seq}, durable up to write {status.durable_seq}")
     if status.resync is not None:
         yield Text(f"resync {_bar(status.resync.percent)} {resync_words(status.resync)}")
 
 
 def _footing(status: Status) -> Iterator[str]:
     identity = [f"generation {clean(status.generation)}"] if status.generation else []
-    if status.seq is not None:
+    if isinstance(status, SourceStatus):
         identity.append(f"write {status.seq}")
-    if status.block:
-        identity.append(f"blocks of {format_size(status.block)}")
-    if status.active_extents is not None:
+    identity.append(f"blocks of {format_size(status.block)}")
+    if isinstance(status, SourceStatus):
         identity.append(f"{status.active_extents} active extents of {format_size(status.extent)}")
-    if identity:
-        yield ", ".join(identity)
-    if status.counters is not None:
-        yield ", ".join(_counted(status.counters))
+    yield ", ".join(identity)
+    yield ", ".join(_counted(status.counters))
     figures = []
     if status.process is not None:
         process = status.process
@@ -176,19 +183,15 @@ def _footing(status: Status) -> Iterator[str]:
         yield "; ".join(figures)
 
 
-def _counted(counters: Counters) -> Iterator[str]:
+def _counted(counters: Refusals) -> Iterator[str]:
     """Yield what a daemon of either role counts, in words."""
-    if counters.writes is not None:
+    if isinstance(counters, SourceCounters):
         yield f"{counters.writes} writes ({format_size(counters.written_bytes)})"
-    if counters.reads is not None:
         yield f"{counters.reads} reads ({format_size(counters.read_bytes)})"
-    if counters.flushes is not None:
         yield f"{counters.flushes} flushes"
-    if counters.discards is not None:
         yield f"{counters.discards} discards"
-    if counters.applied_bytes is not None:
+    if isinstance(counters, TargetCounters):
         yield f"{format_size(counters.applied_bytes)} of writes applied"
-    if counters.resync_bytes is not None:
         yield f"{format_size(counters.resync_bytes)} of resync applied"
     yield f"{counters.frames_refused} frames refused"
     if counters.peers_refused:

@@ -8,9 +8,25 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar, assert_never
 
+import msgspec
+
+from dkrepl.api import requests
+from dkrepl.api.answers import (
+    MOST_RANGES,
+    Adopted,
+    Cleared,
+    DirtyBlocks,
+    Intent,
+    Range,
+    Reloaded,
+    RoleChange,
+    Targets,
+    TargetState,
+)
+from dkrepl.api.status import Status
 from dkrepl.config.terms import sync_nodes
 from dkrepl.core.election.vote import next_number
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -27,11 +43,10 @@ from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
 from dkrepl.io.host.boot_clock import boot_seconds
 
-Answer = Iterator[tuple[str, dict[str, Any]]]
+Answer = Iterator[tuple[str, Any]]
 Result = TypeVar("Result")
 _LOOP_SECONDS = 8.0  # that the loop may take to answer
 _LOOK_SECONDS = 0.05  # after which it is looked at whether the loop runs at all
-_MOST_RANGES = 1000
 
 
 class Commands:
@@ -50,30 +65,46 @@ class Commands:
         self._events = events
         self._stop = stop
         self._read_keys = reload
-        self._commands: dict[str, Callable[[dict[str, Any]], Answer]] = {
-            "status": self._status,
-            "events": self._events_since,
-            "pause": self._pause,
-            "resume": self._resume,
-            "resync": self._resync,
-            "verify": self._verify,
-            "intent": self._intent,
-            "promote": self._promote,
-            "switchover": self._switchover,
-            "resolve": self._resolve,
-            "demote": self._demote,
-            "reload": self._reload,
-            "clear": self._clear,
-            "adopt": self._adopt,
-            "descriptions": self._descriptions,
-        }
 
     def carry_out(self, command: str, arguments: dict[str, Any]) -> Answer:
         """Yield ("progress", ...) any number of times, then ("ok", ...). Raises ``DkreplError``."""
-        handler = self._commands.get(command)
-        if handler is None:
-            raise UsageError(f"the daemon knows no command {command!r}; it knows {', '.join(self._commands)}")
-        yield from handler(arguments)
+        yield from self._answer(requests.of(command, arguments))
+
+    def _answer(self, request: requests.AnyRequest) -> Answer:
+        match request:
+            case requests.Status():
+                return self._status()
+            case requests.Events():
+                return self._events_since(request)
+            case requests.Pause():
+                return self._each(request.targets, lambda runtime, name, now: runtime.source.pause(name, now))
+            case requests.Resume():
+                return self._each(request.targets, lambda runtime, name, now: runtime.source.resume(name, now))
+            case requests.Resync():
+                full = request.full
+                return self._each(request.targets, lambda runtime, name, now: runtime.source.resync(name, full, now))
+            case requests.Verify():
+                return self._verify(request)
+            case requests.Intent():
+                return self._intent(request)
+            case requests.Promote():
+                return self._promote(request)
+            case requests.Demote():
+                return self._demote()
+            case requests.Switchover():
+                return self._switchover(request)
+            case requests.Resolve():
+                return self._resolve(request)
+            case requests.Reload():
+                return self._reload()
+            case requests.Clear():
+                return self._clear(request)
+            case requests.Adopt():
+                return self._adopt(request)
+            case requests.Descriptions():
+                return self._descriptions()
+            case _:
+                assert_never(request)
 
     def in_loop(self, work: Callable[[], Result]) -> Result:
         """Run ``work`` in the loop and return its result.
@@ -111,24 +142,23 @@ class Commands:
         seconds = stall.loop_seconds if stall is not None else 0.0
         return f"it has waited for its store for {seconds:.0f} s" if seconds else "its store may be stuck"
 
-    def _status(self, _: dict[str, Any]) -> Answer:
+    def _status(self) -> Answer:
         runtime = self._runtime
+        found: Status
         if isinstance(runtime, ArbitrationRuntime):
             found = self.in_loop(lambda: status.of_arbitration(runtime))
         elif isinstance(runtime, SourceRuntime):
             found = self.in_loop(lambda: status.of_source(runtime))
         else:
             found = self.in_loop(lambda: status.of_target(runtime))
-        yield "ok", found | status.of_host(runtime.node.store)
+        process, host = status.of_host(runtime.node.store)
+        yield "ok", msgspec.structs.replace(found, process=process, host=host)
 
-    def _events_since(self, arguments: dict[str, Any]) -> Answer:
-        since = arguments.get("since")
-        if since is not None and not isinstance(since, int | float):
-            raise UsageError("since is a time in Unix seconds")
-        found, position = self._events.since(since)
+    def _events_since(self, request: requests.Events) -> Answer:
+        found, position = self._events.since(request.since)
         for event in found:
             yield "progress", event
-        while arguments.get("follow"):
+        while request.follow:
             new, position = self._events.wait(position, 5.0)
             for event in new:
                 yield "progress", event
@@ -136,64 +166,53 @@ class Commands:
                 yield "progress", {}
         yield "ok", {}
 
-    def _pause(self, arguments: dict[str, Any]) -> Answer:
-        return self._each(arguments, lambda runtime, name, now: runtime.source.pause(name, now))
-
-    def _resume(self, arguments: dict[str, Any]) -> Answer:
-        return self._each(arguments, lambda runtime, name, now: runtime.source.resume(name, now))
-
-    def _resync(self, arguments: dict[str, Any]) -> Answer:
-        full = bool(arguments.get("full"))
-        return self._each(arguments, lambda runtime, name, now: runtime.source.resync(name, full, now))
-
-    def _verify(self, arguments: dict[str, Any]) -> Answer:
+    def _verify(self, request: requests.Verify) -> Answer:
         runtime = self._source("verify")
-        return verify.verify(runtime, self._names(runtime, arguments), self.in_loop)
+        return verify.verify(runtime, self._names(runtime, request.targets), self.in_loop)
 
-    def _intent(self, arguments: dict[str, Any]) -> Answer:
+    def _intent(self, request: requests.Intent) -> Answer:
         runtime = self._source("show the intent log")
-        name = arguments.get("target")
-        names = self._names(runtime, {"targets": [name] if name else []})
+        names = self._names(runtime, (request.target,) if request.target else ())
 
-        def collect() -> list[dict[str, Any]]:
+        def collect() -> list[DirtyBlocks]:
             block, size = runtime.description.block, runtime.description.size
             rows = []
             for target in names:
                 bitmap = runtime.source.views[target].bitmap
                 dirty = bitmap.count()
                 rows.append(
-                    {
-                        "name": target,
-                        "block": block,
-                        "blocks": bitmap.blocks,
-                        "dirty_blocks": dirty,
-                        "dirty_bytes": min(dirty * block, size),
-                        "ranges": [
-                            {"offset": first * block, "length": min(end * block, size) - first * block}
-                            for first, end in bitmap.runs(_MOST_RANGES)
+                    DirtyBlocks(
+                        name=target,
+                        block=block,
+                        blocks=bitmap.blocks,
+                        dirty_blocks=dirty,
+                        dirty_bytes=min(dirty * block, size),
+                        ranges=[
+                            Range(first * block, min(end * block, size) - first * block)
+                            for first, end in bitmap.runs(MOST_RANGES)
                         ],
-                        "active_extents": len(runtime.source.activity_log.active),
-                    }
+                        active_extents=len(runtime.source.activity_log.active),
+                    )
                 )
             return rows
 
-        yield "ok", {"targets": self.in_loop(collect)}
+        yield "ok", Intent(self.in_loop(collect))
 
-    def _promote(self, arguments: dict[str, Any]) -> Answer:
+    def _promote(self, request: requests.Promote) -> Answer:
         runtime = self._runtime
         if isinstance(runtime, SourceRuntime):
             raise Refused(f"{runtime.node.name} is already the source of {runtime.description.name}")
-        fenced = self._nodes(arguments.get("fenced"))
-        if arguments.get("dry_run"):
+        fenced = self._nodes(request.fenced)
+        if request.dry_run:
             yield "ok", promote.dry_run(runtime, self.in_loop, fenced)
             return
-        elected = promote.elect(runtime, arguments.get("force"), self.in_loop, fenced)
+        elected = promote.elect(runtime, request.force, self.in_loop, fenced)
         if isinstance(runtime, ArbitrationRuntime):
             if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time()), elected.ballot)):
                 raise Refused(
                     f"{runtime.arbitration.reason}, so this node follows it as a target now; see dkrepl status"
                 )
-            yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": "source"}
+            yield "ok", RoleChange(runtime.description.name, runtime.node.name, "source")
             return
 
         def become(metadata: NodeMetadata) -> NodeMetadata:
@@ -206,15 +225,15 @@ class Commands:
 
         yield from self._change_role(become)
 
-    def _demote(self, _: dict[str, Any]) -> Answer:
+    def _demote(self) -> Answer:
         runtime = self._source("be demoted")
         self._unused(runtime)
         return self._change_role(as_target)
 
-    def _switchover(self, arguments: dict[str, Any]) -> Answer:
+    def _switchover(self, request: requests.Switchover) -> Answer:
         """Hand the mirror over to a target that has everything; the caller looks at what becomes of it."""
         runtime = self._source("hand the mirror over")
-        [heir] = self._names(runtime, {"targets": [str(arguments.get("to"))]})
+        [heir] = self._names(runtime, (request.to,))
 
         def check() -> None:
             view = runtime.source.views[heir]
@@ -234,19 +253,19 @@ class Commands:
         self._unused(runtime)
         return self._change_role(become)
 
-    def _resolve(self, arguments: dict[str, Any]) -> Answer:
+    def _resolve(self, request: requests.Resolve) -> Answer:
         """Give way to another node's data: what this node alone has may be replaced, and is saved aside before (R7)."""
         runtime = self._runtime
-        keep, discard = str(arguments.get("keep")), bool(arguments.get("discard"))
+        keep = request.keep
         mirror, here = runtime.description.name, runtime.node.name
         if keep == here:
             raise UsageError(f"{here} is the node that this runs on; run it on the node that is to give way to {here}")
         if keep not in [peer.name for peer in runtime.description.peers(here)]:
             raise NotFound(f"{keep} is not a node of {mirror}")
-        mode: Literal["keep", "discard"] = "discard" if discard else "keep"
+        mode: Literal["keep", "discard"] = "discard" if request.discard else "keep"
         if isinstance(runtime, TargetRuntime):
             self.in_loop(lambda: runtime.yield_to(keep, mode))
-            yield "ok", {"mirror": mirror, "node": here, "role": "target", "yields_to": keep}
+            yield "ok", RoleChange(mirror, here, "target", keep)
             return
         if isinstance(runtime, SourceRuntime):
             self._unused(runtime)
@@ -258,37 +277,35 @@ class Commands:
         if users:
             raise Refused(f"{runtime.device.link} is in use ({'; '.join(users)}); stop that first")
 
-    def _reload(self, _: dict[str, Any]) -> Answer:
+    def _reload(self) -> Answer:
         """Take up new keys of the peers."""
         runtime = self._runtime
         self._read_keys()
         self.in_loop(runtime.renew_keys)
         self._events.report("keys_reloaded")
-        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name}
+        yield "ok", Reloaded(runtime.description.name, runtime.node.name)
 
-    def _clear(self, arguments: dict[str, Any]) -> Answer:
+    def _clear(self, request: requests.Clear) -> Answer:
         """The administrator lifts a verdict on this node's copy (R15)."""
-        runtime, verdict = self._source("clear a verdict"), arguments.get("verdict")
+        runtime, verdict = self._source("clear a verdict"), request.verdict
         clear = {"store-failed": runtime.source.clear_store_failed, "forced-promotion": runtime.source.clear_forced}
-        if verdict not in clear:
-            raise UsageError(f"there is no verdict {verdict!r}; those that can be cleared are {', '.join(clear)}")
         recorded = threading.Event()
 
         def work() -> None:
             if verdict == "store-failed":
                 runtime.store.begin()
-            clear[str(verdict)]()
+            clear[verdict]()
             runtime.when_recorded(recorded.set)
 
         self.in_loop(work)
         self._when(recorded, runtime)
         self._events.report("verdict_cleared", "warning", {"verdict": verdict})
-        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "cleared": verdict}
+        yield "ok", Cleared(runtime.description.name, runtime.node.name, verdict)
 
-    def _adopt(self, arguments: dict[str, Any]) -> Answer:
+    def _adopt(self, request: requests.Adopt) -> Answer:
         """Stop applying the old description: the nodes ``fenced`` are declared never to use it again (R14)."""
         runtime = self._source("adopt a description")
-        fenced = self._nodes(arguments.get("fenced"))
+        fenced = self._nodes(request.fenced)
         recorded = threading.Event()
 
         def work() -> list[str]:
@@ -305,17 +322,14 @@ class Commands:
                 "that the rest are too few (--fenced NODE)"
             )
         self._when(recorded, runtime)
-        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "fenced": fenced}
+        yield "ok", Adopted(runtime.description.name, runtime.node.name, fenced)
 
-    def _descriptions(self, _: dict[str, Any]) -> Answer:
+    def _descriptions(self) -> Answer:
         """Ask the peers for their descriptions, and name the keys that differ (R14)."""
         yield "ok", descriptions.compare(self._runtime, self.in_loop)
 
-    def _nodes(self, named: object) -> list[str]:
-        """Return the names of other nodes that a command was given. Raises ``UsageError``, ``NotFound``."""
-        names = named or []
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UsageError("nodes are given as a list of names")
+    def _nodes(self, names: Sequence[str]) -> list[str]:
+        """Return the names of other nodes that a command was given. Raises ``NotFound``."""
         runtime = self._runtime
         known = {peer.name for peer in runtime.description.peers(runtime.node.name)}
         if isinstance(runtime, SourceRuntime):
@@ -325,7 +339,7 @@ class Commands:
                 raise NotFound(
                     f"{name} is not another node of {runtime.description.name}: they are {', '.join(sorted(known))}"
                 )
-        return names
+        return list(names)
 
     @staticmethod
     def _when(recorded: threading.Event, runtime: SourceRuntime) -> None:
@@ -339,27 +353,27 @@ class Commands:
 
     def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
         runtime = self._runtime
-        role = "target" if isinstance(runtime, SourceRuntime) else "source"
+        role: Literal["source", "target"] = "target" if isinstance(runtime, SourceRuntime) else "source"
         runtime.becomes = become
         self._events.report("role_changes", fields={"role": role})
         self._stop()
-        yield "ok", {"mirror": runtime.description.name, "node": runtime.node.name, "role": role}
+        yield "ok", RoleChange(runtime.description.name, runtime.node.name, role)
 
-    def _each(self, arguments: dict[str, Any], act: Callable[[SourceRuntime, str, float], object]) -> Answer:
+    def _each(self, targets: Sequence[str], act: Callable[[SourceRuntime, str, float], object]) -> Answer:
         runtime = self._source("do that")
-        names = self._names(runtime, arguments)
+        names = self._names(runtime, targets)
         recorded = threading.Event()
 
-        def work() -> list[dict[str, Any]]:
+        def work() -> list[TargetState]:
             now = time.monotonic()
             for name in names:
                 act(runtime, name, now)
             runtime.when_recorded(recorded.set)
-            return [{"name": name, "state": runtime.source.views[name].state} for name in names]
+            return [TargetState(name, runtime.source.views[name].state) for name in names]
 
         done = self.in_loop(work)
         self._when(recorded, runtime)
-        yield "ok", {"targets": done}
+        yield "ok", Targets(done)
 
     def _source(self, what: str) -> SourceRuntime:
         runtime = self._runtime
@@ -371,13 +385,10 @@ class Commands:
         raise Refused(f"{runtime.node.name} is a target and cannot {what}; ask the source ({where})")
 
     @staticmethod
-    def _names(runtime: SourceRuntime, arguments: dict[str, Any]) -> list[str]:
-        names = arguments.get("targets") or []
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UsageError("targets is a list of names")
+    def _names(runtime: SourceRuntime, names: Sequence[str]) -> list[str]:
         for name in names:
             if name not in runtime.source.views:
                 raise NotFound(
                     f"{name} is not a target of this mirror; its targets are {', '.join(runtime.source.views)}"
                 )
-        return names or list(runtime.source.views)
+        return list(names) or list(runtime.source.views)

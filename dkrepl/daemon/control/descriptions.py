@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from dkrepl.api.answers import Descriptions, DifferingKey, PeerDescription
 from dkrepl.config.description import Description, Node
 from dkrepl.config.terms import advisory, differences, required
 from dkrepl.core.protocol.messages import Ask, Describe, Described
@@ -28,7 +29,7 @@ class Asking(Protocol):
         """Send a question to a peer."""
 
 
-def compare(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) -> dict[str, Any]:
+def compare(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) -> Descriptions:
     """Return, for each peer, the keys in which its description differs. Called from a client's thread."""
     own = runtime.description
     peers = [peer.name for peer in own.peers(runtime.node.name)]
@@ -48,17 +49,15 @@ def compare(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) -> dic
         pause.wait(_AGAIN)
     found: dict[str, Described] = in_loop(lambda: dict(runtime.descriptions))
     nodes = [_row(own, peer, found.get(peer)) for peer in peers]
-    return {
-        "mirror": own.name,
-        "node": runtime.node.name,
-        "agree": all(row["answered"] and not row["required"] and not row["advisory"] for row in nodes),
-        "nodes": nodes,
-    }
+    return Descriptions(own.name, runtime.node.name, all(node.same for node in nodes), nodes)
 
 
-def _row(own: Description, peer: str, answer: Described | None) -> dict[str, Any]:
-    required_keys, advisory_keys = [], []
-    if answer is not None:
-        required_keys = [one._asdict() for one in differences(required(own), answer.terms)]
-        advisory_keys = [one._asdict() for one in differences(advisory(own), answer.advisory)]
-    return {"node": peer, "answered": answer is not None, "required": required_keys, "advisory": advisory_keys}
+def _row(own: Description, peer: str, answer: Described | None) -> PeerDescription:
+    if answer is None:
+        return PeerDescription(peer, False, [], [])
+    return PeerDescription(
+        peer,
+        True,
+        [DifferingKey(*one) for one in differences(required(own), answer.terms)],
+        [DifferingKey(*one) for one in differences(advisory(own), answer.advisory)],
+    )

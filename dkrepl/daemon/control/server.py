@@ -25,7 +25,7 @@ _BUSY = f"the daemon serves {_MOST_CLIENTS} commands already; end some of them (
 class Dispatcher(Protocol):
     """Carries out a request: yields progress objects and at last the answer."""
 
-    def carry_out(self, command: str, arguments: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def carry_out(self, command: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Yield ("progress", ...) any number of times, then ("ok", ...). Raises ``DkreplError``."""
 
 

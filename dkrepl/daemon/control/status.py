@@ -5,10 +5,29 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
 
+import msgspec
 import psutil
 
+from dkrepl.api import status as shown
+from dkrepl.api.status import (
+    ArbitratingStatus,
+    ExpectedTarget,
+    Host,
+    KeptBlocks,
+    LastHeard,
+    LastResync,
+    Process,
+    Quorum,
+    Refusals,
+    SourceCounters,
+    SourceStatus,
+    SplitBrain,
+    TargetAtSource,
+    TargetCounters,
+    TargetStatus,
+    Window,
+)
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.source.lag import lag_of
 from dkrepl.core.source.resync import Resync
@@ -18,33 +37,32 @@ from dkrepl.core.target.target import Target
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
-from dkrepl.io.net.access import Access
 
 _process = psutil.Process()
 
 
-def of_source(runtime: SourceRuntime) -> dict[str, Any]:
+def of_source(runtime: SourceRuntime) -> SourceStatus:
     """Return the state of a source; to be called in the loop."""
     source, description = runtime.source, runtime.description
     counters = runtime.requests.counters
     device = runtime.device
-    return {
-        "mirror": description.name,
-        "node": runtime.node.name,
-        "role": "source",
-        "state": runtime.state,
-        "device": str(device.link),
-        "loop": str(device.loop.path) if device.loop else None,
-        "size": description.size,
-        "block": description.block,
-        "extent": description.extent,
-        "generation": source.generation,
-        "session": f"{runtime.session:016x}",
-        "seq": source.stream.log.seq,
-        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
-        "active_extents": len(source.activity_log.active),
-        "quorum": {"confirmable": source.quorum.confirmable, "min": source.quorum.least},
-        "warnings": [
+    turned_away = dict(runtime.access.refused)
+    return SourceStatus(
+        mirror=description.name,
+        node=runtime.node.name,
+        state=runtime.state,
+        device=str(device.link),
+        loop=str(device.loop.path) if device.loop else None,
+        size=description.size,
+        block=description.block,
+        extent=description.extent,
+        generation=source.generation,
+        session=f"{runtime.session:016x}",
+        seq=source.stream.log.seq,
+        store_stalled=_rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
+        active_extents=len(source.activity_log.active),
+        quorum=Quorum(confirmable=source.quorum.confirmable, min=source.quorum.least),
+        warnings=[
             *(why for why in (runtime.requests.store_error, source.record.error, source.quorum.warning) if why),
             *(why for why in (source.awaited.warning,) if why),
             *_verdicts(source.metadata),
@@ -54,19 +72,20 @@ def of_source(runtime: SourceRuntime) -> dict[str, Any]:
             *(rival.text for rival in source.other_sources.values()),
             *runtime.access.warnings,
         ],
-        "split_brain": next((_rival(one) for one in source.other_sources.values() if one.kind == "SplitBrain"), None),
-        "targets": [_target(runtime, view) for view in source.views.values()],
-        "counters": {
-            "writes": counters.writes,
-            "written_bytes": counters.written_bytes,
-            "reads": counters.reads,
-            "read_bytes": counters.read_bytes,
-            "flushes": counters.flushes,
-            "discards": counters.discards,
-            "frames_refused": runtime.frames_refused,
-            **_refused(runtime.access),
-        },
-    }
+        split_brain=next((_rival(one) for one in source.other_sources.values() if one.kind == "SplitBrain"), None),
+        targets=[_target(runtime, view) for view in source.views.values()],
+        counters=SourceCounters(
+            writes=counters.writes,
+            written_bytes=counters.written_bytes,
+            reads=counters.reads,
+            read_bytes=counters.read_bytes,
+            flushes=counters.flushes,
+            discards=counters.discards,
+            frames_refused=runtime.frames_refused,
+            peers_refused=sum(turned_away.values()),
+            peers_refused_for=turned_away,
+        ),
+    )
 
 
 def _verdicts(metadata: NodeMetadata) -> list[str]:
@@ -110,80 +129,70 @@ def _standing_still(views: Iterable[TargetView]) -> list[str]:
     ]
 
 
-def _rival(rival: OtherSource) -> dict[str, Any]:
-    return {
-        "with": rival.node,
-        "since": rival.since or None,
-        "here_bytes": rival.here_bytes,
-        "there_bytes": rival.there_bytes,
-    }
+def _rival(rival: OtherSource) -> SplitBrain:
+    return SplitBrain(
+        peer=rival.node, since=rival.since or None, here_bytes=rival.here_bytes, there_bytes=rival.there_bytes
+    )
 
 
-def of_arbitration(runtime: ArbitrationRuntime) -> dict[str, Any]:
+def of_arbitration(runtime: ArbitrationRuntime) -> ArbitratingStatus:
     """Return the state of a node that asks its peers before it serves; to be called in the loop."""
     description = runtime.description
-    return {
-        "mirror": description.name,
-        "node": runtime.node.name,
-        "role": "source",
-        "state": "Starting",
-        "reason": runtime.arbitration.reason,
-        "device": None,
-        "size": description.size,
-        "block": description.block,
-        "extent": description.extent,
-        "generation": runtime.metadata.generation,
-        "warnings": [runtime.arbitration.reason, *runtime.access.warnings],
-        "counters": {"frames_refused": runtime.door.frames_refused, **_refused(runtime.access)},
-        "targets": [
-            {
-                "name": peer.name,
-                "address": peer.address,
-                "mode": peer.mode,
-                "on_full": peer.on_full,
-                "state": "Disconnected",
-                "reason": "the source has not begun to serve",
-            }
+    turned_away = dict(runtime.access.refused)
+    return ArbitratingStatus(
+        mirror=description.name,
+        node=runtime.node.name,
+        reason=runtime.arbitration.reason,
+        size=description.size,
+        block=description.block,
+        extent=description.extent,
+        generation=runtime.metadata.generation,
+        warnings=[runtime.arbitration.reason, *runtime.access.warnings],
+        counters=Refusals(
+            frames_refused=runtime.door.frames_refused,
+            peers_refused=sum(turned_away.values()),
+            peers_refused_for=turned_away,
+        ),
+        targets=[
+            ExpectedTarget(
+                name=peer.name,
+                address=peer.address,
+                mode=peer.mode,
+                on_full=peer.on_full,
+                state="Disconnected",
+                reason="the source has not begun to serve",
+            )
             for peer in description.peers(runtime.node.name)
         ],
-    }
+    )
 
 
-def of_target(runtime: TargetRuntime) -> dict[str, Any]:
+def of_target(runtime: TargetRuntime) -> TargetStatus:
     """Return the state of a target; to be called in the loop."""
     target, description = runtime.target, runtime.description
-    progress = target.source_view.resync
-    resync = None
-    if target.state == "Resyncing" and progress is not None:
-        done = max(progress.total_bytes - progress.dirty_bytes, 0)
-        percent = 100.0 * done / progress.total_bytes if progress.total_bytes else 100.0
-        eta = progress.dirty_bytes / progress.rate if progress.rate > 0 else None
-        kind = "full" if progress.total_bytes >= description.size else "partial"
-        resync = _progress(kind, min(percent, 100.0), done, progress.total_bytes, progress.rate, eta)
-    return {
-        "mirror": description.name,
-        "node": runtime.node.name,
-        "role": "target",
-        "mode": runtime.node.mode,
-        "state": target.state,
-        "reason": target.reason,
-        "source": target.source,
-        "store_state": target.metadata.store_state,
-        "store_stalled": _rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
-        "size": description.size,
-        "block": description.block,
-        "extent": description.extent,
-        "generation": target.metadata.generation,
-        "session": f"{target.session:016x}",
-        "applied_seq": target.applied,
-        "durable_seq": runtime.durable_seq,
-        "last_heard": target.last_heard.shown(target.applied),
-        "resync": resync,
-        "split_brain": _split_brain(runtime)
-        if target.source_view.refusal == "SplitBrain" and target.state == "Refused"
-        else None,
-        "diverged": [kept.shown() for kept in runtime.diverged],
-        "warnings": [
+    heard = target.last_heard.shown(target.applied)
+    turned_away = dict(runtime.access.refused)
+    return TargetStatus(
+        mirror=description.name,
+        node=runtime.node.name,
+        mode=runtime.node.mode,
+        state=target.state,
+        reason=target.reason,
+        source=target.source,
+        store_state=target.metadata.store_state,
+        store_stalled=_rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
+        size=description.size,
+        block=description.block,
+        extent=description.extent,
+        generation=target.metadata.generation,
+        session=f"{target.session:016x}",
+        applied_seq=target.applied,
+        durable_seq=runtime.durable_seq,
+        last_heard=None if heard is None else msgspec.convert(heard, LastHeard),
+        resync=_resync_of_target(target, description.size) if target.state == "Resyncing" else None,
+        split_brain=_split_brain(runtime),
+        diverged=[msgspec.convert(kept.shown(), KeptBlocks) for kept in runtime.diverged],
+        warnings=[
             *([target.record.error] if target.record.error else []),
             *_verdicts(target.metadata),
             *_differing(name for name in (target.source,) if name and target.source_view.advisory_differs),
@@ -192,26 +201,40 @@ def of_target(runtime: TargetRuntime) -> dict[str, Any]:
             *_warnings(runtime),
             *runtime.access.warnings,
         ],
-        "counters": {
-            "applied_bytes": runtime.applied_bytes,
-            "resync_bytes": runtime.resync_bytes,
-            "frames_refused": runtime.frames_refused + runtime.door.frames_refused,
-            **_refused(runtime.access),
-        },
-    }
+        counters=TargetCounters(
+            applied_bytes=runtime.applied_bytes,
+            resync_bytes=runtime.resync_bytes,
+            frames_refused=runtime.frames_refused + runtime.door.frames_refused,
+            peers_refused=sum(turned_away.values()),
+            peers_refused_for=turned_away,
+        ),
+    )
 
 
-def _refused(access: Access) -> dict[str, Any]:
-    reasons = dict(access.refused)
-    return {"peers_refused": sum(reasons.values()), "peers_refused_for": reasons}
+def _resync_of_target(target: Target, size: int) -> shown.Resync | None:
+    """What the source tells of the resync, of which the target knows only how much is still dirty."""
+    progress = target.source_view.resync
+    if progress is None:
+        return None
+    done = max(progress.total_bytes - progress.dirty_bytes, 0)
+    percent = 100.0 * done / progress.total_bytes if progress.total_bytes else 100.0
+    eta = progress.dirty_bytes / progress.rate if progress.rate > 0 else None
+    kind = "full" if progress.total_bytes >= size else "partial"
+    return _progress(kind, min(percent, 100.0), done, progress.total_bytes, progress.rate, eta)
 
 
-def _split_brain(runtime: TargetRuntime) -> dict[str, Any]:
+def _split_brain(runtime: TargetRuntime) -> SplitBrain | None:
     target = runtime.target
+    if target.source_view.refusal != "SplitBrain" or target.state != "Refused":
+        return None
     own = target.peer_bitmaps.bitmaps[target.source].count() if target.source in target.peer_bitmaps.bitmaps else 0
     bytes_here = min(own * runtime.description.block, runtime.description.size)
-    since = target.metadata.generation_at or None
-    return {"with": target.source, "since": since, "here_bytes": bytes_here, "there_bytes": None}
+    return SplitBrain(
+        peer=target.source or "",
+        since=target.metadata.generation_at or None,
+        here_bytes=bytes_here,
+        there_bytes=None,
+    )
 
 
 def _source_standing_still(target: Target) -> list[str]:
@@ -227,78 +250,76 @@ def _warnings(runtime: TargetRuntime) -> list[str]:
     return [f"{total} bytes that only this node had were replaced and are saved aside: dkrepl diverged list"]
 
 
-def of_host(store: str) -> dict[str, Any]:
+def of_host(store: str) -> tuple[Process, Host]:
     """Return figures of the process and of the host; may be called from any thread."""
     with _process.oneshot():
         cpu = _process.cpu_times()
-        process = {
-            "pid": _process.pid,
-            "rss_bytes": _process.memory_info().rss,
-            "cpu_seconds": round(cpu.user + cpu.system, 2),
-            "uptime_seconds": round(time.time() - _process.create_time(), 1),
-            "threads": _process.num_threads(),
-            "open_files": _process.num_fds(),
-        }
+        process = Process(
+            pid=_process.pid,
+            rss_bytes=_process.memory_info().rss,
+            cpu_seconds=round(cpu.user + cpu.system, 2),
+            uptime_seconds=round(time.time() - _process.create_time(), 1),
+            threads=_process.num_threads(),
+            open_files=_process.num_fds(),
+        )
     try:
         free: int | None = psutil.disk_usage(os.path.dirname(store)).free
     except OSError:
         free = None
-    host = {
-        "load1": round(psutil.getloadavg()[0], 2),
-        "memory_available_bytes": psutil.virtual_memory().available,
-        "store_free_bytes": free,
-    }
-    return {"process": process, "host": host}
+    host = Host(
+        load1=round(psutil.getloadavg()[0], 2),
+        memory_available_bytes=psutil.virtual_memory().available,
+        store_free_bytes=free,
+    )
+    return process, host
 
 
-def _target(runtime: SourceRuntime, view: TargetView) -> dict[str, Any]:
+def _target(runtime: SourceRuntime, view: TargetView) -> TargetAtSource:
     source, now = runtime.source, time.monotonic()
     log, block = source.stream.log, source.description.block
-    writes = log.seq - view.applied if view.in_stream else 0
-    waiting = log.bytes_between(view.applied, log.seq) if view.in_stream else 0
     dirty = view.bitmap.count()
     dirty_bytes = min(dirty * block, source.description.size)
     lag_seconds, lag_bytes = lag_of(view, log, source.lag, dirty_bytes, now)
-    return {
-        "name": view.name,
-        "address": source.description.node(view.name).address,
-        "mode": view.mode,
-        "on_full": view.on_full,
-        "state": view.state,
-        "reason": view.reason,
-        "paused": view.state == "Paused",
-        "window": {
-            "writes": writes,
-            "writes_limit": view.settings.limit,
-            "bytes": waiting,
-            "bytes_limit": view.settings.window,
-        },
-        "lag_seconds": None if lag_seconds is None else round(lag_seconds, 3),
-        "lag_bytes": lag_bytes,
-        "dirty_blocks": dirty,
-        "dirty_bytes": dirty_bytes,
-        "resync": _resync(view.resync, block, now) if view.resync else None,
-        "last_resync": view.last_resync,
-        "resent_bytes": view.resent_bytes,
-        "store_stalled": _rounded(view.stall.seconds(now)),
-    }
+    return TargetAtSource(
+        name=view.name,
+        address=source.description.node(view.name).address,
+        mode=view.mode,
+        on_full=view.on_full,
+        state=view.state,
+        reason=view.reason,
+        paused=view.state == "Paused",
+        window=Window(
+            writes=log.seq - view.applied if view.in_stream else 0,
+            writes_limit=view.settings.limit,
+            bytes=log.bytes_between(view.applied, log.seq) if view.in_stream else 0,
+            bytes_limit=view.settings.window,
+        ),
+        lag_seconds=None if lag_seconds is None else round(lag_seconds, 3),
+        lag_bytes=lag_bytes,
+        dirty_blocks=dirty,
+        dirty_bytes=dirty_bytes,
+        resync=_resync(view.resync, block, now) if view.resync else None,
+        last_resync=None if view.last_resync is None else msgspec.convert(view.last_resync, LastResync),
+        resent_bytes=view.resent_bytes,
+        store_stalled=_rounded(view.stall.seconds(now)),
+    )
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def _resync(resync: Resync, block: int, now: float) -> dict[str, Any]:
+def _resync(resync: Resync, block: int, now: float) -> shown.Resync:
     eta = resync.eta(now)
     return _progress(resync.kind, resync.percent(), resync.done * block, resync.total * block, resync.rate(now), eta)
 
 
-def _progress(kind: str, percent: float, done: int, total: int, rate: float, eta: float | None) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "percent": round(percent, 2),
-        "done_bytes": done,
-        "total_bytes": total,
-        "rate_bytes_per_second": round(rate),
-        "eta_seconds": None if eta is None else round(eta, 1),
-    }
+def _progress(kind: str, percent: float, done: int, total: int, rate: float, eta: float | None) -> shown.Resync:
+    return shown.Resync(
+        kind=kind,
+        percent=round(percent, 2),
+        done_bytes=done,
+        total_bytes=total,
+        rate_bytes_per_second=round(rate),
+        eta_seconds=None if eta is None else round(eta, 1),
+    )

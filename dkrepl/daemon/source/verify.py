@@ -12,6 +12,7 @@ from typing import Any
 
 from xxhash import xxh3_128_hexdigest
 
+from dkrepl.api.answers import Range, Verification, Verified, VerifyProgress
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.target_view import TargetView
@@ -21,7 +22,7 @@ from dkrepl.errors import Refused, TimedOut
 InLoop = Callable[[Callable[[], Any]], Any]
 
 
-def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterator[tuple[str, dict[str, Any]]]:
+def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterator[tuple[str, Any]]:
     """Yield progress, then the outcome for each target. Runs in a client's thread.
 
     Raises ``Refused`` if a target is not in sync, ``TimedOut`` if one does not answer.
@@ -31,22 +32,22 @@ def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterato
         if runtime.source.views[name].state != "InSync":
             raise Refused(f"{name} is not InSync, so its copy cannot be compared; wait for it: dkrepl wait insync")
     for name in names:
-        ranges: list[dict[str, int]] = []
+        ranges: list[Range] = []
         size, told = runtime.description.size, 0.0
         step = runtime.limits.verify_bytes
         for offset in range(0, size, step):
             length = min(step, size - offset)
             if not _equal(runtime, name, offset, length, in_loop):
-                if ranges and ranges[-1]["offset"] + ranges[-1]["length"] == offset:
-                    ranges[-1]["length"] += length
+                if ranges and ranges[-1].offset + ranges[-1].length == offset:
+                    ranges[-1] = Range(ranges[-1].offset, ranges[-1].length + length)
                 else:
-                    ranges.append({"offset": offset, "length": length})
+                    ranges.append(Range(offset, length))
             if time.monotonic() - told > runtime.limits.verify_progress_seconds:
                 told = time.monotonic()
-                yield "progress", {"target": name, "done_bytes": offset + length, "total_bytes": size}
-        yield "progress", {"target": name, "done_bytes": size, "total_bytes": size}
-        results.append({"name": name, "equal": not ranges, "compared_bytes": size, "ranges": ranges})
-    yield "ok", {"targets": results}
+                yield "progress", VerifyProgress(name, offset + length, size)
+        yield "progress", VerifyProgress(name, size, size)
+        results.append(Verified(name, not ranges, size, ranges))
+    yield "ok", Verification(results)
 
 
 def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop: InLoop) -> bool:

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dkrepl.cli.control_client import ask
+from dkrepl.api import client, requests
 from dkrepl.cli.main import exit_code
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon.initialise import initialise
-from dkrepl.errors import DaemonNotRunning, NotFound, Refused, TimedOut
+from dkrepl.errors import DaemonNotRunning, Refused, TimedOut
 from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.state import node_keys
@@ -165,13 +165,13 @@ class Node:
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Return the daemon's answer to a control command. Raises its error."""
-        return ask(self.paths, MIRROR, command, arguments)
+        return client.ask(self.paths.socket(MIRROR), MIRROR, requests.of(command, arguments))
 
     def status(self) -> dict[str, Any] | None:
         """Return the daemon's status, None if it does not answer."""
         try:
-            found: dict[str, Any] = ask(self.paths, MIRROR, "status", silence=20.0)
-        except (DaemonNotRunning, TimedOut, NotFound):
+            found: dict[str, Any] = client.ask(self.paths.socket(MIRROR), MIRROR, requests.Status(), silence=20.0)
+        except (DaemonNotRunning, TimedOut):
             if self.process is not None and (code := self.process.poll()) is not None:
                 return {"ended": code}
             return None

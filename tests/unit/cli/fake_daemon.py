@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from dkrepl.api import requests
+from dkrepl.api.requests import AnyRequest
 from dkrepl.cli.main import exit_code
 from dkrepl.config import public_key
 from dkrepl.config.example import render_example
 from dkrepl.io.state.paths import Paths
 
-Answer = list[Any] | Callable[[dict[str, Any]], list[Any]]
+Answer = list[Any] | Callable[[AnyRequest], list[Any]]
 """Lines: dicts are sent as JSON, bytes as they are; None stays silent until the client goes."""
 
 
@@ -27,7 +29,7 @@ class FakeDaemon:
 
     def __init__(self, path: Path, answer: Answer) -> None:
         self.answer = answer
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[AnyRequest] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -61,7 +63,7 @@ class FakeDaemon:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            request = json.loads(connection.makefile("rb").readline())
+            request = requests.decode(connection.makefile("rb").readline())
             self.requests.append(request)
             lines = self.answer(request) if callable(self.answer) else self.answer
             for line in lines:
@@ -100,6 +102,7 @@ def source_status(**changes: Any) -> dict[str, Any]:
         "last_resync": {"kind": "partial", "seconds": 2.5, "copied_bytes": 1 << 20, "sent_bytes": 1 << 19},
         "resent_bytes": 1 << 19,
         "paused": False,
+        "store_stalled": None,
     }
     gamma = {
         **beta,
@@ -120,6 +123,7 @@ def source_status(**changes: Any) -> dict[str, Any]:
         "last_resync": None,
     }
     status: dict[str, Any] = {
+        "schema": 1,
         "mirror": "r0",
         "node": "alpha",
         "role": "source",
@@ -133,6 +137,9 @@ def source_status(**changes: Any) -> dict[str, Any]:
         "session": "fedcba9876543210",
         "seq": 4711,
         "active_extents": 2,
+        "store_stalled": None,
+        "quorum": {"confirmable": 2, "min": 1},
+        "split_brain": None,
         "warnings": [],
         "targets": [beta, gamma],
         "process": {
@@ -159,19 +166,24 @@ def source_status(**changes: Any) -> dict[str, Any]:
 
 def target_status(**changes: Any) -> dict[str, Any]:
     """Return a status as the daemon of a target gives it, in sync."""
-    kept = ("mirror", "size", "block", "generation", "session", "warnings", "process", "host")
+    kept = ("schema", "mirror", "size", "block", "extent", "generation", "session", "warnings", "process", "host")
     source = source_status()
     return {
         **{key: source[key] for key in kept},
         "node": "beta",
         "role": "target",
+        "mode": "sync",
         "state": "InSync",
         "reason": None,
         "source": "alpha",
         "store_state": "Consistent",
+        "store_stalled": None,
         "applied_seq": 4711,
         "durable_seq": 4700,
+        "last_heard": None,
         "resync": None,
+        "split_brain": None,
+        "diverged": [],
         "counters": {"applied_bytes": 1 << 24, "resync_bytes": 4096, "frames_refused": 2},
         **changes,
     }

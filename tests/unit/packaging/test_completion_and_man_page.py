@@ -8,21 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from dkrepl.cli.main import SECTIONS
+from dkrepl.cli.app import SECTIONS
 from dkrepl.errors import table
 
 PACKAGING = Path(__file__).parents[3] / "packaging"
 NAMES = [name for names in SECTIONS.values() for name in names]
 
 
-def completed(etc: Path, *words: str) -> list[str]:
+def completed(directory: Path, *words: str) -> list[str]:
+    """Return what the shell offers after these words; the mirrors are those of ``directory``."""
+    command = directory / "dkrepl"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dkrepl.cli.main "$@"\n')
+    command.chmod(0o755)
     script = (
-        f'source "{PACKAGING}/completions/dkrepl.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dkrepl;'
-        'printf "%s\\n" "${COMPREPLY[@]}"'
+        f'source "{PACKAGING}/completions/dkrepl.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=();'
+        '_dkrepl_completion dkrepl; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
         ["bash", "-euc", script, "bash", "dkrepl", *words],
-        env={"DKREPL_ETC": str(etc), "PATH": "/usr/bin:/bin"},
+        cwd=PACKAGING.parent,
+        env={"DKREPL_ETC": str(directory), "PATH": f"{directory}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=30,
@@ -37,14 +42,14 @@ def completed(etc: Path, *words: str) -> list[str]:
         ([""], NAMES),
         (["pro"], ["promote"]),
         (["--etc", "/x", "sta"], ["status"]),
-        (["config", ""], ["check", "example", "diff", "adopt"]),
+        (["config", ""], ["example", "check", "diff", "adopt"]),
         (["wait", ""], ["insync"]),
         (["key", ""], ["generate", "show", "replace"]),
         (["key", "generate", "--n"], ["--next"]),
         (["rel"], ["reload"]),
         (["status", ""], ["data", "r0"]),
         (["pause", "r"], ["r0"]),
-        (["promote", "r0", "--f"], ["--fenced", "--force"]),
+        (["promote", "r0", "--f"], ["--force", "--fenced"]),
     ],
 )
 def test_the_completion_offers_commands_mirrors_and_options(

@@ -31,7 +31,7 @@ def test_the_example_lacks_the_keys_and_then_passes_the_check(cli: Cli) -> None:
     assert 'node "alpha" has no public_key' in err
     assert "`dkrepl key generate` on alpha" in err
     (cli.paths.etc / "r0.toml").write_text(with_keys(out))
-    expected = "r0: right, 1 GiB, from alpha to beta (sync), gamma (async); this host is none of its nodes\n"
+    expected = "r0: OK, 1 GiB, from alpha to beta (sync), gamma (async); this host is not one of its nodes\n"
     for arguments in ([], ["r0"], [str(cli.paths.etc / "r0.toml")]):
         assert cli.run("config", "check", *arguments) == (0, expected, "")
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from dkrepl.api import requests
 from dkrepl.cli.commands.events import parse_since
 from dkrepl.errors import UsageError
 from tests.unit.cli.fake_daemon import Cli, cli
@@ -26,7 +27,7 @@ def test_events_are_shown_one_a_line_with_what_tells_more(cli: Cli) -> None:
     assert first.startswith(datetime.fromtimestamp(NOW).strftime("%Y-%m-%d %H:%M:%S"))
     assert first.split()[2:] == ["info", "alpha", "target_in_sync", "target=beta"]
     assert second.endswith('frame_refused  target=beta  why="bad checksum"  rate=0.500')
-    assert fake.requests == [{"command": "events", "since": None, "follow": False}]
+    assert fake.requests == [requests.Events()]
 
 
 def test_json_is_one_event_a_line(cli: Cli) -> None:
@@ -70,4 +71,4 @@ def test_since_that_is_no_time_is_refused(text: str) -> None:
 def test_since_is_sent_as_unix_seconds(cli: Cli) -> None:
     fake = cli.daemon({"ok": {}})
     cli.run("events", "r0", "--since", "2026-02-24T08:00Z")
-    assert fake.requests[0]["since"] == datetime(2026, 2, 24, 8, tzinfo=UTC).timestamp()
+    assert fake.requests == [requests.Events(since=datetime(2026, 2, 24, 8, tzinfo=UTC).timestamp())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dkrepl.api import requests
 from tests.unit.cli.fake_daemon import Cli, cli
 
 __all__ = ["cli"]
@@ -22,7 +23,7 @@ def test_equal_copies_are_said_to_be_equal(cli: Cli) -> None:
         {"progress": {"target": "beta", "done_bytes": 5, "total_bytes": 10}}, {"ok": {"targets": [EQUAL]}}
     )
     assert cli.run("verify", "r0", "beta") == (0, "beta: equal, 1 GiB compared\n", "")
-    assert fake.requests == [{"command": "verify", "targets": ["beta"]}]
+    assert fake.requests == [requests.Verify(targets=("beta",))]
 
 
 def test_copies_that_differ_end_with_code_8_and_the_ranges(cli: Cli) -> None:
@@ -31,7 +32,7 @@ def test_copies_that_differ_end_with_code_8_and_the_ranges(cli: Cli) -> None:
     assert (code, out) == (8, "beta: equal, 1 GiB compared\n")
     assert err == (
         "dkrepl: copies of mirror r0 differ from the source: gamma (65536 bytes at 0, 65536 bytes at 1048576): "
-        "mend with `dkrepl resync r0 --full gamma`\n"
+        "repair with `dkrepl resync r0 --full gamma`\n"
     )
 
 
@@ -64,4 +65,4 @@ def test_intent_shows_how_much_may_differ_and_where(cli: Cli) -> None:
     assert lines[-1] == "  10 ranges more (--all)"
     assert len(cli.run("intent", "show", "r0", "--all")[1].splitlines()) == 31
     assert json.loads(cli.run("intent", "show", "r0", "--json")[1]) == {"targets": [log]}
-    assert [request["target"] for request in fake.requests] == ["gamma", None, None]
+    assert fake.requests == [requests.Intent(target="gamma"), requests.Intent(), requests.Intent()]

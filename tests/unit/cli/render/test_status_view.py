@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from dkrepl.cli.render.status_shapes import read_status
+from dkrepl.api.client import read_status
 from dkrepl.cli.render.status_view import draw
 from dkrepl.errors import ProtocolError
 from tests.unit.cli.fake_daemon import Cli, cli, source_status, target_status

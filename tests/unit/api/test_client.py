@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from dkrepl.cli import control_client, role_change
+from dkrepl.api import client, requests
+from dkrepl.api.requests import Request
+from dkrepl.cli import role_change
 from dkrepl.errors import DkreplError
 from tests.unit.cli.fake_daemon import Cli, cli, source_status, target_status
 
@@ -20,9 +22,9 @@ def test_a_request_is_one_json_line_with_its_arguments(cli: Cli) -> None:
     for arguments in ["pause", "r0", "beta"], ["resume", "r0"], ["resync", "r0", "--full", "beta", "gamma"]:
         assert cli.run(*arguments)[0] == 0
     assert fake.requests == [
-        {"command": "pause", "targets": ["beta"]},
-        {"command": "resume", "targets": []},
-        {"command": "resync", "full": True, "targets": ["beta", "gamma"]},
+        requests.Pause(targets=("beta",)),
+        requests.Resume(),
+        requests.Resync(full=True, targets=("beta", "gamma")),
     ]
 
 
@@ -32,34 +34,34 @@ def test_the_states_that_targets_are_left_in_are_shown(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments", "before", "after", "said"),
+    ("request_", "before", "after", "said"),
     [
         (
-            "promote",
-            {"force": None, "fenced": []},
+            requests.Promote(),
             target_status(),
             source_status(),
             "r0: this node is the source, the device is",
         ),
-        ("demote", {}, source_status(), target_status(), "r0: this node is a target"),
+        (requests.Demote(), source_status(), target_status(), "r0: this node is a target"),
     ],
 )
 def test_a_change_of_role_is_waited_for(
-    cli: Cli, command: str, arguments: dict[str, Any], before: dict[str, Any], after: dict[str, Any], said: str
+    cli: Cli, request_: Request, before: dict[str, Any], after: dict[str, Any], said: str
 ) -> None:
+    command = requests.command_of(request_)
     answers = [{}, before, {**after, "state": "Starting"} if command == "promote" else before, after]
     fake = cli.daemon(lambda _: [{"ok": answers[len(fake.requests) - 1]}])
     code, out, _ = cli.run(command, "r0")
     assert code == 0
     assert out.startswith(said)
-    assert fake.requests == [{"command": command, **arguments}, *[{"command": "status"}] * 3]
+    assert fake.requests == [request_, *[requests.Status()] * 3]
 
 
 def test_a_role_that_is_not_taken_in_time_is_said_with_what_it_is_instead(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(role_change, "PATIENCE", 0.0)
-    cli.daemon(lambda request: [{"ok": target_status() if request["command"] == "status" else {}}])
+    cli.daemon(lambda request: [{"ok": target_status() if isinstance(request, requests.Status) else {}}])
     code, _, err = cli.run("promote", "r0", "--force", "0123abcd")
     assert code == 7
     assert "has not become source of mirror r0 within 0 s (it is target, InSync)" in err
@@ -95,11 +97,11 @@ def test_a_mirror_that_is_not_described_is_not_found(cli: Cli) -> None:
 def test_a_name_that_leads_elsewhere_is_refused(cli: Cli) -> None:
     code, _, err = cli.run("status", "../r0")
     assert code == 2
-    assert "'../r0' is no name of a mirror" in err
+    assert "'../r0' is not the name of a mirror" in err
 
 
 def test_a_daemon_that_accepts_and_never_answers_has_a_deadline(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_client, "SILENCE", 0.2)
+    monkeypatch.setattr(client, "SILENCE", 0.2)
     cli.daemon(None)
     code, _, err = cli.run("status", "r0")
     assert code == 7
@@ -109,7 +111,7 @@ def test_a_daemon_that_accepts_and_never_answers_has_a_deadline(cli: Cli, monkey
 def test_an_answer_that_trickles_in_without_a_line_has_the_same_deadline(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control_client, "SILENCE", 0.2)
+    monkeypatch.setattr(client, "SILENCE", 0.2)
     cli.daemon(b'{"ok": ', None)
     assert cli.run("status", "r0")[0] == 7
 
@@ -143,7 +145,7 @@ def test_a_garbage_answer_is_one_sentence(cli: Cli, garbage: bytes) -> None:
 
 
 def test_an_endless_line_is_not_read_to_its_end(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_client, "LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(client, "LONGEST_LINE", 1 << 16)
     cli.daemon(b"x" * (1 << 20))
     code, _, err = cli.run("status", "r0")
     assert code == 11
@@ -178,5 +180,5 @@ def test_a_path_too_long_for_a_socket_is_one_sentence(cli: Cli) -> None:
 
 
 def test_two_requests_do_not_disturb_each_other(cli: Cli) -> None:
-    cli.daemon(lambda request: [{"ok": source_status()} if request["command"] == "status" else None])
+    cli.daemon(lambda request: [{"ok": source_status()} if isinstance(request, requests.Status) else None])
     assert cli.run("status", "r0")[0] == cli.run("status", "r0")[0] == 0

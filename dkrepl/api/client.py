@@ -12,13 +12,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from dkrepl import errors
-from dkrepl.errors import DaemonNotRunning, DkreplError, HostError, NotFound, ProtocolError, TimedOut
-from dkrepl.io.state.paths import Paths
+from dkrepl.api import lines, requests, status
+from dkrepl.api.failure import Failure
+from dkrepl.api.requests import Request
+from dkrepl.errors import DaemonNotRunning, DkreplError, HostError, ProtocolError, TimedOut
 
 SILENCE = 10.0
 """Seconds without a line after which the daemon counts as stuck."""
@@ -26,46 +27,40 @@ LONGEST_LINE = 16 << 20
 """Bytes; the longest answer there is, 32 targets with 1000 ranges each, takes less than 3 MiB."""
 
 Progress = Callable[[Any], None]
+Answer = TypeVar("Answer")
 
 
-class _Failure(msgspec.Struct):
-    code: int
-    name: str
-    message: str
+class NotListening(DaemonNotRunning):
+    """Nobody listens on the control socket; to the user it is the same error."""
 
-
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    ok: Any = msgspec.UNSET
-    progress: Any = msgspec.UNSET
-    error: _Failure | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode = msgspec.json.Decoder(_Line).decode
+    name = DaemonNotRunning.__name__
 
 
 def ask(
-    paths: Paths,
+    path: Path,
     mirror: str,
-    command: str,
-    arguments: dict[str, Any] | None = None,
+    request: Request,
     on_progress: Progress | None = None,
     silence: float | None = None,
     endless: bool = False,
 ) -> Any:
-    """Return the ``ok`` of the daemon's answer; ``on_progress`` is called with each progress before it.
+    """Return the ``ok`` of the daemon's answer, as JSON has it; ``on_progress`` is called with each progress before it.
 
-    ``silence`` is in seconds, SILENCE without; ``endless`` waits for as long as the daemon lives. Raises
-    DaemonNotRunning, NotFound (no such mirror here), TimedOut (silence), ProtocolError (an answer without
-    sense), HostError (not allowed), and whatever error the daemon answers with.
+    ``path``: of the control socket. ``silence`` is in seconds, SILENCE without; ``endless`` waits for as long as the
+    daemon lives. Raises DaemonNotRunning, TimedOut (silence), ProtocolError (an answer that makes no sense), HostError
+    (not allowed), and whatever error the daemon answers with.
     """
     limit = SILENCE if silence is None else silence
-    with _connect(paths, mirror) as connection:
+    with _connect(path, mirror) as connection:
         with contextlib.suppress(ConnectionError, TimeoutError):  # the answer may be there all the same
-            connection.sendall(msgspec.json.encode({"command": command, **(arguments or {})}) + b"\n")
+            connection.sendall(requests.encode(request))
         for line in _lines(connection, mirror, None if endless else limit):
-            reply = _read(line, mirror)
-            if isinstance(reply.error, _Failure):
-                raise _as_raised(reply.error)
+            try:
+                reply = lines.decode(line)
+            except ValueError:
+                raise not_understood(mirror, "no line of the control protocol") from None
+            if isinstance(reply.error, Failure):
+                raise reply.error.as_error()
             if reply.ok is not msgspec.UNSET:
                 return reply.ok
             if on_progress is not None and reply.progress:
@@ -75,19 +70,42 @@ def ask(
     )
 
 
-def _connect(paths: Paths, mirror: str) -> socket.socket:
-    path = paths.socket(mirror)
+def read(answer: Any, kind: type[Answer], mirror: str) -> Answer:
+    """Return an answer as what it is expected to be. Raises ``ProtocolError`` if it is something else."""
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise not_understood(mirror, str(error)) from None
+
+
+def read_status(answer: Any, mirror: str) -> status.Status:
+    """Return an answer to ``status`` by the role of the node. Raises ``ProtocolError`` if it is something else."""
+    try:
+        return status.from_json(answer)
+    except msgspec.ValidationError as error:
+        raise not_understood(mirror, str(error)) from None
+
+
+def not_understood(mirror: str, what: str) -> ProtocolError:
+    """Return the error for an answer that makes no sense here."""
+    return ProtocolError(
+        f"the daemon of mirror {mirror} gave an answer that this dkrepl does not understand ({what}): "
+        f"if it is of another version, `systemctl restart dkrepl@{mirror}`"
+    )
+
+
+def _connect(path: Path, mirror: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(SILENCE)
     try:
         connection.connect(str(path))
     except OSError as error:
         connection.close()
-        raise _not_connected(paths, mirror, path, error) from None
+        raise _not_connected(path, mirror, error) from None
     return connection
 
 
-def _not_connected(paths: Paths, mirror: str, path: Path, error: OSError) -> DkreplError:
+def _not_connected(path: Path, mirror: str, error: OSError) -> DkreplError:
     if isinstance(error, PermissionError):
         return HostError(f"you may not ask the daemon of mirror {mirror} ({path}): become root")
     if isinstance(error, BlockingIOError | TimeoutError):
@@ -96,12 +114,7 @@ def _not_connected(paths: Paths, mirror: str, path: Path, error: OSError) -> Dkr
         return HostError(f"the control socket's path is too long for Linux, choose a shorter --run: {path}")
     if not isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return HostError(f"the control socket {path} of mirror {mirror} cannot be used: {error.strerror}")
-    if not paths.description(mirror).exists():
-        from dkrepl.io.state.description_file import list_mirrors
-
-        known = ", ".join(list_mirrors(paths)) or "none"
-        return NotFound(f"there is no mirror {mirror} here ({paths.etc} describes: {known})")
-    return DaemonNotRunning(
+    return NotListening(
         f"the daemon of mirror {mirror} is not running: start it with `systemctl start dkrepl@{mirror}`"
     )
 
@@ -143,29 +156,3 @@ def _lines(connection: socket.socket, mirror: str, silence: float | None) -> Ite
 
 def _deadline(silence: float | None) -> float | None:
     return None if silence is None else time.monotonic() + silence
-
-
-def _read(line: bytes, mirror: str) -> _Line:
-    try:
-        reply = _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        reply = _Line()
-    if [reply.ok, reply.progress, reply.error].count(msgspec.UNSET) != 2:
-        raise not_understood(mirror, "no line of the control protocol")
-    return reply
-
-
-def not_understood(mirror: str, what: str) -> ProtocolError:
-    """Return the error for an answer that makes no sense here."""
-    return ProtocolError(
-        f"the daemon of mirror {mirror} gave an answer that this dkrepl does not understand ({what}): "
-        f"if it is of another version, `systemctl restart dkrepl@{mirror}`"
-    )
-
-
-def _as_raised(failure: _Failure) -> DkreplError:
-    """Return the error of the daemon as this side's error of the same name, its sentence unchanged."""
-    for kind in errors.kinds():
-        if kind.__name__ == failure.name:
-            return kind(failure.message)
-    return errors.DkreplError(failure.message)

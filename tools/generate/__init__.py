@@ -1,0 +1,1 @@
+"""Makes the files that follow from the code: reference, JSON Schema, shell completion."""
