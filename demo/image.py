@@ -1,5 +1,7 @@
 """Builds the image of a node, Debian 12 with systemd, from Debian's packages: no image registry is needed.
 
+mmdebstrap(1) also leaves the machine identity to the first boot of each node.
+
 The file system is cached as one archive under a key of everything that shapes it.
 """
 
@@ -8,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,24 +29,35 @@ MASKED = (
     "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer", "sys-kernel-debug.mount",
     "sys-kernel-tracing.mount", "dev-hugepages.mount", "dev-mqueue.mount",
 )  # fmt: skip
-DROPPED = (
-    "usr/share/doc",
-    "usr/share/man",
-    "usr/share/locale",
-    "usr/share/info",
-    "var/lib/apt/lists",
-    "var/cache/apt",
+# Not unpacked: a node in a container has no reader of these.
+DROPPED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+# Run by a shell when all packages are there; $1 is the root of the node.
+FINISHING = (
+    *(f'ln -sf /dev/null "$1/etc/systemd/system/{unit}"' for unit in MASKED),
+    'mkdir -p "$1/etc/systemd/journald.conf.d"',
+    r"printf '[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRateLimitBurst=0\n' "
+    '>"$1/etc/systemd/journald.conf.d/dkrepl.conf"',
 )
-# Raise when `trim` leaves something else behind.
-TRIM_VERSION = 1
-DEBOOTSTRAP_SECONDS = 900
+BUILD_SECONDS = 900
 DIRECTORY = CACHE / "node-image"
+
+
+def recipe() -> tuple[str, ...]:
+    """Return the options of mmdebstrap(1) that shape the image."""
+    return (
+        "--variant=minbase",
+        # Without usrmerge, which would bring Perl along.
+        "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr",
+        f"--include={','.join(PACKAGES)}",
+        *(f"--dpkgopt=path-exclude={path}" for path in DROPPED),
+        *(f"--customize-hook={command}" for command in FINISHING),
+        SUITE,
+    )
 
 
 def key() -> str:
     """Return a digest of what shapes the image; another digest is another image."""
-    recipe = repr((TRIM_VERSION, SUITE, PACKAGES, MASKED, DROPPED))
-    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(recipe()).encode()).hexdigest()[:12]
 
 
 def mirror() -> str:
@@ -79,37 +90,17 @@ def archive() -> Path:
     finished = DIRECTORY / f"{key()}.tar"
     if finished.exists():
         return finished
-    # Not under the cache: debootstrap refuses places mounted "noexec" or "nodev", as some checkouts are.
-    with tempfile.TemporaryDirectory(prefix="dkrepl-image-") as scratch:
-        root = Path(scratch) / "root"
-        packages = DIRECTORY / "packages"
-        packages.mkdir(exist_ok=True)
-        run(
-            "debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", f"--cache-dir={packages}",
-            SUITE, str(root), mirror(), seconds=DEBOOTSTRAP_SECONDS,
-        )  # fmt: skip
-        trim(root)
-        partial = finished.with_suffix(".partial")
-        run("tar", "-C", str(root), "--numeric-owner", "-cf", str(partial), ".", seconds=300)
-        partial.rename(finished)
+    partial = DIRECTORY / f"{key()}.partial.tar"
+    # Downloads as root, as the rest is done: hosts are built in places that apt's own user cannot use.
+    run(
+        "mmdebstrap", "--mode=root", "--quiet", '--aptopt=APT::Sandbox::User "root"', *recipe(), str(partial), mirror(),
+        seconds=BUILD_SECONDS,
+    )  # fmt: skip
+    partial.rename(finished)
     for outdated in DIRECTORY.glob("*.tar"):
         if outdated != finished:
             outdated.unlink()
     return finished
-
-
-def trim(root: Path) -> None:
-    """Take out what a node in a container does not want, and leave the machine identity to its first boot."""
-    for name in DROPPED:
-        shutil.rmtree(root / name, ignore_errors=True)
-    (root / "etc/machine-id").write_text("")
-    for unit in MASKED:
-        link = root / "etc/systemd/system" / unit
-        link.unlink(missing_ok=True)
-        link.symlink_to("/dev/null")
-    journal = root / "etc/systemd/journald.conf.d/dkrepl.conf"
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    journal.write_text("[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRateLimitBurst=0\n")
 
 
 def ensure(lab: Lab) -> str:

@@ -95,9 +95,9 @@ def exact_size(size: int) -> str:
 
 def format_size(size: float) -> str:
     """Return bytes for people, three digits or so: "0 B", "64 KiB", "1.5 GiB"."""
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
-        if abs(size) >= _SIZES[unit]:
-            amount = size / _SIZES[unit]
+    for unit, one, smaller in (("TiB", TIB, GIB), ("GiB", GIB, MIB), ("MiB", MIB, KIB), ("KiB", KIB, 1)):
+        if abs(size) >= one - smaller / 2:  # from here on it would be rounded up to 1024 of the smaller unit
+            amount = size / one
             digits = 0 if amount >= 100 or amount == int(amount) else 1
             return f"{amount:.{digits}f} {unit}"
     return f"{size:.0f} B"

@@ -2,6 +2,9 @@
 
 Everything that touches the core or a ZeroMQ socket runs here. Threads (flushes, commits, cold reads, the control
 socket) give their results back with ``post``.
+
+By hand, because all that a round of the loop has brought is handled before its writes are published together
+(``step``), which an event loop that calls back one by one, as asyncio's does, has no place for.
 """
 
 from __future__ import annotations

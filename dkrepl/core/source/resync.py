@@ -21,7 +21,10 @@ from dkrepl.core.intent.bitmap import IntentBitmap
 
 
 class RateLimit:
-    """A token bucket: ``rate`` bytes a second (0: no limit), half a second's worth of burst."""
+    """A token bucket: ``rate`` bytes a second (0: no limit), half a second's worth of burst.
+
+    By hand, because the libraries for it look at a clock of their own; the core is told the time.
+    """
 
     def __init__(self, rate: int) -> None:
         self.rate = rate

@@ -1,7 +1,8 @@
 """Who uses a block device? Asked before the device is taken away from under them.
 
 Looks at mount points in every mount namespace, open files of every process, swap, and devices stacked on top
-(sysfs ``holders``). Source: proc(5), ``Documentation/ABI/stable/sysfs-block``.
+(sysfs ``holders``). Source: proc(5), ``Documentation/ABI/stable/sysfs-block``. Not from psutil, whose ``open_files``
+lists regular files only.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ frame of that connection. ZeroMQ keeps out whoever gets no answer.
 
 Those who do not come so far, because they speak another protocol or do not know this node's key, are seen only in what
 the sockets' monitors tell (zmq_socket_monitor(3)).
+
+By hand, because pyzmq's authenticator (zmq.auth) refuses with 400, after which a peer whose key is being replaced never
+connects again, and counts nobody.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 What the operating system does not promise by itself: that a write reached stable storage before ``fsync`` of the file
 returned, that a rename did before ``fsync`` of the directory, nor that after a failed ``fsync`` a second one tells of
 the loss (fsync(2)); so a failure is an error at once and the next replacement starts from a new file.
+
+By hand, because what the records of a mirror survive is decided by the order of these calls, and the tests fail each.
 """
 
 from __future__ import annotations

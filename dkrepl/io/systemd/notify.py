@@ -1,4 +1,8 @@
-"""Telling systemd how the service is: one datagram, as sd_notify(3) describes it."""
+"""Telling systemd how the service is: one datagram, as sd_notify(3) describes it.
+
+By hand: it takes ten lines, and the packages that do it either cannot send a descriptor along (fd_store.py) or have to
+be compiled against libsystemd on every node.
+"""
 
 from __future__ import annotations
 

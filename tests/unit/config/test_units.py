@@ -138,6 +138,14 @@ def test_sizes_and_rates_are_shown_short() -> None:
     assert format_rate(12.5 * (1 << 20)) == "12.5 MiB/s"
 
 
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(1023.6, "1.0 KiB"), ((1 << 20) - 1, "1.0 MiB"), ((1 << 30) - 1, "1.0 GiB"), (1023.4 * (1 << 20), "1023 MiB")],
+)
+def test_a_size_is_never_rounded_up_to_1024_of_a_unit(size: float, shown: str) -> None:
+    assert format_size(size) == shown
+
+
 def test_durations_are_shown_in_at_most_two_units() -> None:
     shown = {
         0: "0 s",
