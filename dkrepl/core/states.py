@@ -52,7 +52,7 @@ def _to(after: TargetState, *before: TargetState) -> dict[TargetState, TargetSta
     return dict.fromkeys(before, after)
 
 
-SEEN_BY_SOURCE: dict[EventSeenBySource, Event] = {
+SEEN_BY_SOURCE: dict[str, Event] = {
     "hello accepted": Event(
         "this node",
         "a Hello may be answered with Welcome; a target that is in the stream is disconnected first",
@@ -87,7 +87,7 @@ SEEN_BY_SOURCE: dict[EventSeenBySource, Event] = {
 
 _OUT: tuple[TargetState, ...] = ("Disconnected", "Behind", "Paused", "Refused")
 
-OF_TARGET: dict[EventOfTarget, Event] = {
+OF_TARGET: dict[str, Event] = {
     "welcomed": Event("peer", "a Welcome came that this node may follow", _to("Connecting", *_OUT, "Connecting")),
     "start seen": Event("peer", "the START marker of this epoch came", _to("Resyncing", "Connecting")),
     "synced recorded": Event(
@@ -132,9 +132,9 @@ class Machine:
 
     __slots__ = ("_name", "_table", "state")
 
-    def __init__(self, name: str, table: Mapping[EventSeenBySource, Event] | Mapping[EventOfTarget, Event]) -> None:
+    def __init__(self, name: str, table: Mapping[str, Event]) -> None:
         self._name = name
-        self._table: dict[str, Event] = {event: found for event, found in table.items()}  # noqa: C416
+        self._table = table
         self.state: TargetState = "Disconnected"
 
     def fire(self, event: EventSeenBySource | EventOfTarget) -> TargetState:

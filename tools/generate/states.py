@@ -27,18 +27,18 @@ def reference() -> str:
         _INTRODUCTION.strip(),
         markdown.table(("state", "in the stream", "meaning"), states),
         "## As its source sees it",
-        _diagram({**SEEN_BY_SOURCE}),
-        _table({**SEEN_BY_SOURCE}),
+        _diagram(SEEN_BY_SOURCE),
+        _table(SEEN_BY_SOURCE),
         "## As it sees itself",
-        _diagram({**OF_TARGET}),
-        _table({**OF_TARGET}),
+        _diagram(OF_TARGET),
+        _table(OF_TARGET),
         "## Anything else",
         _ILLEGAL.strip(),
     )
 
 
 def _diagram(table: Mapping[str, Event]) -> str:
-    """Return a Mermaid diagram: one arrow for each pair of states, with every event that leads from one to the other."""
+    """Return a Mermaid diagram: one arrow for each pair of states, with the events that lead from one to the other."""
     arrows: dict[tuple[TargetState, TargetState], list[str]] = {}
     for name, event in table.items():
         for before, after in event.moves.items():

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from dkrepl.core.states import IN_STREAM, OF_TARGET, SEEN_BY_SOURCE, STATES, Event, Machine, TargetState
+from dkrepl.core.states import (
+    IN_STREAM,
+    OF_TARGET,
+    SEEN_BY_SOURCE,
+    STATES,
+    Event,
+    EventOfTarget,
+    EventSeenBySource,
+    Machine,
+    TargetState,
+)
 from dkrepl.errors import LocalProtocolError, ProtocolError
 
-TABLES: dict[str, dict[Any, Event]] = {"seen by the source": {**SEEN_BY_SOURCE}, "of the target": {**OF_TARGET}}
+TABLES = {"seen by the source": SEEN_BY_SOURCE, "of the target": OF_TARGET}
 CELLS = [(side, state, event) for side, table in TABLES.items() for state, event in itertools.product(STATES, table)]
 
 
@@ -28,19 +38,19 @@ def test_every_cell(side: str, state: TargetState, event: Any) -> None:
     assert machine.state == state, "an illegal event changes nothing"
 
 
-def _before(table: dict[Any, Event], state: TargetState) -> set[TargetState]:
+def _before(table: dict[str, Event], state: TargetState) -> set[TargetState]:
     return {before for event in table.values() for before, after in event.moves.items() if after == state} - {state}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_in_sync_comes_after_resyncing_and_the_stream_is_entered_by_a_handshake_alone(table: dict[Any, Event]) -> None:
+def test_in_sync_comes_after_resyncing_and_the_stream_is_entered_by_a_handshake_alone(table: dict[str, Event]) -> None:
     assert _before(table, "InSync") == {"Resyncing"}
     assert _before(table, "Resyncing") == {"Connecting"}
     assert set(STATES) > IN_STREAM
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
-def test_every_state_can_be_reached_and_left(table: dict[Any, Event]) -> None:
+def test_every_state_can_be_reached_and_left(table: dict[str, Event]) -> None:
     for state in STATES:
         assert _before(table, state)
         assert any(event.moves.get(state, state) != state for event in table.values())
@@ -52,3 +62,9 @@ def test_a_paused_target_leaves_that_state_by_a_command_alone() -> None:
 
 def test_what_only_this_node_decides_never_blames_a_peer() -> None:
     assert all(event.by == "this node" for event in SEEN_BY_SOURCE.values())
+
+
+def test_the_events_that_can_be_fired_are_those_of_the_tables() -> None:
+    assert get_args(EventSeenBySource) == tuple(SEEN_BY_SOURCE)
+    assert get_args(EventOfTarget) == tuple(OF_TARGET)
+    assert get_args(TargetState) == tuple(STATES)
