@@ -43,6 +43,7 @@ from dkrepl.core.target.following import Following
 from dkrepl.core.target.hello import hello_of
 from dkrepl.core.target.joining import Joining
 from dkrepl.core.target.last_heard import LastHeard
+from dkrepl.core.target.own_copy import own_copy
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import ABOUT_VOTES, TargetRecord
 from dkrepl.core.target.source_view import SourceView
@@ -169,25 +170,8 @@ class Target:
 
     def copy(self, now: float) -> Copy:
         """Return what this node says of its copy to a peer that asks."""
-        heard, metadata, following = self.last_heard, self.metadata, self.following
-        heard.advance(self.applied)
-        return Copy(
-            mode=self.description.node(self.node).mode,
-            state=self.state,
-            store_state=metadata.store_state,
-            follows=metadata.follows,
-            hears=following.source.hears(now),
-            in_sync_when_lost=following.in_sync_when_lost or self.state == "InSync" or following.unanswered_break,
-            in_sync_as_of=heard.as_of or None,
-            heard_at=heard.at or None,
-            session=heard.session,
-            applied=self.applied if heard.session else 0,
-            applied_bytes=heard.applied_bytes,
-            head_bytes=heard.head_bytes,
-            missing_bytes=heard.missing_bytes,
-            joined_as=metadata.joined_as,
-            power_lost=metadata.power_lost,
-        )
+        mode = self.description.node(self.node).mode
+        return own_copy(mode, self.metadata, self.following, self.last_heard, now)
 
     def offer(self, now: float) -> NodeMetadata:
         """Return the record as a peer may be told it: a handover that was not taken up soon is void (R7)."""
