@@ -12,11 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 from dkrepl.config.description import Description, Node, require_keys, without_keys
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon import lifecycle
 from dkrepl.daemon.control.commands import Commands
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
+from dkrepl.daemon.host import Host
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import device
@@ -33,7 +35,6 @@ from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd.notify import manager_address, notify
 
 Runtime = SourceRuntime | TargetRuntime | ArbitrationRuntime
-_PAUSE_AFTER_FAILURE = 2.0  # seconds
 
 
 def main(paths: Paths, mirror: str, node_name: str | None) -> int:
@@ -54,16 +55,17 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
             # Open and locked until the end: between two roles another process could take it, and udevd would probe it.
             store = _store(paths, description, node)
             try:
-                _ask_peers(paths, description, node, events, stop, access, age)
+                host = Host(paths=paths, description=description, node=node, access=access, store=store)
+                _ask_peers(host, paths, description, node, events, stop, access, age)
                 first = True
-                while not stop.asked and _run(paths, description, node, store, events, stop, access, life, first):
+                while not stop.asked and _run(host, paths, description, node, events, stop, access, life, first):
                     first = False
             finally:
                 store.close()
     except DkreplError:
         # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
         if manager_address() is not None:
-            time.sleep(_PAUSE_AFTER_FAILURE)
+            time.sleep(DEFAULT.start_failed_seconds)
         raise
     return 0
 
@@ -116,6 +118,7 @@ def _access(paths: Paths, description: Description, node: Node, events: EventLog
 
 
 def _ask_peers(
+    host: Host,
     paths: Paths,
     description: Description,
     node: Node,
@@ -130,12 +133,7 @@ def _ask_peers(
         return
     reactor = Reactor()
     try:
-        state_dir = paths.state_dir(description.name)
-
-        def record(found: NodeMetadata) -> None:
-            metadata_file.write(state_dir, found)
-
-        runtime = ArbitrationRuntime(description, node, metadata, reactor, events, access, record, age)
+        runtime = ArbitrationRuntime(host, description, node, metadata, reactor, events, access, age)
         try:
             _serve(paths, description, runtime, reactor, events, stop)
         finally:
@@ -144,10 +142,10 @@ def _ask_peers(
         reactor.close()
     arbitration = runtime.arbitration
     step = lifecycle.after_arbitration(
-        metadata_file.read(state_dir), arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
+        host.state.read_metadata(), arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
     )
     if step.record is not None:
-        metadata_file.write(state_dir, step.record)
+        host.state.write_metadata(step.record)
     if step.abandons:
         device.abandon(paths, description.name)
     if not step.serves:
@@ -155,10 +153,10 @@ def _ask_peers(
 
 
 def _run(
+    host: Host,
     paths: Paths,
     description: Description,
     node: Node,
-    store: BackingStore,
     events: EventLog,
     stop: _Stop,
     access: Access,
@@ -168,21 +166,18 @@ def _run(
     """Run in the role that the metadata says; return whether to go on, in another role."""
     metadata = lifecycle.served_with(_checked_metadata(paths, description, node), first)
     _check_root(metadata)
-    store.begin()
+    host.store.begin()
     reactor = Reactor()
     try:
         kind = SourceRuntime if metadata.role == "source" else TargetRuntime
-        runtime: SourceRuntime | TargetRuntime = kind(
-            paths, description, node, metadata, store, reactor, events, access
-        )
+        runtime: SourceRuntime | TargetRuntime = kind(host, description, node, metadata, reactor, events, access)
         try:
             _serve(paths, description, runtime, reactor, events, stop, life)
         finally:
             runtime.close()
-        state_dir = paths.state_dir(description.name)
-        step = lifecycle.after_serving(metadata_file.read(state_dir), runtime.becomes)
+        step = lifecycle.after_serving(host.state.read_metadata(), runtime.becomes)
         if step.record is not None:
-            metadata_file.write(state_dir, step.record)
+            host.state.write_metadata(step.record)
         return step.serves
     finally:
         reactor.close()
