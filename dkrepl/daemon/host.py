@@ -17,6 +17,7 @@ from dkrepl.daemon import figures
 from dkrepl.daemon.outside import Loop, Report
 from dkrepl.daemon.peers.stall_watch import StallWatch
 from dkrepl.daemon.source.device import Device
+from dkrepl.daemon.storage import Store
 from dkrepl.daemon.workers import Workers
 from dkrepl.io.host.boot_clock import boot_seconds
 from dkrepl.io.net.access import Access
@@ -30,7 +31,6 @@ from dkrepl.io.state.paths import Paths
 from dkrepl.io.store import diverged, diverged_copy
 from dkrepl.io.store.calls import StoreCalls
 from dkrepl.io.store.diverged import Saved
-from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd import jobs
 
 
@@ -61,11 +61,10 @@ class HostRandomness:
 class HostState:
     """The state directory of a mirror, and the memory of its bitmaps."""
 
-    def __init__(self, directory: Path, memory: Path, store: BackingStore) -> None:
+    def __init__(self, directory: Path, memory: Path) -> None:
         self._directory = directory
         self._intent = directory / "intent"
         self._memory = memory
-        self._store = store
 
     def boot_id(self) -> str:
         """Return the kernel's identity of this boot."""
@@ -106,27 +105,34 @@ class HostState:
         """Return what was saved aside. Raises ``MetadataError``."""
         return diverged.found(self._directory)
 
-    def save_diverged(self, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
+    def save_diverged(self, store: Store, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
         """Copy ``runs`` of the store aside. Raises ``StoreError``, ``MetadataError``."""
         return diverged_copy.save(
-            self._directory, self._store, metadata.mirror, metadata.size, metadata.generation, peer, runs
+            self._directory, store, metadata.mirror, metadata.size, metadata.generation, peer, runs
         )
 
-    def settle_diverged(self) -> list[Saved]:
+    def settle_diverged(self, store: Store) -> list[Saved]:
         """Leave out what is equal in the store now. Raises ``StoreError``, ``MetadataError``."""
-        return diverged_copy.settle(self._directory, self._store)
+        return diverged_copy.settle(self._directory, store)
 
 
 class Host:
     """The outside of ``node`` of a mirror. Of what it makes, nothing outlives the runtime that it is made for."""
 
     def __init__(
-        self, *, paths: Paths, description: Description, node: Node, access: Access, store: BackingStore
+        self,
+        *,
+        paths: Paths,
+        description: Description,
+        node: Node,
+        access: Access,
+        state: HostState,
+        store: Store,
     ) -> None:
         self.clock = HostClock()
         self.randomness = HostRandomness()
         self.store = store
-        self.state = HostState(paths.state_dir(description.name), paths.bits_memory(description.name), store)
+        self.state = state
         self._paths = paths
         self._description = description
         self._node = node

@@ -18,7 +18,7 @@ from dkrepl.daemon import lifecycle
 from dkrepl.daemon.control.commands import Commands
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
-from dkrepl.daemon.host import Host
+from dkrepl.daemon.host import Host, HostState
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import device
@@ -28,7 +28,7 @@ from dkrepl.daemon.watchdog import Watchdog
 from dkrepl.errors import DkreplError, HostError, MetadataError, Refused
 from dkrepl.io.host import memory
 from dkrepl.io.net.access import OFF, Access
-from dkrepl.io.state import description_file, metadata_file, node_keys
+from dkrepl.io.state import description_file, node_keys
 from dkrepl.io.state.paths import Paths
 from dkrepl.io.state.sign_of_life import SignOfLife
 from dkrepl.io.store.store import BackingStore
@@ -53,9 +53,10 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
             life = SignOfLife()
             age = life.age if device.handed_over() else None
             # Open and locked until the end: between two roles another process could take it, and udevd would probe it.
-            store = _store(paths, description, node)
+            state = HostState(paths.state_dir(mirror), paths.bits_memory(mirror))
+            store = _store(state, description, node)
             try:
-                host = Host(paths=paths, description=description, node=node, access=access, store=store)
+                host = Host(paths=paths, description=description, node=node, access=access, state=state, store=store)
                 _ask_peers(host, paths, description, node, events, stop, access, age)
                 first = True
                 while not stop.asked and _run(host, paths, description, node, events, stop, access, life, first):
@@ -128,7 +129,7 @@ def _ask_peers(
     age: float | None,
 ) -> None:
     """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
-    metadata = _checked_metadata(paths, description, node)
+    metadata = _checked_metadata(host.state, description, node)
     if not lifecycle.asks_first(metadata):
         return
     reactor = Reactor()
@@ -164,7 +165,7 @@ def _run(
     first: bool,
 ) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
-    metadata = lifecycle.served_with(_checked_metadata(paths, description, node), first)
+    metadata = lifecycle.served_with(_checked_metadata(host.state, description, node), first)
     _check_root(metadata)
     host.store.begin()
     reactor = Reactor()
@@ -183,9 +184,9 @@ def _run(
         reactor.close()
 
 
-def _store(paths: Paths, description: Description, node: Node) -> BackingStore:
+def _store(state: HostState, description: Description, node: Node) -> BackingStore:
     """Open the node's store, once it is known that this node is initialised and may serve."""
-    _check_root(_checked_metadata(paths, description, node))
+    _check_root(_checked_metadata(state, description, node))
     return BackingStore(Path(node.store))
 
 
@@ -250,9 +251,9 @@ def _description_read(paths: Paths, mirror: str) -> None:
     paths.description_read(mirror).touch(mode=0o640)
 
 
-def _checked_metadata(paths: Paths, description: Description, node: Node) -> NodeMetadata:
-    metadata = metadata_file.read(paths.state_dir(description.name))
-    metadata_file.settle(paths.state_dir(description.name))
+def _checked_metadata(state: HostState, description: Description, node: Node) -> NodeMetadata:
+    metadata = state.read_metadata()
+    state.settle_metadata()
     for what, recorded, described in (
         ("node", metadata.node, node.name),
         ("size", metadata.size, description.size),

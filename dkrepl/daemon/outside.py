@@ -8,7 +8,7 @@ socket and no file. Sizes are in bytes, times in seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from dkrepl.api import status
@@ -108,22 +108,14 @@ class Event(Protocol):
         """Wait for it; return whether it has happened."""
 
 
-class Condition(Protocol):
+class Condition(AbstractContextManager[Any], Protocol):
     """As ``threading.Condition``, to be waited for by the thread of a command."""
-
-    def __enter__(self) -> Any:
-        """Take the lock."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> Any:
-        """Give the lock back."""
 
     def notify_all(self) -> None:
         """Wake whoever waits."""
 
-    def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
-        """Wait until ``predicate()``; return whether it holds."""
+    def wait_for(self, done: Callable[[], bool], timeout: float, /) -> bool:
+        """Wait until ``done()``; return whether it is."""
 
 
 class StallWatch(Protocol):

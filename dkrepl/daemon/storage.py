@@ -135,10 +135,10 @@ class State(Protocol):
     def diverged(self) -> list[Saved]:
         """Return what was saved aside, the oldest first."""
 
-    def save_diverged(self, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
+    def save_diverged(self, store: Store, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
         """Copy ``runs`` (offset, length) of the store aside, durably, before ``peer`` replaces them."""
 
-    def settle_diverged(self) -> list[Saved]:
+    def settle_diverged(self, store: Store) -> list[Saved]:
         """Leave out what is equal in the store now; return what stays."""
 
 

@@ -58,7 +58,7 @@ def _mounted(directory: Path, kind: str) -> Iterator[Path]:
 
 
 def _opened(state: Path, record: NodeMetadata = RECORD) -> IntentStore:
-    return IntentStore(HostState(state, state.with_name("bits"), STORE), record, ["beta"], STORE, lambda *_: None)
+    return IntentStore(HostState(state, state.with_name("bits")), record, ["beta"], STORE, lambda *_: None)
 
 
 def _fill(ballast: Path) -> None:

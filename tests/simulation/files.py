@@ -315,7 +315,7 @@ class State:
     def diverged(self) -> list[Saved]:
         return []
 
-    def save_diverged(self, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
+    def save_diverged(self, store: object, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
         process = self._process
         blocks: dict[int, bytes] = {}
         for offset, length in runs:
@@ -338,5 +338,5 @@ class State:
             settled=True,
         )
 
-    def settle_diverged(self) -> list[Saved]:
+    def settle_diverged(self, store: object) -> list[Saved]:
         return []

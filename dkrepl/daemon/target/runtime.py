@@ -368,7 +368,7 @@ class TargetRuntime:
         def keep() -> Saved:
             # Not in the loop: there may be as many runs as blocks (R13).
             runs = ((first * block, (end - first) * block) for first, end in bitmap.runs())
-            return self.outside.state.save_diverged(metadata, peer, runs)
+            return self.outside.state.save_diverged(self.store, metadata, peer, runs)
 
         def done(kept: Saved | None, error: DkreplError | None) -> None:
             if kept is not None:
@@ -398,7 +398,7 @@ class TargetRuntime:
                 self.events.report("diverged_settled", "warning" if kept else "info", fields)
 
         self._unsettled = False
-        self._workers.run("read", self.outside.state.settle_diverged, done)
+        self._workers.run("read", lambda: self.outside.state.settle_diverged(self.store), done)
 
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()
