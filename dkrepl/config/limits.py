@@ -107,6 +107,9 @@ class Limits:
     verify_look_seconds: float = 0.5  # between two looks at whether the target is still in sync
     verify_progress_seconds: float = 0.3  # between two reports of progress
 
+    # --- the loop ----------------------------------------------------------------------------------------
+    tick_seconds: float = 0.05  # between two ticks, at the least
+
     # --- peers -------------------------------------------------------------------------------------------
     door_frames_a_round: int = 64  # frames
     other_source_ask_seconds: float = 2.0  # between two questions to the peers that do not follow
@@ -114,7 +117,18 @@ class Limits:
     poll_answer_seconds: float = 1.0  # for which a promotion waits for answers; who is silent then is not reachable
     poll_again_seconds: float = 0.1  # after which who has not answered, or not voted, is asked again
     poll_ballots: int = 3  # tried in all, each newer than those that the answers to the one before it named
+    description_questions: int = 12  # times that who has not answered is asked for its description
+    description_question_seconds: float = 0.25  # between two of these
     complaint_seconds: float = 1.0  # between two events about refused frames
+
+    # --- control socket ----------------------------------------------------------------------------------
+    command_seconds: float = 8.0  # that the loop, or a commit, may take for a command
+    command_look_seconds: float = 0.05  # after which it is looked at whether the loop runs at all
+    client_silence_seconds: float = 10.0  # that a client may take to say what it wants, or to read the answer
+    clients: int = 32  # commands served at once
+    accept_again_seconds: float = 0.1  # after which a failed accept is tried again
+    events_kept: int = 2000  # events
+    start_failed_seconds: float = 2.0  # that a daemon waits before it ends because it cannot start
 
     @property
     def undurable_writes(self) -> int:

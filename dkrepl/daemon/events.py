@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import structlog
 
-KEPT = 2000  # events
+from dkrepl.config.limits import DEFAULT, Limits
 
 
 def set_up_logging() -> None:
@@ -34,10 +34,10 @@ def set_up_logging() -> None:
 class EventLog:
     """The newest events of a daemon. May be read from any thread."""
 
-    def __init__(self, mirror: str, node: str) -> None:
+    def __init__(self, mirror: str, node: str, *, limits: Limits = DEFAULT) -> None:
         self._log = structlog.get_logger().bind(mirror=mirror, node=node)
         self._bound = {"mirror": mirror, "node": node}
-        self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._kept: deque[dict[str, Any]] = deque(maxlen=limits.events_kept)
         self._more = threading.Condition()
         self._count = 0
 

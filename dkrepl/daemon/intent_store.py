@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import msgspec
 
@@ -13,13 +12,9 @@ from dkrepl.core.actions import Commit
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.daemon.outside import Report
+from dkrepl.daemon.storage import State, Store
 from dkrepl.errors import StoreError
-from dkrepl.io.state import bits_memory, durable_file, metadata_file
-from dkrepl.io.state.activity_file import ActivityFile
-from dkrepl.io.state.bitmap_file import BitmapFile
-from dkrepl.io.store.store import BackingStore
-
-Report = Callable[[str, str, dict[str, object]], None]
 
 
 class IntentStore:
@@ -31,37 +26,30 @@ class IntentStore:
 
     def __init__(
         self,
-        state_dir: Path,
-        memory: Path,
+        state: State,
         metadata: NodeMetadata,
         peers: Iterable[str],
-        store: BackingStore,
+        store: Store,
         report: Report,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
         """Open the log. Raises ``MetadataError``.
 
-        ``memory`` is the directory of the memory that outlives a process. A bitmap that was kept there, or closed
-        cleanly, within this boot of the kernel is exact. For any other, power may have been lost: every block of every
-        active extent may differ (R1), and a bitmap that a target had not made durable is worth nothing. Damage: every
-        block of the target may differ, and it is said (R9). If what a source left as active cannot be flushed by the
-        target that it is now, all of it is marked, and the copy is Inconsistent (R15).
+        A bitmap that was kept in memory, or closed cleanly, within this boot of the kernel is exact. For any other,
+        power may have been lost: every block of every active extent may differ (R1), and a bitmap that a target had not
+        made durable is worth nothing. Damage: every block of the target may differ, and it is said (R9). If what a
+        source left as active cannot be flushed by the target that it is now, all of it is marked, and the copy is
+        Inconsistent (R15).
         """
-        self._state_dir = state_dir
+        self._state = state
         self._bitmaps_owed = False
-        directory = state_dir / "intent"
-        if not directory.exists():
-            directory.mkdir(mode=0o700)
-            durable_file.sync_directory(state_dir)
-        self._active = ActivityFile(directory / "active")
-        boot = metadata_file.boot_id()
+        state.make_intent_directory()
+        self._active = state.activity_file()
+        boot = state.boot_id()
         same_boot = metadata.boot == boot
-        self.files = {
-            name: BitmapFile(directory / f"{name}.bitmap", metadata, name, memory / name, same_boot, limits=limits)
-            for name in peers
-        }
-        bits_memory.remove_others(memory, self.files)
+        self.files = {name: state.bitmap_file(metadata, name, same_boot, limits) for name in peers}
+        state.forget_other_bits(self.files)
         active = self._active.record.extents
         crashed = bool(active)
         extents = -(-metadata.size // metadata.extent)
@@ -118,7 +106,7 @@ class IntentStore:
         opened = msgspec.structs.replace(opened, power_lost=metadata.power_lost or lost_power)
         self.metadata = msgspec.structs.replace(opened, boot=boot)
         if self.metadata != metadata:
-            metadata_file.write(state_dir, self.metadata)
+            state.write_metadata(self.metadata)
         for name in set(lost).intersection(self.files) if borrowed else ():
             self.files[name].bitmap.fill(0)  # only after it is recorded that these bitmaps do not count
             self.files[name].sync()
@@ -134,7 +122,7 @@ class IntentStore:
             file.bitmap.seal_all()
             file.sync()
 
-    def settle(self, metadata: NodeMetadata, store: BackingStore) -> None:
+    def settle(self, metadata: NodeMetadata, store: Store) -> None:
         """A target ends cleanly: make its store and bitmaps durable, and record that they are.
 
         Raises ``MetadataError``, and ``StoreError``; then nothing is recorded.
@@ -143,9 +131,9 @@ class IntentStore:
         settled = msgspec.structs.replace(peer_records.fastened(metadata), unsettled=False)
         if settled != metadata:
             self._seal_all()
-            metadata_file.write(self._state_dir, settled)
+            self._state.write_metadata(settled)
 
-    def commit(self, commit: Commit, store: BackingStore) -> None:
+    def commit(self, commit: Commit, store: Store) -> None:
         """Make a commit durable, in the order that its docstring gives (R1). Runs in a worker thread."""
         # A record may rest on bitmaps that an earlier commit failed to make durable: then the later ones do it first.
         self._bitmaps_owed |= commit.sync_bitmaps
@@ -158,7 +146,7 @@ class IntentStore:
         if commit.active is not None:
             self._active.write(*commit.active)
         if commit.metadata is not None:
-            metadata_file.write(self._state_dir, commit.metadata)
+            self._state.write_metadata(commit.metadata)
 
     def close(self) -> None:
         """Write the bitmaps out and close the files. Raises ``MetadataError``, after it has closed all of them."""

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 from dkrepl.config.description import Description, Node, require_keys, without_keys
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon import lifecycle
 from dkrepl.daemon.control.commands import Commands
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
+from dkrepl.daemon.host import Host, HostState
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import device
@@ -26,14 +28,13 @@ from dkrepl.daemon.watchdog import Watchdog
 from dkrepl.errors import DkreplError, HostError, MetadataError, Refused
 from dkrepl.io.host import memory
 from dkrepl.io.net.access import OFF, Access
-from dkrepl.io.state import description_file, metadata_file, node_keys
+from dkrepl.io.state import description_file, node_keys
 from dkrepl.io.state.paths import Paths
 from dkrepl.io.state.sign_of_life import SignOfLife
 from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd.notify import manager_address, notify
 
 Runtime = SourceRuntime | TargetRuntime | ArbitrationRuntime
-_PAUSE_AFTER_FAILURE = 2.0  # seconds
 
 
 def main(paths: Paths, mirror: str, node_name: str | None) -> int:
@@ -52,18 +53,20 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
             life = SignOfLife()
             age = life.age if device.handed_over() else None
             # Open and locked until the end: between two roles another process could take it, and udevd would probe it.
-            store = _store(paths, description, node)
+            state = HostState(paths.state_dir(mirror), paths.bits_memory(mirror))
+            store = _store(state, description, node)
             try:
-                _ask_peers(paths, description, node, events, stop, access, age)
+                host = Host(paths=paths, description=description, node=node, access=access, state=state, store=store)
+                _ask_peers(host, paths, description, node, events, stop, access, age)
                 first = True
-                while not stop.asked and _run(paths, description, node, store, events, stop, access, life, first):
+                while not stop.asked and _run(host, paths, description, node, events, stop, access, life, first):
                     first = False
             finally:
                 store.close()
     except DkreplError:
         # The manager starts us again at once, for the sake of the device; what fails at the start need not be hurried.
         if manager_address() is not None:
-            time.sleep(_PAUSE_AFTER_FAILURE)
+            time.sleep(DEFAULT.start_failed_seconds)
         raise
     return 0
 
@@ -116,6 +119,7 @@ def _access(paths: Paths, description: Description, node: Node, events: EventLog
 
 
 def _ask_peers(
+    host: Host,
     paths: Paths,
     description: Description,
     node: Node,
@@ -125,17 +129,12 @@ def _ask_peers(
     age: float | None,
 ) -> None:
     """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
-    metadata = _checked_metadata(paths, description, node)
+    metadata = _checked_metadata(host.state, description, node)
     if not lifecycle.asks_first(metadata):
         return
     reactor = Reactor()
     try:
-        state_dir = paths.state_dir(description.name)
-
-        def record(found: NodeMetadata) -> None:
-            metadata_file.write(state_dir, found)
-
-        runtime = ArbitrationRuntime(description, node, metadata, reactor, events, access, record, age)
+        runtime = ArbitrationRuntime(host, description, node, metadata, reactor, events, access, age)
         try:
             _serve(paths, description, runtime, reactor, events, stop)
         finally:
@@ -144,10 +143,10 @@ def _ask_peers(
         reactor.close()
     arbitration = runtime.arbitration
     step = lifecycle.after_arbitration(
-        metadata_file.read(state_dir), arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
+        host.state.read_metadata(), arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
     )
     if step.record is not None:
-        metadata_file.write(state_dir, step.record)
+        host.state.write_metadata(step.record)
     if step.abandons:
         device.abandon(paths, description.name)
     if not step.serves:
@@ -155,10 +154,10 @@ def _ask_peers(
 
 
 def _run(
+    host: Host,
     paths: Paths,
     description: Description,
     node: Node,
-    store: BackingStore,
     events: EventLog,
     stop: _Stop,
     access: Access,
@@ -166,31 +165,28 @@ def _run(
     first: bool,
 ) -> bool:
     """Run in the role that the metadata says; return whether to go on, in another role."""
-    metadata = lifecycle.served_with(_checked_metadata(paths, description, node), first)
+    metadata = lifecycle.served_with(_checked_metadata(host.state, description, node), first)
     _check_root(metadata)
-    store.begin()
+    host.store.begin()
     reactor = Reactor()
     try:
         kind = SourceRuntime if metadata.role == "source" else TargetRuntime
-        runtime: SourceRuntime | TargetRuntime = kind(
-            paths, description, node, metadata, store, reactor, events, access
-        )
+        runtime: SourceRuntime | TargetRuntime = kind(host, description, node, metadata, reactor, events, access)
         try:
             _serve(paths, description, runtime, reactor, events, stop, life)
         finally:
             runtime.close()
-        state_dir = paths.state_dir(description.name)
-        step = lifecycle.after_serving(metadata_file.read(state_dir), runtime.becomes)
+        step = lifecycle.after_serving(host.state.read_metadata(), runtime.becomes)
         if step.record is not None:
-            metadata_file.write(state_dir, step.record)
+            host.state.write_metadata(step.record)
         return step.serves
     finally:
         reactor.close()
 
 
-def _store(paths: Paths, description: Description, node: Node) -> BackingStore:
+def _store(state: HostState, description: Description, node: Node) -> BackingStore:
     """Open the node's store, once it is known that this node is initialised and may serve."""
-    _check_root(_checked_metadata(paths, description, node))
+    _check_root(_checked_metadata(state, description, node))
     return BackingStore(Path(node.store))
 
 
@@ -255,9 +251,9 @@ def _description_read(paths: Paths, mirror: str) -> None:
     paths.description_read(mirror).touch(mode=0o640)
 
 
-def _checked_metadata(paths: Paths, description: Description, node: Node) -> NodeMetadata:
-    metadata = metadata_file.read(paths.state_dir(description.name))
-    metadata_file.settle(paths.state_dir(description.name))
+def _checked_metadata(state: HostState, description: Description, node: Node) -> NodeMetadata:
+    metadata = state.read_metadata()
+    state.settle_metadata()
     for what, recorded, described in (
         ("node", metadata.node, node.name),
         ("size", metadata.size, description.size),

@@ -9,6 +9,8 @@ By hand, because all that a round of the loop has brought is handled before its 
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import os
 import select
 import threading
@@ -16,13 +18,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-TICK = 0.05  # seconds between calls of the tick, at the least
+from dkrepl.config.limits import DEFAULT, Limits
 
 
 class Reactor:
     """Handlers are called with no arguments; one that raises ends the daemon, for its state is then unknown."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT) -> None:
+        self._tick = limits.tick_seconds
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []  # when, in which order, and what
+        self._numbers = itertools.count()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._posted: deque[Callable[[], None]] = deque()
@@ -60,18 +65,22 @@ class Reactor:
                 self._posted.append(work)
                 os.eventfd_write(self._wake, 1)
 
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        """From the loop: run ``work`` in the loop after so many seconds; never, if the loop has ended before."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), work))
+
     def run(self, step: Callable[[], None], tick: Callable[[], None]) -> None:
-        """Loop until ``stopping``: wait, call the handlers, then ``step``; and ``tick`` every ``TICK`` seconds."""
+        """Loop until ``stopping``: wait, call the handlers, then ``step``; and ``tick`` every ``tick_seconds``."""
         try:
             self._run(step, tick)
         finally:
             self.ended = True
 
     def _run(self, step: Callable[[], None], tick: Callable[[], None]) -> None:
-        poll, handlers, monotonic = self._epoll.poll, self._handlers, time.monotonic
+        poll, handlers, timers, monotonic = self._epoll.poll, self._handlers, self._timers, time.monotonic
         next_tick = 0.0
         while not self.stopping:
-            for fd, _ in poll(0 if self.busy else TICK):
+            for fd, _ in poll(0 if self.busy else self._pause()):
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler()
@@ -79,8 +88,16 @@ class Reactor:
             self.moved += 1
             now = monotonic()
             if now >= next_tick:
-                next_tick = now + TICK
+                next_tick = now + self._tick
                 tick()
+            while timers and timers[0][0] <= now:
+                heapq.heappop(timers)[2]()
+
+    def _pause(self) -> float:
+        """Seconds to wait for a descriptor: no longer than until the next tick, or the first timer."""
+        if not self._timers:
+            return self._tick
+        return min(self._tick, max(0.0, self._timers[0][0] - time.monotonic()))
 
     def close(self) -> None:
         """Give the descriptors back."""

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
-from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.outside import Done, Loop, Result
 from dkrepl.errors import DkreplError
-
-Result = TypeVar("Result")
-Done = Callable[[Result | None, DkreplError | None], None]
 
 
 class Workers:
-    """Runs blocking calls in threads; results come back in the reactor."""
+    """Runs blocking calls in threads; results come back in the loop."""
 
-    def __init__(self, reactor: Reactor) -> None:
-        self._reactor = reactor
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
         self._pools = {
             "flush": ThreadPoolExecutor(1, "flush"),
             "commit": ThreadPoolExecutor(1, "commit"),
@@ -30,15 +26,15 @@ class Workers:
         }
 
     def run(self, kind: str, work: Callable[[], Result], done: Done[Result]) -> None:
-        """Call ``work`` in a thread of ``kind``, then ``done(result, error)`` in the reactor."""
+        """Call ``work`` in a thread of ``kind``, then ``done(result, error)`` in the loop."""
 
         def finished(future: Future[Result]) -> None:
             error = future.exception()
             if error is None:
-                self._reactor.post(lambda: done(future.result(), None))
+                self._loop.post(lambda: done(future.result(), None))
                 return
             known = error if isinstance(error, DkreplError) else DkreplError(f"unexpected: {error!r}")
-            self._reactor.post(lambda: done(None, known))
+            self._loop.post(lambda: done(None, known))
 
         self._pools[kind].submit(work).add_done_callback(finished)
 

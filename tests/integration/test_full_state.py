@@ -16,6 +16,7 @@ import pytest
 from dkrepl.config.limits import DEFAULT
 from dkrepl.core.actions import Commit
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
+from dkrepl.daemon.host import HostState
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.errors import StateDirectoryError
 from tests.integration.harness.applications import run
@@ -57,7 +58,7 @@ def _mounted(directory: Path, kind: str) -> Iterator[Path]:
 
 
 def _opened(state: Path, record: NodeMetadata = RECORD) -> IntentStore:
-    return IntentStore(state, state.with_name("bits"), record, ["beta"], STORE, lambda *_: None)
+    return IntentStore(HostState(state, state.with_name("bits")), record, ["beta"], STORE, lambda *_: None)
 
 
 def _fill(ballast: Path) -> None:

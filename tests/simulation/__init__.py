@@ -5,7 +5,7 @@
     world            virtual time, randomness, the trace
     cluster          machines, network, application; what really happened (``truth``, ``ancestry``)
     machine, disk, files     what a host keeps, with a page cache that may be lost, and how the daemon reaches it
-    process, patches, device, sockets, network     one life of a daemon: its loop, threads, clocks, device and sockets
+    process, outside     one life of a daemon, and what it has instead of a host: ``loop``, ``device``, ``sockets`` ...
     faults, roles    what goes wrong; who is promoted
     checks, verdicts, probe, copies    the rules
 

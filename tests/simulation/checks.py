@@ -50,7 +50,7 @@ class Checks:
         source = process.runtime.source
         stream, log = source.stream, source.stream.log
         self.verdicts.source_round(process)
-        now = process.machine.clock().monotonic
+        now = process.machine.monotonic()
         slack = 6 * self._cluster.settings.depth + 12
         for member in stream.members:
             view = source.views[member.name]

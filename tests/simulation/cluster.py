@@ -41,7 +41,6 @@ class Cluster:
         self.sessions: dict[int, Session] = {}
         self.answers = Answered()
         self.application = Application(self)
-        self.being_started: Any = None
         self.official = self.description.source
         self.roles_changed = False
         self.machines = {node.name: Machine(self, node.name, self._disk(node.name)) for node in self.description.nodes}
@@ -88,16 +87,6 @@ class Cluster:
         return disk
 
     # --- what processes tell -------------------------------------------------------------------------
-
-    @property
-    def starting(self) -> Process:
-        """The process that opens its things now."""
-        found: Process = self.being_started
-        return found
-
-    @starting.setter
-    def starting(self, process: Process) -> None:
-        self.being_started = process
 
     def started(self, process: Process) -> None:
         """A runtime has been made; its session begins."""

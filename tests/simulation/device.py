@@ -52,6 +52,9 @@ class Device:
         self._process.cluster.application.device_is_going()
         done(True)
 
+    def leave(self, drained: bool) -> None:
+        """There is no service manager: a successor finds what was asked with the application."""
+
     def close(self) -> None:
         return
 

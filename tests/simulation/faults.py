@@ -26,6 +26,14 @@ _COMMANDS: tuple[tuple[str, dict[str, object]], ...] = (
     ("intent", {}),
     ("promote", {"dry_run": True}),
 )
+
+
+def _naming(what: str, target: str) -> dict[str, object]:
+    """Return the argument by which a command is about one target, if it has one."""
+    named: dict[str, dict[str, object]] = {"intent": {"target": target}, "status": {}, "promote": {}}
+    return named.get(what, {"targets": [target]})
+
+
 WEIGHTS: dict[str, float] = {
     "kill": 4,
     "die in an operation": 6,
@@ -316,7 +324,7 @@ class Faults:
         if process is None:
             return
         if self._rng.random() < 0.7:
-            arguments = arguments | {"targets": [name]}
+            arguments = arguments | _naming(what, name)
         self._world.note("admin", f"{what} {arguments} at {process.name}")
         commands.give(process, what, arguments)
         if what == "pause":

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dkrepl.config.limits import Limits
 from dkrepl.core.intent import activity_record
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.errors import MetadataError
 from dkrepl.io.state import bitmap_file
 from dkrepl.io.store.calls import StoreCalls
+from dkrepl.io.store.diverged import Saved
 from dkrepl.io.store.store import StoreFailed
 from tests.simulation.disk import SECTOR, BitmapImage, Image
 from tests.simulation.settings import BLOCK
@@ -24,39 +27,6 @@ from tests.simulation.truth import block_of
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
-
-
-class Folder:
-    """A path in the state directory of a process's machine."""
-
-    def __init__(self, process: Process, name: str = "") -> None:
-        self.process = process
-        self.name = name
-
-    def __truediv__(self, name: str) -> Folder:
-        return Folder(self.process, name)
-
-    def __str__(self) -> str:
-        return self.name
-
-    def exists(self) -> bool:
-        return True
-
-    def mkdir(self, mode: int = 0) -> None:
-        return
-
-
-class Paths:
-    """Where a process finds its state."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def state_dir(self, mirror: str) -> Folder:
-        return Folder(self._process)
-
-    def bits_memory(self, mirror: str) -> Folder:
-        return Folder(self._process)
 
 
 class Store:
@@ -167,10 +137,14 @@ class BitmapFile(bitmap_file.BitmapFile):
 
     HEAD = 0
     ALIGN = SECTOR
-    path: Folder  # type: ignore[assignment]
+
+    def __init__(self, process: Process, metadata: NodeMetadata, peer: str, same_boot: bool, limits: Limits) -> None:
+        self._process = process
+        nowhere = Path(peer)
+        super().__init__(nowhere, metadata, peer, nowhere, same_boot, limits=limits)
 
     def _open(self, header: bytes, length: int, target: str) -> None:
-        process = self._process = self.path.process
+        process = self._process
         bitmaps = process.machine.disk.bitmaps
         self._target = target
         self.created = target not in bitmaps
@@ -248,10 +222,9 @@ class BitmapFile(bitmap_file.BitmapFile):
 class ActivityFile:
     """The activity log."""
 
-    def __init__(self, path: Folder) -> None:
-        self.path = path
+    def __init__(self, process: Process) -> None:
         self.damage = ""
-        process = self._process = path.process
+        self._process = process
         disk = process.machine.disk
         self.created = disk.active is None
         content = activity_record.empty_file() if disk.active is None else bytes(disk.active.cache)
@@ -293,19 +266,27 @@ class ActivityFile:
         return
 
 
-class MetadataFile:
-    """Stands for the module ``metadata_file``."""
+class State:
+    """A machine's state directory, and the memory of its bitmaps."""
 
-    @staticmethod
-    def settle(process: Process) -> None:
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def boot_id(self) -> str:
+        return self._process.machine.disk.boot
+
+    def read_metadata(self) -> NodeMetadata:
+        return self._process.machine.disk.metadata()
+
+    def settle_metadata(self) -> None:
+        process = self._process
         process.io("metadata sync")
         if process.fails("metadata"):
             raise MetadataError("cannot flush the simulated metadata")
         process.machine.disk.record_durable = process.machine.disk.record
 
-    @staticmethod
-    def write(folder: Folder, record: NodeMetadata) -> None:
-        process = folder.process
+    def write_metadata(self, record: NodeMetadata) -> None:
+        process = self._process
         disk = process.machine.disk
         content = metadata.pack(record)
         process.io("metadata write")
@@ -319,30 +300,43 @@ class MetadataFile:
         disk.record_durable = content
         process.io("metadata synced")
 
+    def make_intent_directory(self) -> None:
+        return
 
-class Saved:
-    """Blocks that were copied aside."""
+    def activity_file(self) -> ActivityFile:
+        return ActivityFile(self._process)
 
-    name = "kept"
-    settled = True
+    def bitmap_file(self, metadata: NodeMetadata, peer: str, same_boot: bool, limits: Limits) -> BitmapFile:
+        return BitmapFile(self._process, metadata, peer, same_boot, limits)
 
-    def __init__(self, length: int) -> None:
-        self.length = length
+    def forget_other_bits(self, peers: Collection[str]) -> None:
+        return
 
+    def diverged(self) -> list[Saved]:
+        return []
 
-def save_diverged(
-    folder: Folder, store: Store, mirror: str, size: int, generation: str, peer: str, runs: list[tuple[int, int]]
-) -> Saved:
-    """Stands for ``diverged_copy.save``."""
-    process = folder.process
-    blocks: dict[int, bytes] = {}
-    for offset, length in runs:
-        for at in range(offset, min(offset + length, size), BLOCK):
-            blocks[at // BLOCK] = block_of(process.machine.disk.store.cache, at // BLOCK)
-    process.io("diverged write")
-    no_space(process, "blocks that are saved aside")
-    if process.fails("metadata"):
-        raise MetadataError("cannot keep simulated blocks aside")
-    process.machine.kept[peer] = blocks
-    process.world.count("blocks saved aside", len(blocks))
-    return Saved(sum(map(len, blocks.values())))
+    def save_diverged(self, store: object, metadata: NodeMetadata, peer: str, runs: Iterable[tuple[int, int]]) -> Saved:
+        process = self._process
+        blocks: dict[int, bytes] = {}
+        for offset, length in runs:
+            for at in range(offset, min(offset + length, metadata.size), BLOCK):
+                blocks[at // BLOCK] = block_of(process.machine.disk.store.cache, at // BLOCK)
+        process.io("diverged write")
+        no_space(process, "blocks that are saved aside")
+        if process.fails("metadata"):
+            raise MetadataError("cannot keep simulated blocks aside")
+        process.machine.kept[peer] = blocks
+        process.world.count("blocks saved aside", len(blocks))
+        return Saved(
+            name="kept",
+            mirror=metadata.mirror,
+            generation=metadata.generation,
+            replaced_by=peer,
+            at=process.world.now,
+            size=metadata.size,
+            ranges=[(block * BLOCK, len(content)) for block, content in blocks.items()],
+            settled=True,
+        )
+
+    def settle_diverged(self, store: object) -> list[Saved]:
+        return []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tests.simulation.network import Connection, Frame
 
@@ -12,8 +13,14 @@ if TYPE_CHECKING:
     from tests.simulation.sockets import Subscription
 
 
-class Fd:
-    """A descriptor: an object with an identity."""
+_numbers = itertools.count(3)
+
+
+class Fd(int):
+    """A descriptor."""
+
+    def __new__(cls, name: str) -> Self:
+        return super().__new__(cls, next(_numbers))
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -73,10 +80,10 @@ class DoorSocket(Listener):
 class SourceSockets(Listener):
     """PUB and ROUTER of a source."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, copy_below: int) -> None:
         super().__init__(process)
         self.unasked = True
-        self._copy_below = process.cluster.settings.limits.copy_below_bytes
+        self._copy_below = copy_below
         self._subscribers: list[tuple[frozenset[bytes], Connection, Subscription]] = []
 
     def receive(self) -> tuple[bytes, bytes] | None:

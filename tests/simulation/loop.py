@@ -19,7 +19,7 @@ class Reactor:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self.handlers: dict[object, Callable[[], None]] = {}
+        self.handlers: dict[int, Callable[[], None]] = {}
         self.posted: deque[Callable[[], None]] = deque()
         self.stopping = False
         self.busy = False
@@ -27,11 +27,11 @@ class Reactor:
         self.moved = 0
         self.workers: Workers | None = None
 
-    def watch(self, fd: object, handler: Callable[[], None]) -> None:
+    def watch(self, fd: int, handler: Callable[[], None]) -> None:
         self.handlers[fd] = handler
         self._process.wake()
 
-    def ignore(self, fd: object) -> None:
+    def ignore(self, fd: int) -> None:
         self.handlers.pop(fd, None)
 
     def post(self, work: Callable[[], None]) -> None:
@@ -39,16 +39,19 @@ class Reactor:
             self.posted.append(work)
             self._process.wake()
 
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        self._process.world.after(seconds, lambda: self.post(work))
+
 
 class Workers:
     """Threads: what they run takes time, and other events happen in the middle of it."""
 
-    def __init__(self, reactor: Reactor) -> None:
-        self._process: Process = reactor._process
-        self._reactor = reactor
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._reactor = process.reactor
         self._waiting: dict[str, deque[tuple[Callable[[], Any], Callable[..., None]]]] = {}
         self._running = dict.fromkeys(_THREADS, 0)
-        reactor.workers = self
+        self._reactor.workers = self
 
     @property
     def idle(self) -> bool:

@@ -65,7 +65,7 @@ class Machine:
         """Seconds since the last sign of life of the source whose device is handed over; None if none is."""
         if self.showed_life is None or not self.cluster.settings.kept:
             return None
-        return self.clock().monotonic - self.showed_life
+        return self.monotonic() - self.showed_life
 
     def holds(self) -> Point | None:
         """Whose content it has; None for a mixture, or its own."""
@@ -75,8 +75,11 @@ class Machine:
 
     def clock(self) -> Clock:
         """What its clocks show, in seconds: the monotonic one counts from its boot, and not while it is suspended."""
-        now = self.world.now
-        return Clock((self._suspended_at if self.suspended else now) + self._ahead, now + self.wall)
+        return Clock(self.monotonic(), self.world.now + self.wall)
+
+    def monotonic(self) -> float:
+        """What its monotonic clock shows."""
+        return (self._suspended_at if self.suspended else self.world.now) + self._ahead
 
     def suspend(self) -> None:
         """Nothing runs on it any more, until ``resume``."""

@@ -60,12 +60,10 @@ class Command:
         if machine.suspended and self.process.alive:
             machine.deferred.append(self.go_on)
             return
-        before, world.clock = world.clock, machine.clock
         Command.running = self
         self._mine.release()
         self._main.acquire()
         Command.running = None
-        world.clock = before
         if self._over:
             self._thread.join()
             if self in self.process.commands:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.daemon.intent_store import IntentStore
 from tests.simulation.copies import unnamed
-from tests.simulation.files import Paths
+from tests.simulation.files import State, Store
 from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
@@ -33,19 +33,8 @@ def what_if_power_were_lost(cluster: Cluster, process: Process) -> None:
     stand_in: Any = SimpleNamespace(
         machine=SimpleNamespace(disk=disk, full=()), io=lambda what: None, fails=lambda what: False, world=cluster.world
     )
-    before, cluster.being_started = cluster.being_started, stand_in
-    try:
-        opened = IntentStore(
-            Paths(stand_in).state_dir(""),  # type: ignore[arg-type]
-            Paths(stand_in).bits_memory(""),  # type: ignore[arg-type]
-            disk.metadata(),
-            list(process.runtime.source.views),
-            SimpleNamespace(sync=lambda: None),  # type: ignore[arg-type]
-            report,
-            limits=cluster.settings.limits,
-        )
-    finally:
-        cluster.being_started = before
+    peers, store = list(process.runtime.source.views), Store(stand_in)
+    opened = IntentStore(State(stand_in), disk.metadata(), peers, store, report, limits=cluster.settings.limits)
     if damaged and not process.machine.excused:
         raise RuleBroken("R8", f"after a power loss at {process.name} now: {damaged}")
     for name, file in opened.files.items():

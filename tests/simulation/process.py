@@ -6,16 +6,17 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dkrepl.config.description import Description
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.daemon import lifecycle
+from dkrepl.daemon import lifecycle, outside
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DkreplError
 from dkrepl.io.net.access import Access
-from tests.simulation.files import Folder, MetadataFile, Paths, Store
 from tests.simulation.loop import Events, Reactor
 from tests.simulation.operator import Command, Done
+from tests.simulation.outside import Outside
 from tests.simulation.world import Died
 
 if TYPE_CHECKING:
@@ -34,16 +35,17 @@ class Process:
         self.world: World = machine.world
         self.name: str = machine.name
         self.cluster: Cluster = machine.cluster
-        self.description = machine.described
+        self.description: Description = machine.described
         self.limits = machine.cluster.settings.limits
         self.alive = True
         self.working = False
-        self.reactor = Reactor(self)
+        self.reactor: Reactor = Reactor(self)
+        self.outside: outside.Outside = Outside(self)
         self.runtime: Any = None
         self.commands: list[Command] = []
         self._stopping = False
         self._first = True  # no runtime has served yet
-        self._ready: list[object] = []
+        self._ready: list[int] = []
         self._round_due = False
         self._operations_left: int | None = None
         self._kind = "kill"
@@ -53,22 +55,11 @@ class Process:
         self._or_fails(self._start)
 
     def _start(self) -> None:
-        record = self.machine.disk.metadata()
-        MetadataFile.settle(self)
+        record = self.outside.state.read_metadata()
+        self.outside.state.settle_metadata()
         self._tick_later()
         if lifecycle.asks_first(record):
-            arbitration: Any = ArbitrationRuntime
-            self._open(
-                lambda *of: arbitration(
-                    *of,
-                    record,
-                    self.reactor,
-                    *self._told(),
-                    self._record,
-                    self.machine.handed_over(),
-                    limits=self.limits,
-                )
-            )
+            self._open(ArbitrationRuntime, record, self.machine.handed_over())
             self.world.note(self.name, "asks its peers")
         else:
             self._serve()
@@ -76,28 +67,21 @@ class Process:
     def _serve(self) -> None:
         record = lifecycle.served_with(self.machine.disk.metadata(), self._first)
         self._first = False
-        MetadataFile.settle(self)
-        kind: Any = SourceRuntime if record.role == "source" else TargetRuntime
-        self._open(
-            lambda *of: kind(Paths(self), *of, record, Store(self), self.reactor, *self._told(), limits=self.limits)
-        )
+        self.outside.state.settle_metadata()
+        self.outside.store.begin()
+        self._open(SourceRuntime if record.role == "source" else TargetRuntime, record)
         self.world.note(self.name, f"starts as {record.role}")
         self.cluster.started(self)
 
-    def _open(self, make: Callable[..., Any]) -> None:
+    def _open(self, kind: Any, record: NodeMetadata, *more: Any) -> None:
         self.reactor = Reactor(self)
         self._stopping = False
-        self.machine.cluster.starting = self
-        self.runtime = make(self.description, self.description.node(self.name))
+        node, events = self.description.node(self.name), Events(self)
+        access = Access(self.description, node, None, events.report)  # the simulated sockets know no keys
+        self.runtime = kind(
+            self.outside, self.description, node, record, self.reactor, events, access, *more, limits=self.limits
+        )
         self.runtime.start(threading.Event())
-
-    def _record(self, record: NodeMetadata) -> None:
-        MetadataFile.write(Folder(self), record)
-
-    def _told(self) -> tuple[Events, Access]:
-        events = Events(self)
-        # The simulated sockets know no keys.
-        return events, Access(self.description, self.description.node(self.name), None, events.report)
 
     def _next(self) -> None:
         """The runtime has stopped: the daemon ends, or goes on in another role."""
@@ -116,7 +100,7 @@ class Process:
         else:
             step = lifecycle.after_serving(record, runtime.becomes)
         if step.record is not None:
-            MetadataFile.write(Folder(self), step.record)
+            self.outside.state.write_metadata(step.record)
             if step.abandons or not isinstance(runtime, ArbitrationRuntime):
                 self.cluster.role_taken(self, runtime, step.record)
         if not step.serves:
@@ -159,7 +143,7 @@ class Process:
 
     # --- the loop ------------------------------------------------------------------------------------
 
-    def ready(self, fd: object) -> None:
+    def ready(self, fd: int) -> None:
         """Something can be read from ``fd``."""
         if fd not in self._ready:
             self._ready.append(fd)
@@ -182,7 +166,7 @@ class Process:
         if self.reactor.stopping:
             self.wake()  # the loop looks at that after each of its turns, whatever began it
         if self.is_source:
-            self.machine.showed_life = self.machine.clock().monotonic
+            self.machine.showed_life = self.machine.monotonic()
         self.cluster.after_round(self)
 
     def _round(self) -> None:
@@ -268,14 +252,11 @@ class Process:
         if self.machine.suspended:
             self.machine.deferred.append(lambda: self.guarded(work))
             return
-        before, self.world.clock = self.world.clock, self.machine.clock
         try:
             work()
         except Died as death:
             if death.process is not self:
                 raise
-        finally:
-            self.world.clock = before
 
     def end(self, why: str, quietly: bool = False) -> None:
         """The process is gone, however that came; ``quietly``: its peers' kernels are not told."""

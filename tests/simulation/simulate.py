@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
-from tests.simulation.patches import simulated
 from tests.simulation.schedule import Fault
 from tests.simulation.world import START, RuleBroken
 
@@ -35,17 +34,16 @@ def simulate(seed: int, only: frozenset[int] | None = None, vary: int = 0) -> Re
     world = cluster.world
     faults = Faults(cluster, only)
     failure: RuleBroken | None = None
-    with simulated(cluster):
-        try:
-            _run(cluster, faults)
-        except RuleBroken as broken:
-            failure = broken
-        except OverflowError as error:
-            failure = RuleBroken("R5", f"{error}")
-        except Exception:
-            failure = RuleBroken("no exception", traceback.format_exc())
-        finally:
-            cluster.end()
+    try:
+        _run(cluster, faults)
+    except RuleBroken as broken:
+        failure = broken
+    except OverflowError as error:
+        failure = RuleBroken("R5", f"{error}")
+    except Exception:
+        failure = RuleBroken("no exception", traceback.format_exc())
+    finally:
+        cluster.end()
     return Result(seed, failure, list(world.trace), world.counters, world.events, faults.struck, only, vary)
 
 

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dkrepl.config.description import Description, Node
-from dkrepl.core.protocol import frames
 from tests.simulation.listener import Fd, SourceSockets
 from tests.simulation.network import Connection, Frame
 from tests.simulation.world import RuleBroken
@@ -142,14 +140,17 @@ class Subscription:
 class TargetSockets:
     """A DEALER to each peer and one SUB."""
 
-    def __init__(self, process: Process, description: Description, node: Node, *_: object) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
-        world = process.world
-        identity = f"{node.name}/{world.rng.getrandbits(32):08x}".encode()
-        self.control = {peer.name: Dealer(process, peer.name, identity) for peer in description.peers(node.name)}
-        self.fds = {dealer.fd: name for name, dealer in self.control.items()}
+        identity = f"{process.name}/{process.world.rng.getrandbits(32):08x}".encode()
+        peers = process.description.peers(process.name)
+        self.control = {peer.name: Dealer(process, peer.name, identity) for peer in peers}
+        self.fds = [dealer.fd for dealer in self.control.values()]
         self.subscription: Subscription | None = None
         self._damaged: int | None = None
+
+    def renew(self) -> None:
+        """There are no keys here."""
 
     def send(self, peer: str, frame: bytes) -> None:
         self.control[peer].send(frame)
@@ -158,10 +159,10 @@ class TargetSockets:
         inbox = self.control[peer].inbox
         return inbox.popleft() if inbox else None
 
-    def subscribe(self, peer: str, topics: Iterable[bytes]) -> list[Fd]:
+    def subscribe(self, peer: str, topics: Iterable[bytes]) -> list[int]:
         self.unsubscribe()
         self.subscription = Subscription(self._process, peer, topics)
-        return self.subscription.fds
+        return list(self.subscription.fds)
 
     def unsubscribe(self) -> None:
         if self.subscription is not None:
@@ -195,6 +196,3 @@ class TargetSockets:
         self.unsubscribe()
         for dealer in self.control.values():
             dealer.close()
-
-
-MAX_CONTROL = frames.MAX_CONTROL

@@ -9,9 +9,6 @@ class StallWatch:
     excused = False
     loop_seconds = 0.0
 
-    def __init__(self, *_: object) -> None:
-        pass
-
     def start(self) -> None:
         """Begin to watch."""
 

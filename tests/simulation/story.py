@@ -19,7 +19,6 @@ from tests.simulation.commands import give
 from tests.simulation.device import Asked
 from tests.simulation.disk import SECTOR
 from tests.simulation.machine import Machine
-from tests.simulation.patches import simulated
 from tests.simulation.process import Process
 from tests.simulation.roles import promote
 from tests.simulation.settings import Settings
@@ -257,9 +256,8 @@ class Story:
 def telling(seed: int, **changes: Any) -> Iterator[Story]:
     """Tell a story; see ``calm`` for what may be changed."""
     told = Story(seed, calm(**changes))
-    with simulated(told.cluster):
-        try:
-            told.begin()
-            yield told
-        finally:
-            told.cluster.end()
+    try:
+        told.begin()
+        yield told
+    finally:
+        told.cluster.end()

@@ -51,7 +51,6 @@ class World:
         self.seed = seed
         self.rng = self.random(f"world {vary}")
         self.now = START
-        self.clock: Callable[[], Clock] = lambda: Clock(self.now, self.now)  # of the machine that runs now
         self.trace: deque[str] = deque(maxlen=_TRACE)
         self.events = 0
         self.counters: dict[str, int] = {}

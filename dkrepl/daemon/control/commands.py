@@ -5,9 +5,6 @@ Runs in a client's thread; whatever touches the core's state is done in the loop
 
 from __future__ import annotations
 
-import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeVar, assert_never
 
@@ -35,18 +32,15 @@ from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.control import descriptions, promote, status
 from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.lifecycle import Overruled
+from dkrepl.daemon.outside import Event, Loop
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
-from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.source import verify
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DaemonNotRunning, MetadataError, NotFound, Refused, TimedOut, UsageError
-from dkrepl.io.host.boot_clock import boot_seconds
 
 Answer = Iterator[tuple[str, Any]]
 Result = TypeVar("Result")
-_LOOP_SECONDS = 8.0  # that the loop may take to answer
-_LOOK_SECONDS = 0.05  # after which it is looked at whether the loop runs at all
 
 
 class Commands:
@@ -55,12 +49,15 @@ class Commands:
     def __init__(
         self,
         runtime: SourceRuntime | TargetRuntime | ArbitrationRuntime,
-        reactor: Reactor,
+        reactor: Loop,
         events: EventLog,
         stop: Callable[[], None],
         reload: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
+        self._outside = runtime.outside
+        self._clock = runtime.outside.clock
+        self._limits = runtime.limits
         self._reactor = reactor
         self._events = events
         self._stop = stop
@@ -111,7 +108,7 @@ class Commands:
 
         Raises ``TimedOut`` if the loop does not get to it, ``DaemonNotRunning`` if it never will.
         """
-        finished = threading.Event()
+        finished = self._outside.event()
         outcome: list[Any] = [None, None]
 
         def run() -> None:
@@ -122,16 +119,17 @@ class Commands:
             finished.set()
 
         self._reactor.post(run)
-        deadline = time.monotonic() + _LOOP_SECONDS
-        while not finished.wait(_LOOK_SECONDS):
+        deadline = self._clock.monotonic() + self._limits.command_seconds
+        while not finished.wait(self._limits.command_look_seconds):
             if self._reactor.ended and not finished.is_set():
                 mirror = self._runtime.description.name
                 raise DaemonNotRunning(
                     f"the daemon of mirror {mirror} stops or changes its role; ask again in a moment"
                 )
-            if time.monotonic() < deadline:
+            if self._clock.monotonic() < deadline:
                 continue
-            raise TimedOut(f"the daemon's loop did not answer within {_LOOP_SECONDS:g} s; {self._why()}")
+            seconds = self._limits.command_seconds
+            raise TimedOut(f"the daemon's loop did not answer within {seconds:g} s; {self._why()}")
         if outcome[1] is not None:
             raise outcome[1]
         result: Result = outcome[0]
@@ -151,7 +149,7 @@ class Commands:
             found = self.in_loop(lambda: status.of_source(runtime))
         else:
             found = self.in_loop(lambda: status.of_target(runtime))
-        process, host = status.of_host(runtime.node.store)
+        process, host = self._outside.figures()
         yield "ok", msgspec.structs.replace(found, process=process, host=host)
 
     def _events_since(self, request: requests.Events) -> Answer:
@@ -208,7 +206,7 @@ class Commands:
             return
         elected = promote.elect(runtime, request.force, self.in_loop, fenced)
         if isinstance(runtime, ArbitrationRuntime):
-            if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, time.time()), elected.ballot)):
+            if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, self._clock.wall()), elected.ballot)):
                 raise Refused(
                     f"{runtime.arbitration.reason}, so this node follows it as a target now; see dkrepl status"
                 )
@@ -216,12 +214,12 @@ class Commands:
             return
 
         def become(metadata: NodeMetadata) -> NodeMetadata:
-            if boot_seconds() > elected.until:
+            if self._clock.boot() > elected.until:
                 reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
                 self._events.report("promotion_failed", "error", {"reason": reason})
                 return metadata
             ballot = elected.ballot or Ballot(next_number(metadata), metadata.node)  # by force, it was not recorded
-            return as_source(metadata, uuid.uuid4().hex, ballot, elected.codes, time.time())
+            return as_source(metadata, self._outside.randomness.mirror_id(), ballot, elected.codes, self._clock.wall())
 
         yield from self._change_role(become)
 
@@ -289,7 +287,7 @@ class Commands:
         """The administrator lifts a verdict on this node's copy (R15)."""
         runtime, verdict = self._source("clear a verdict"), request.verdict
         clear = {"store-failed": runtime.source.clear_store_failed, "forced-promotion": runtime.source.clear_forced}
-        recorded = threading.Event()
+        recorded = self._outside.event()
 
         def work() -> None:
             if verdict == "store-failed":
@@ -306,7 +304,7 @@ class Commands:
         """Stop applying the old description: the nodes ``fenced`` are declared never to use it again (R14)."""
         runtime = self._source("adopt a description")
         fenced = self._nodes(request.fenced)
-        recorded = threading.Event()
+        recorded = self._outside.event()
 
         def work() -> list[str]:
             missing = runtime.source.known_terms.missing(*fenced)
@@ -341,11 +339,11 @@ class Commands:
                 )
         return list(names)
 
-    @staticmethod
-    def _when(recorded: threading.Event, runtime: SourceRuntime) -> None:
-        if not recorded.wait(_LOOP_SECONDS):
+    def _when(self, recorded: Event, runtime: SourceRuntime) -> None:
+        seconds = self._limits.command_seconds
+        if not recorded.wait(seconds):
             raise TimedOut(
-                f"it is done, but was not recorded durably within {_LOOP_SECONDS:g} s, so a restart may undo it; "
+                f"it is done, but was not recorded durably within {seconds:g} s, so a restart may undo it; "
                 "look at the file system of the state directory"
             )
         if runtime.source.record.error:
@@ -362,10 +360,10 @@ class Commands:
     def _each(self, targets: Sequence[str], act: Callable[[SourceRuntime, str, float], object]) -> Answer:
         runtime = self._source("do that")
         names = self._names(runtime, targets)
-        recorded = threading.Event()
+        recorded = self._outside.event()
 
         def work() -> list[TargetState]:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             for name in names:
                 act(runtime, name, now)
             runtime.when_recorded(recorded.set)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from dkrepl.api.answers import Descriptions, DifferingKey, PeerDescription
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import Limits
 from dkrepl.config.terms import advisory, differences, required
 from dkrepl.core.protocol.messages import Ask, Describe, Described
-
-_PATIENCE = 12  # times that those who have not answered are asked
-_AGAIN = 0.25  # seconds between
+from dkrepl.daemon.outside import Outside
 
 
 class Asking(Protocol):
     """A runtime that can ask its peers; ``descriptions`` has what they said."""
 
+    outside: Outside
+    limits: Limits
     description: Description
     node: Node
 
@@ -42,11 +42,11 @@ def compare(runtime: Asking, in_loop: Callable[[Callable[[], Any]], Any]) -> Des
         return missing
 
     in_loop(runtime.descriptions.clear)
-    pause = threading.Event()
-    for _ in range(_PATIENCE):
+    pause = runtime.outside.event()
+    for _ in range(runtime.limits.description_questions):
         if not in_loop(ask):
             break
-        pause.wait(_AGAIN)
+        pause.wait(runtime.limits.description_question_seconds)
     found: dict[str, Described] = in_loop(lambda: dict(runtime.descriptions))
     nodes = [_row(own, peer, found.get(peer)) for peer in peers]
     return Descriptions(own.name, runtime.node.name, all(node.same for node in nodes), nodes)

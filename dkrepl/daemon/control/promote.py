@@ -16,7 +16,6 @@ from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.peers.peer_poll import InLoop, look_around, stand, stand_down
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DkreplError, Refused, UsageError
-from dkrepl.io.host.boot_clock import boot_seconds
 
 _TOKEN = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
@@ -30,7 +29,7 @@ def dry_run(
 
 
 class Elected(NamedTuple):
-    """This node may be source. ``codes``: what is overruled; ``until``: when it must give up, by ``boot_seconds``.
+    """This node may be source. ``codes``: what is overruled; ``until``: when it must give up, by the clock of the boot.
 
     ``ballot``: under which it was elected; None: that it asks for votes could not be recorded, and was overruled.
     """
@@ -50,7 +49,7 @@ def elect(
     mirror, name = runtime.description.name, runtime.node.name
     if token and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise UsageError(f"--force takes the token that `dkrepl promote {mirror} --dry-run` prints on {name}")
-    until = boot_seconds() + vote.SECONDS - vote.MARGIN
+    until = runtime.outside.clock.boot() + vote.SECONDS - vote.MARGIN
     try:
         found, ballot = stand(runtime, in_loop, fenced, bool(token))
         _check(found, token)

@@ -13,13 +13,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dkrepl.api.requests import LONGEST
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.errors import DkreplError, HostError, Refused, UsageError
-
-_LONGEST_REQUEST = 64 << 10  # bytes
-_SILENCE = 10.0  # seconds that a client may take to say what it wants, or to read the answer
-_MOST_CLIENTS = 32
-_ACCEPT_AGAIN = 0.1  # seconds after which a failed accept is tried again
-_BUSY = f"the daemon serves {_MOST_CLIENTS} commands already; end some of them (such as events --follow)"
 
 
 class Dispatcher(Protocol):
@@ -32,11 +28,12 @@ class Dispatcher(Protocol):
 class ControlServer:
     """Listens at ``path``, for root and the owning group only."""
 
-    def __init__(self, path: Path, dispatcher: Dispatcher) -> None:
+    def __init__(self, path: Path, dispatcher: Dispatcher, *, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
         self._path = path
         self._dispatcher = dispatcher
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._clients = threading.Semaphore(_MOST_CLIENTS)
+        self._clients = threading.Semaphore(limits.clients)
         self._closing = False
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
 
@@ -68,19 +65,19 @@ class ControlServer:
             try:
                 client, _ = self._socket.accept()
             except OSError:  # no descriptor is free, or the client went away: accept(2)
-                time.sleep(_ACCEPT_AGAIN)
+                time.sleep(self._limits.accept_again_seconds)
                 continue
             if not self._clients.acquire(blocking=False):
                 with client, contextlib.suppress(OSError):
                     client.settimeout(0.1)
-                    client.sendall(msgspec.json.encode(_error(Refused(_BUSY))) + b"\n")
+                    client.sendall(msgspec.json.encode(_error(self._busy())) + b"\n")
                 continue
             threading.Thread(target=self._serve, args=(client,), name="client", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         try:
             with client, contextlib.suppress(OSError):
-                client.settimeout(_SILENCE)
+                client.settimeout(self._limits.client_silence_seconds)
                 for line in self._answers(client):
                     client.sendall(msgspec.json.encode(line) + b"\n")
         finally:
@@ -98,14 +95,17 @@ class ControlServer:
         except Exception as error:
             yield _error(DkreplError(f"unexpected: {error!r}"))
 
-    @staticmethod
-    def _read(client: socket.socket) -> dict[str, Any]:
+    def _busy(self) -> Refused:
+        most = self._limits.clients
+        return Refused(f"the daemon serves {most} commands already; end some of them (such as events --follow)")
+
+    def _read(self, client: socket.socket) -> dict[str, Any]:
         line = b""
         while not line.endswith(b"\n"):
             part = client.recv(4096)
             line += part
-            if not part or len(line) > _LONGEST_REQUEST:
-                raise UsageError("a request is one line of JSON of at most 64 KiB")
+            if not part or len(line) > LONGEST:
+                raise UsageError(f"a request is one line of JSON of at most {LONGEST >> 10} KiB")
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.DecodeError as error:

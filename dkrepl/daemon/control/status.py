@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterable
 
 import msgspec
-import psutil
 
 from dkrepl.api import status as shown
 from dkrepl.api.status import (
     ArbitratingStatus,
     ExpectedTarget,
-    Host,
     KeptBlocks,
     LastHeard,
     LastResync,
-    Process,
     Quorum,
     Refusals,
     SourceCounters,
@@ -38,8 +33,6 @@ from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
 
-_process = psutil.Process()
-
 
 def of_source(runtime: SourceRuntime) -> SourceStatus:
     """Return the state of a source; to be called in the loop."""
@@ -59,7 +52,7 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
         generation=source.generation,
         session=f"{runtime.session:016x}",
         seq=source.stream.log.seq,
-        store_stalled=_rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
+        store_stalled=_rounded(runtime.stall.worker_seconds(runtime.outside.clock.monotonic()) or None),
         active_extents=len(source.activity_log.active),
         quorum=Quorum(confirmable=source.quorum.confirmable, min=source.quorum.least),
         warnings=[
@@ -68,7 +61,7 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
             *_verdicts(source.metadata),
             *_differing(view.name for view in source.views.values() if view.advisory_differs),
             *_own_standing_still(runtime),
-            *_standing_still(source.views.values()),
+            *_standing_still(source.views.values(), runtime.outside.clock.monotonic()),
             *(rival.text for rival in source.other_sources.values()),
             *runtime.access.warnings,
         ],
@@ -115,12 +108,11 @@ def _differing(names: Iterable[str]) -> list[str]:
 
 
 def _own_standing_still(runtime: SourceRuntime | TargetRuntime) -> list[str]:
-    seconds = runtime.stall.worker_seconds(time.monotonic())
+    seconds = runtime.stall.worker_seconds(runtime.outside.clock.monotonic())
     return [] if not seconds else [f"the store of this node has stood still for {seconds:.0f} s: check its disk"]
 
 
-def _standing_still(views: Iterable[TargetView]) -> list[str]:
-    now = time.monotonic()
+def _standing_still(views: Iterable[TargetView], now: float) -> list[str]:
     found = ((view.name, view.stall.seconds(now)) for view in views)
     return [
         f"the store of {name} has stood still for {seconds:.0f} s: check its disk"
@@ -180,7 +172,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
         reason=target.reason,
         source=target.source,
         store_state=target.metadata.store_state,
-        store_stalled=_rounded(runtime.stall.worker_seconds(time.monotonic()) or None),
+        store_stalled=_rounded(runtime.stall.worker_seconds(runtime.outside.clock.monotonic()) or None),
         size=description.size,
         block=description.block,
         extent=description.extent,
@@ -197,7 +189,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
             *_verdicts(target.metadata),
             *_differing(name for name in (target.source,) if name and target.source_view.advisory_differs),
             *_own_standing_still(runtime),
-            *_source_standing_still(target),
+            *_source_standing_still(target, runtime.outside.clock.monotonic()),
             *_warnings(runtime),
             *runtime.access.warnings,
         ],
@@ -237,8 +229,8 @@ def _split_brain(runtime: TargetRuntime) -> SplitBrain | None:
     )
 
 
-def _source_standing_still(target: Target) -> list[str]:
-    seconds = target.source_view.stall.seconds(time.monotonic())
+def _source_standing_still(target: Target, now: float) -> list[str]:
+    seconds = target.source_view.stall.seconds(now)
     return [] if seconds is None else [f"the store of {target.source}, the source, has stood still for {seconds:.0f} s"]
 
 
@@ -250,32 +242,8 @@ def _warnings(runtime: TargetRuntime) -> list[str]:
     return [f"{total} bytes that only this node had were replaced and are saved aside: dkrepl diverged list"]
 
 
-def of_host(store: str) -> tuple[Process, Host]:
-    """Return figures of the process and of the host; may be called from any thread."""
-    with _process.oneshot():
-        cpu = _process.cpu_times()
-        process = Process(
-            pid=_process.pid,
-            rss_bytes=_process.memory_info().rss,
-            cpu_seconds=round(cpu.user + cpu.system, 2),
-            uptime_seconds=round(time.time() - _process.create_time(), 1),
-            threads=_process.num_threads(),
-            open_files=_process.num_fds(),
-        )
-    try:
-        free: int | None = psutil.disk_usage(os.path.dirname(store)).free
-    except OSError:
-        free = None
-    host = Host(
-        load1=round(psutil.getloadavg()[0], 2),
-        memory_available_bytes=psutil.virtual_memory().available,
-        store_free_bytes=free,
-    )
-    return process, host
-
-
 def _target(runtime: SourceRuntime, view: TargetView) -> TargetAtSource:
-    source, now = runtime.source, time.monotonic()
+    source, now = runtime.source, runtime.outside.clock.monotonic()
     log, block = source.stream.log, source.description.block
     dirty = view.bitmap.count()
     dirty_bytes = min(dirty * block, source.description.size)

@@ -5,9 +5,7 @@ It answers its peers' questions meanwhile, for they may have been restarted too,
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Literal
 
 from dkrepl.config.description import Description, Node
@@ -17,16 +15,12 @@ from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.lifecycle import Becomes, Overruled
+from dkrepl.daemon.outside import Event, Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
-from dkrepl.daemon.reactor import Reactor
-from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError, ProtocolError
-from dkrepl.io.host.boot_clock import boot_seconds
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.target_sockets import TargetSockets
 
 
 class ArbitrationRuntime:
@@ -36,21 +30,19 @@ class ArbitrationRuntime:
 
     def __init__(
         self,
+        outside: Outside,
         description: Description,
         node: Node,
         metadata: NodeMetadata,
-        reactor: Reactor,
-        events: EventLog,
+        reactor: Loop,
+        events: Events,
         access: Access,
-        record: Callable[[NodeMetadata], None],
         age: float | None = None,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
-        """``record``: makes the node's record durable, or raises ``MetadataError``; called in a thread.
-
-        ``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none.
-        """
+        """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
+        self.outside = outside
         self.description = description
         self.limits = limits
         self.node = node
@@ -61,31 +53,36 @@ class ArbitrationRuntime:
         self.error: DkreplError | None = None
         self.becomes: Becomes | None = None
         self.overruled: Overruled | None = None  # the reasons that a forced promotion overruled
-        self._record = record
-        self._workers = Workers(reactor)
+        self._workers = outside.workers(reactor)
         self.arbitration = Arbitration(description, node.name, metadata, age, limits=limits)
-        self._ready = threading.Event()
+        self._ready: Event | None = None
         self._began = 0.0
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
-            description, node, lambda: metadata, "arbitrating", self._copy, access, vote=self._vote, limits=limits
+            outside.door_socket(),
+            description,
+            lambda: metadata,
+            "arbitrating",
+            self._copy,
+            vote=self._vote,
+            limits=limits,
         )
         try:
-            self.sockets = TargetSockets(description, node, access)
+            self.sockets = outside.target_sockets()
         except BaseException:
             self.door.close()
             raise
 
-    def start(self, ready: threading.Event) -> None:
+    def start(self, ready: Event) -> None:
         """Begin to ask. ``ready`` is set only if it takes long, so that nobody waits for ever for the service."""
-        self._ready, self._began = ready, time.monotonic()
+        self._ready, self._began = ready, self.outside.clock.monotonic()
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.watch(fd, lambda: None)
 
     def step(self) -> None:
         """Take what the peers say."""
-        self.arbitration.advance(boot_seconds())
+        self.arbitration.advance(self.outside.clock.boot())
         self.door.answer()
         for peer in self.sockets.control:
             while (frame := self.sockets.receive(peer)) is not None:
@@ -140,10 +137,10 @@ class ArbitrationRuntime:
 
     def tick(self) -> None:
         """Let time pass."""
-        now = time.monotonic()
-        if now - self._began > self.limits.ready_anyway_seconds:
+        now = self.outside.clock.monotonic()
+        if self._ready is not None and now - self._began > self.limits.ready_anyway_seconds:
             self._ready.set()
-        self.arbitration.tick(boot_seconds())
+        self.arbitration.tick(self.outside.clock.boot())
         self._perform()
 
     def promote(self, overruled: Overruled, ballot: Ballot | None) -> bool:
@@ -186,7 +183,7 @@ class ArbitrationRuntime:
             for poll in self.polls:
                 poll.ask()  # for votes now
 
-        self._workers.run("commit", lambda: self._record(record), done)
+        self._workers.run("commit", lambda: self.outside.state.write_metadata(record), done)
 
     def stop(self) -> None:
         """End without a verdict."""

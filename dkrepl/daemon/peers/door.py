@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from dkrepl.config.description import Description, Node
+from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import advisory, required
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol import messages
+from dkrepl.daemon.connections import DoorSocket
 from dkrepl.errors import ProtocolError
-from dkrepl.io.net.access import Access
-from dkrepl.io.net.door_socket import DoorSocket
 
 
 def node_identity(
@@ -74,19 +73,18 @@ class Door:
 
     def __init__(
         self,
+        socket: DoorSocket,
         description: Description,
-        node: Node,
         metadata: Callable[[], NodeMetadata],
         role: str,
         copy: Callable[[], messages.Copy],
-        access: Access,
         stalled: Callable[[messages.Stalled], None] = lambda _: None,
         vote: Callable[[messages.Ask], str] = lambda _: "",
         *,
         limits: Limits = DEFAULT,
     ) -> None:
         self._a_round = limits.door_frames_a_round
-        self._socket = DoorSocket(description, node, access)
+        self._socket = socket
         self._description = description
         self._metadata = metadata
         self._role = role

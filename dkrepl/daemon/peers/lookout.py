@@ -10,17 +10,18 @@ from collections.abc import Iterable
 from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import messages
+from dkrepl.daemon.connections import TargetSockets
 from dkrepl.errors import ProtocolError
-from dkrepl.io.net.access import Access
-from dkrepl.io.net.target_sockets import TargetSockets
 
 
 class Lookout:
     """``descriptions``: what the peers said of theirs, by name."""
 
-    def __init__(self, description: Description, node: Node, access: Access, *, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, sockets: TargetSockets, description: Description, node: Node, *, limits: Limits = DEFAULT
+    ) -> None:
         self._limits = limits
-        self._sockets = TargetSockets(description, node, access)
+        self._sockets = sockets
         self._node = node
         self._mirror = description.name
         self._ask_at = 0.0

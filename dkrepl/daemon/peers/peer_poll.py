@@ -6,7 +6,6 @@ A node that is being promoted asks for the peers' votes as well (core/election/v
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.election.vote import of_answer
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Describe
+from dkrepl.daemon.outside import Outside
 
 InLoop = Callable[[Callable[[], Any]], Any]
 
@@ -26,6 +26,7 @@ InLoop = Callable[[Callable[[], Any]], Any]
 class Asking(Protocol):
     """A runtime that can ask its peers."""
 
+    outside: Outside
     description: Description
     limits: Limits
     node: Node
@@ -68,7 +69,7 @@ class PeerPoll:
         self.answers: dict[str, Answer | None] = dict.fromkeys(
             peer.name for peer in runtime.description.peers(runtime.node.name)
         )
-        self.complete = threading.Event()
+        self.complete = runtime.outside.event()
         self._ask = Ask(own.node, own.mirror, own.mirror_id, number=next(_NUMBERS))
         self._runtime = runtime
         self.candidate = candidate

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 from dkrepl.config.description import Description, Node
 from dkrepl.core.protocol import messages
-from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.outside import Loop, Report
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.target_sockets import TargetSockets
 from dkrepl.io.store.calls import StoreCalls
@@ -30,14 +29,14 @@ class StallWatch:
         description: Description,
         node: Node,
         access: Access,
-        reactor: Reactor,
+        loop: Loop,
         calls: StoreCalls,
-        report: Callable[[str, str, dict[str, object]], None],
+        report: Report,
     ) -> None:
         self._description = description
         self._node = node
         self._access = access
-        self._reactor = reactor
+        self._loop = loop
         self._calls = calls
         self._report = report
         self._pause = description.peer_timeout / _OFTEN
@@ -86,8 +85,8 @@ class StallWatch:
                 if self._new_keys:
                     self._new_keys = False
                     sockets.renew()
-                if self._reactor.moved != moved or not self._in_store(now):
-                    moved, since, self._stands_since = self._reactor.moved, now, 0.0
+                if self._loop.moved != moved or not self._in_store(now):
+                    moved, since, self._stands_since = self._loop.moved, now, 0.0
                 elif now - since >= self._pause:
                     self._stands_since = since
                     if now >= say_at and now - since <= self._description.store_timeout:

@@ -9,7 +9,7 @@ from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_head
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_settings import TargetSettings
-from dkrepl.io.net.source_sockets import SourceSockets
+from dkrepl.daemon.connections import SourceSockets
 
 
 class Publisher:

@@ -11,21 +11,19 @@ depends on the order of these two, and the application runs on while the round i
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable
-from time import monotonic
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.source import Source
+from dkrepl.daemon.outside import Clock, Report, Workers
 from dkrepl.daemon.source.publisher import Publisher
 from dkrepl.daemon.source.zeroing import Emptying
-from dkrepl.daemon.workers import Workers
+from dkrepl.daemon.storage import DeviceSession, Store
 from dkrepl.errors import DkreplError
-from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request
-from dkrepl.io.store.store import BackingStore, StoreFailed
+from dkrepl.io.fuse import READ, SYNC, WRITE, Request
+from dkrepl.io.store.store import StoreFailed
 
 _EIO = 5
 
@@ -44,17 +42,19 @@ class Requests:
 
     def __init__(
         self,
-        session: FuseSession,
-        store: BackingStore,
+        session: DeviceSession,
+        store: Store,
         source: Source,
         publisher: Publisher,
         workers: Workers,
-        report: Callable[[str, str, dict[str, object]], None],
+        report: Report,
+        clock: Clock,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
         self._a_round = limits.requests_a_round
         self._most_bytes = limits.unanswered_bytes
+        self._now = clock.monotonic
         self._session = session
         self._store = store
         self._calls = store.calls
@@ -65,7 +65,7 @@ class Requests:
         self._report = report
         self._waiting: deque[Request] = deque()
         self._empties: deque[Request] = deque()  # the first may have a piece under way
-        self._emptying = Emptying(store, source, workers, self._emptied, limits=limits)
+        self._emptying = Emptying(store, source, workers, self._emptied, clock, limits=limits)
         self._unanswered = 0
         self._flushing = False
         self._flush_wanted = 0
@@ -121,7 +121,7 @@ class Requests:
         """Answer what may be answered, publish what was collected, then see whose window is full."""
         self.answer()
         self._publisher.flush()
-        self._source.drop_overfull(time.monotonic())
+        self._source.drop_overfull(self._now())
 
     def answer(self) -> None:
         """Answer every write and flush that no longer waits for anything."""
@@ -187,7 +187,7 @@ class Requests:
         offset, length, data = request.offset, request.length, request.data
         seq = self._stream.intend(offset, length, length)
         calls = self._calls
-        began = calls.loop = monotonic()
+        began = calls.loop = self._now()
         try:
             self._store.write(offset, data)
         except StoreFailed as error:
@@ -206,7 +206,7 @@ class Requests:
         # The seq is taken: a flush goes out in its place, and the targets copy the block anew.
         self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
         self._publisher.flush()
-        self._source.local_error(seq, time.monotonic())
+        self._source.local_error(seq, self._now())
         self._session.reply_error(request.unique, error.errno)
         self._store_trouble(error)
 
@@ -220,7 +220,7 @@ class Requests:
         self.counters.read_bytes += request.length
         unique, offset, length = request.unique, request.offset, request.length
         calls = self._calls
-        began = calls.loop = monotonic()  # waits for the disk where the file system has no RWF_NOWAIT
+        began = calls.loop = self._now()  # waits for the disk where the file system has no RWF_NOWAIT
         try:
             data = self._store.read_nowait(offset, length)
         except StoreFailed as error:
@@ -333,4 +333,4 @@ class Requests:
         """A flush failed, so recent writes may be lost: record that first, then tell the application (R15)."""
         self._store_trouble(error)
         self._doomed += [(unique, getattr(error, "errno", _EIO)) for unique in uniques]
-        self._source.local_sync_failed(str(error), time.monotonic())
+        self._source.local_sync_failed(str(error), self._now())

@@ -6,7 +6,6 @@ thread, a write may have come in between; then the block, now in memory, is read
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from dkrepl.config.limits import DEFAULT, Limits
@@ -15,10 +14,10 @@ from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.source import Source
 from dkrepl.core.source.stream import Watch
+from dkrepl.daemon.outside import Clock, Workers
 from dkrepl.daemon.source.publisher import Publisher
-from dkrepl.daemon.workers import Workers
+from dkrepl.daemon.storage import Store
 from dkrepl.errors import DkreplError
-from dkrepl.io.store.store import BackingStore
 
 _ZEROS = bytes(1 << 20)
 
@@ -29,14 +28,16 @@ class ResyncPump:
     def __init__(
         self,
         source: Source,
-        store: BackingStore,
+        store: Store,
         publisher: Publisher,
         workers: Workers,
         failed: Callable[[Member, DkreplError], None],
+        clock: Clock,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
         self._limits = limits
+        self._now = clock.monotonic
         self._source = source
         self._store = store
         self._publisher = publisher
@@ -51,7 +52,7 @@ class ResyncPump:
         skip = set(self._cold)
         limits = self._limits
         for _ in range(limits.resync_messages_busy if busy else limits.resync_messages_idle):
-            found = self._source.queue.next(time.monotonic(), skip)
+            found = self._source.queue.next(self._now(), skip)
             if found is None:
                 return False
             member, first, end = found
@@ -75,7 +76,7 @@ class ResyncPump:
     def _copy(self, member: Member, first: int, end: int) -> None:
         offset, limit = first * self._block, min(end * self._block, self._size)
         calls = self._store.calls
-        began = calls.loop = time.monotonic()
+        began = calls.loop = self._now()
         try:
             start = next((start for start, _ in self._store.data_ranges(offset, limit)), limit)
             if start >= limit or start - offset >= self._block:

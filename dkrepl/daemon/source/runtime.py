@@ -7,9 +7,6 @@ Order of stop: link and loop device, last flush, last confirmations, clean inten
 from __future__ import annotations
 
 import itertools
-import os
-import threading
-import time
 from collections.abc import Callable
 from typing import Literal, assert_never
 
@@ -23,24 +20,16 @@ from dkrepl.core.protocol import frames, members, messages
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.source import Source
-from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent_store import IntentStore
+from dkrepl.daemon.outside import Event, Events, Loop, Outside
 from dkrepl.daemon.peers.door import described, node_identity
 from dkrepl.daemon.peers.lookout import Lookout
-from dkrepl.daemon.peers.stall_watch import StallWatch
-from dkrepl.daemon.reactor import Reactor
-from dkrepl.daemon.source.device import Device
 from dkrepl.daemon.source.publisher import Publisher
 from dkrepl.daemon.source.requests import Requests
 from dkrepl.daemon.source.resync_reader import ResyncPump
-from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.io.fuse import SessionEnded
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.source_sockets import SourceSockets
-from dkrepl.io.state.paths import Paths
-from dkrepl.io.store.store import BackingStore
-from dkrepl.io.systemd import jobs
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
@@ -52,21 +41,23 @@ class SourceRuntime:
 
     def __init__(
         self,
-        paths: Paths,
+        outside: Outside,
         description: Description,
         node: Node,
         metadata: NodeMetadata,
-        store: BackingStore,
-        reactor: Reactor,
-        events: EventLog,
+        reactor: Loop,
+        events: Events,
         access: Access,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
+        store, clock = outside.store, outside.clock
         if store.size < description.size:
             raise StoreError(
                 f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
             )
+        self.outside = outside
+        self._now = clock.monotonic
         self.description = description
         self.limits = limits
         self.node = node
@@ -80,9 +71,8 @@ class SourceRuntime:
         self._commit_error: DkreplError | None = None  # the newest
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
-        state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, targets, store, events.report, limits=limits)
-        self.session = int.from_bytes(os.urandom(8), "little") >> 1 | 1
+        self.intent_store = IntentStore(outside.state, metadata, targets, store, events.report, limits=limits)
+        self.session = outside.randomness.session()
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.source = Source(
             description,
@@ -91,35 +81,44 @@ class SourceRuntime:
             bitmaps,
             self.intent_store.log,
             self.session,
-            lambda: os.urandom(8).hex(),
+            outside.randomness.identity,
             limits=limits,
         )
-        self.source.wall = time.time()
-        self.sockets = SourceSockets(description, node, access, limits=limits)
-        self.lookout = Lookout(description, node, access, limits=limits)
-        self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
-        self._ticked = time.monotonic()
+        self.source.wall = clock.wall()
+        self.sockets = outside.source_sockets(limits)
+        self.lookout = Lookout(outside.target_sockets(), description, node, limits=limits)
+        self.stall = outside.stall_watch(reactor, store.calls, events.report)
+        self._ticked = clock.monotonic()
         self._late = False
         self.drained: dict[str, int] = {}  # targets that had everything at the end, and their epochs
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
-        self._workers = Workers(reactor)
+        self._workers = outside.workers(reactor)
         self.publisher = Publisher(self.sockets, self.source.stream, self.session, limits=limits)
-        self.device = Device(paths, description.name, description.size, limits=limits)
+        self.device = outside.device(limits)
         self.requests = Requests(
-            self.device.session, store, self.source, self.publisher, self._workers, events.report, limits=limits
+            self.device.session,
+            store,
+            self.source,
+            self.publisher,
+            self._workers,
+            events.report,
+            clock,
+            limits=limits,
         )
         # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
         self.requests.attached = self.device.taken_over
-        self._pump = ResyncPump(self.source, store, self.publisher, self._workers, self._resync_failed, limits=limits)
+        self._pump = ResyncPump(
+            self.source, store, self.publisher, self._workers, self._resync_failed, clock, limits=limits
+        )
         self._fuse_watched = False
         self._fuse_busy = False
         self.digests: dict[tuple[str, int], str | None] = {}
         self._digest_numbers = itertools.count(1)
-        self.digest_came = threading.Condition()
+        self.digest_came = outside.condition()
         self._bad_frame_told = 0.0
 
-    def start(self, ready: threading.Event) -> None:
+    def start(self, ready: Event) -> None:
         """Begin to serve; ``ready`` is set once the device is there (or ``error`` is set)."""
         self.reactor.watch(self.sockets.fd, self._frames_came)
         self._watch_fuse()
@@ -165,7 +164,7 @@ class SourceRuntime:
         if source.filling:
             source.fill_step()
         if source.activity_log.wanted or (source.stream.hold and source.stream.waiting):
-            source.plan(time.monotonic())
+            source.plan(self._now())
         if source.actions:
             self._perform()
         if self.requests.full == self._fuse_watched:
@@ -175,7 +174,7 @@ class SourceRuntime:
     def tick(self) -> None:
         """Let time pass."""
         self.sockets.tend()
-        now, source = time.monotonic(), self.source
+        now, source = self._now(), self.source
         late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
         self._late = late and not self._late
         if self._late:
@@ -183,7 +182,7 @@ class SourceRuntime:
             self.sockets.unasked = self.reactor.busy = True
             return
         source.stalled = self.stall.worker_seconds(now)
-        source.wall = time.time()
+        source.wall = self.outside.clock.wall()
         source.tick(now)
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
         source.on_answers(self.lookout.tick(now, source.metadata.mirror_id, absent))
@@ -216,7 +215,7 @@ class SourceRuntime:
 
     def _take_frame(self, identity: bytes, frame: bytes) -> None:
         name = identity.partition(b"/")[0].decode(errors="replace")
-        now = time.monotonic()
+        now = self._now()
         try:
             message = messages.decode(frame)
         except ProtocolError as error:
@@ -322,11 +321,11 @@ class SourceRuntime:
         if identity is None:
             return
         if not self.sockets.send(identity, messages.encode(action.message)):
-            self._lost(action.peer, "its connection is gone", time.monotonic())
+            self._lost(action.peer, "its connection is gone", self._now())
 
     def _commit(self, commit: act.Commit) -> None:
         def done(_: object, error: DkreplError | None) -> None:
-            now = time.monotonic()
+            now = self._now()
             if error is None:
                 self.source.committed(commit.number, now)
             else:
@@ -350,7 +349,7 @@ class SourceRuntime:
     def _resync_failed(self, member: Member, error: DkreplError) -> None:
         self.requests.store_error = str(error)
         self.events.report("store_failed", "error", {"reason": str(error), "target": member.name})
-        self.source.cannot_copy(member.name, str(error), time.monotonic())
+        self.source.cannot_copy(member.name, str(error), self._now())
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -359,14 +358,14 @@ class SourceRuntime:
         self.state = "Stopping"
         if self.becomes is None and self.device.kept:
             # The manager is asked in a thread, for whatever it needs may lie on the device that is served here.
-            self._workers.run("read", jobs.is_restart, lambda restart, _: self._stop_device(bool(restart)))
+            self._workers.run("read", self.outside.is_restart, lambda restart, _: self._stop_device(bool(restart)))
         else:
             self._stop_device(restart=False)
 
     def _stop_device(self, restart: bool) -> None:
         if restart:
             self.requests.closed = True
-            self._drain_for_successor(time.monotonic() + self.limits.last_answers_seconds)
+            self._drain_for_successor(self._now() + self.limits.last_answers_seconds)
             return
         users = self.device.users()
         if users:
@@ -375,7 +374,7 @@ class SourceRuntime:
 
     def _drain_for_successor(self, deadline: float) -> None:
         """When the requests that were taken are answered, or it takes too long, leave the device to the successor."""
-        if not self.requests.idle and time.monotonic() < deadline:
+        if not self.requests.idle and self._now() < deadline:
             self._later(lambda: self._drain_for_successor(deadline))
             return
         self.reactor.ignore(self.device.session.fd)
@@ -384,9 +383,7 @@ class SourceRuntime:
         self.reactor.stopping = True
 
     def _later(self, work: Callable[[], None]) -> None:
-        timer = threading.Timer(self.limits.poll_seconds, lambda: self.reactor.post(work))
-        timer.daemon = True
-        timer.start()
+        self.reactor.later(self.limits.poll_seconds, work)
 
     def _detached(self, free: bool) -> None:
         if not free:
@@ -403,19 +400,19 @@ class SourceRuntime:
         seq = stream.control_record()
         self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
         self.publisher.flush()
-        deadline = time.monotonic() + self.limits.last_acks_seconds
+        deadline = self._now() + self.limits.last_acks_seconds
 
         def synced(_: object, error: DkreplError | None) -> None:
             if error is None:
                 self.source.store_synced(seq)
             else:
                 self.events.report("store_failed", "error", {"reason": str(error)})
-                self.source.local_sync_failed(str(error), time.monotonic())
+                self.source.local_sync_failed(str(error), self._now())
                 self._perform()
             wait()
 
         def wait() -> None:
-            if all(view.durable >= seq for view in stream.members) or time.monotonic() > deadline:
+            if all(view.durable >= seq for view in stream.members) or self._now() > deadline:
                 self._say_goodbye()
             else:
                 self._later(wait)
@@ -426,7 +423,7 @@ class SourceRuntime:
         if self.source.activity_log.committing or self.requests.emptying:
             self._later(self._say_goodbye)
             return
-        self.source.plan(time.monotonic(), everything=True)
+        self.source.plan(self._now(), everything=True)
         seq = self.source.stream.log.seq
         self.drained = {
             member.name: member.epoch
@@ -437,7 +434,7 @@ class SourceRuntime:
         self.source.send_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
-        self._record_verdict(time.monotonic() + self.limits.last_record_seconds)
+        self._record_verdict(self._now() + self.limits.last_record_seconds)
 
     def _record_verdict(self, deadline: float) -> None:
         """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""
@@ -445,7 +442,7 @@ class SourceRuntime:
         def recorded() -> None:
             if not self.source.store_verdict.unrecorded:
                 self._end()
-            elif time.monotonic() < deadline:
+            elif self._now() < deadline:
                 self._later(lambda: self._record_verdict(deadline))
             else:
                 self._end_unrecorded()

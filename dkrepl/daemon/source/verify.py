@@ -6,7 +6,6 @@ took its own when it published it. Both are of the state after the same write, s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +26,7 @@ def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterato
 
     Raises ``Refused`` if a target is not in sync, ``TimedOut`` if one does not answer.
     """
-    results = []
+    results, now = [], runtime.outside.clock.monotonic
     for name in names:
         if runtime.source.views[name].state != "InSync":
             raise Refused(f"{name} is not InSync, so its copy cannot be compared; wait for it: dkrepl wait insync")
@@ -42,8 +41,8 @@ def verify(runtime: SourceRuntime, names: list[str], in_loop: InLoop) -> Iterato
                     ranges[-1] = Range(ranges[-1].offset, ranges[-1].length + length)
                 else:
                     ranges.append(Range(offset, length))
-            if time.monotonic() - told > runtime.limits.verify_progress_seconds:
-                told = time.monotonic()
+            if now() - told > runtime.limits.verify_progress_seconds:
+                told = now()
                 yield "progress", VerifyProgress(name, offset + length, size)
         yield "progress", VerifyProgress(name, size, size)
         results.append(Verified(name, not ranges, size, ranges))
@@ -67,14 +66,15 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
 
     with runtime.digest_came:
         runtime.digests[key] = None
-    deadline = time.monotonic() + limits.verify_seconds
+    now = runtime.outside.clock.monotonic
+    deadline = now() + limits.verify_seconds
     try:
         while True:
             runtime.store.read(offset, length)  # into memory, here, so that the loop need not wait for the disk
             own = in_loop(ask)
             if own is not None:
                 break
-            if time.monotonic() > deadline:
+            if now() > deadline:
                 raise TimedOut(
                     f"{length} bytes at {offset} of the source's store could not be compared within "
                     f"{limits.verify_seconds:g} s; look at its store"
@@ -85,7 +85,7 @@ def _equal(runtime: SourceRuntime, name: str, offset: int, length: int, in_loop:
             look = limits.verify_look_seconds
             while not runtime.digest_came.wait_for(lambda: runtime.digests[key] is not None, look):
                 _check_in_sync(runtime, name)
-                if time.monotonic() > deadline:
+                if now() > deadline:
                     raise TimedOut(
                         f"{name} did not answer a verify within {limits.verify_seconds:g} s; look at its journal"
                     )

@@ -8,17 +8,16 @@ the order at the targets (R3); all else goes on.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.source import Source
-from dkrepl.daemon.workers import Workers
+from dkrepl.daemon.outside import Clock, Workers
+from dkrepl.daemon.storage import Store
 from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, Request
-from dkrepl.io.store.store import BackingStore
 
 Done = Callable[[Request, int, bytes, DkreplError | None], None]
 
@@ -27,8 +26,16 @@ class Emptying:
     """``done`` gets what is left of the request, the seq of the piece, its record, and the error if it failed."""
 
     def __init__(
-        self, store: BackingStore, source: Source, workers: Workers, done: Done, *, limits: Limits = DEFAULT
+        self,
+        store: Store,
+        source: Source,
+        workers: Workers,
+        done: Done,
+        clock: Clock,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
+        self._now = clock.monotonic
         self._limits = limits
         self._store = store
         self._source = source
@@ -52,9 +59,9 @@ class Emptying:
         stream.begin_slow(offset, length)
 
         def work() -> float:
-            began = time.monotonic()
+            began = self._now()
             change(offset, length)
-            return time.monotonic() - began
+            return self._now() - began
 
         def done(seconds: float | None, error: DkreplError | None) -> None:
             seq = stream.end_slow()

@@ -7,14 +7,13 @@ record is a barrier: the caller takes no further message until ``under_way`` is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.protocol import frames
-from dkrepl.daemon.workers import Workers
+from dkrepl.daemon.outside import Clock, Workers
+from dkrepl.daemon.storage import Store
 from dkrepl.errors import DkreplError
-from dkrepl.io.store.store import BackingStore
 
 
 class Applying:
@@ -22,13 +21,15 @@ class Applying:
 
     def __init__(
         self,
-        store: BackingStore,
+        store: Store,
         marks: PeerBitmaps,
         workers: Workers,
         done: Callable[[frames.StreamMessage, DkreplError | None], None],
+        clock: Clock,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
+        self._now = clock.monotonic
         self._piece = limits.zero_call_bytes
         self._store = store
         self._marks = marks
@@ -49,7 +50,7 @@ class Applying:
 
     def _go_on(self, message: frames.StreamMessage, index: int, at: int) -> bool:
         calls = self._store.calls
-        began = calls.loop = monotonic()
+        began = calls.loop = self._now()
         try:
             return self._go_on_from(message, index, at)
         finally:

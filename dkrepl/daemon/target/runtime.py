@@ -6,8 +6,6 @@ stable storage. Without flushes the store is flushed all the same, every so ofte
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Collection
 from typing import Literal, assert_never
 
@@ -23,20 +21,14 @@ from dkrepl.core.lineage.role_records import as_source
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.target.target import Target
-from dkrepl.daemon.events import EventLog
 from dkrepl.daemon.intent_store import IntentStore
+from dkrepl.daemon.outside import Event, Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
-from dkrepl.daemon.peers.stall_watch import StallWatch
-from dkrepl.daemon.reactor import Reactor
 from dkrepl.daemon.target.applier import Applying
-from dkrepl.daemon.workers import Workers
 from dkrepl.errors import DkreplError, MetadataError, ProtocolError, StateDirectoryError, StoreError
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.target_sockets import TargetSockets
-from dkrepl.io.state.paths import Paths
-from dkrepl.io.store import diverged, diverged_copy
-from dkrepl.io.store.store import BackingStore
+from dkrepl.io.store.diverged import Saved
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
@@ -48,21 +40,23 @@ class TargetRuntime:
 
     def __init__(
         self,
-        paths: Paths,
+        outside: Outside,
         description: Description,
         node: Node,
         metadata: NodeMetadata,
-        store: BackingStore,
-        reactor: Reactor,
-        events: EventLog,
+        reactor: Loop,
+        events: Events,
         access: Access,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
+        store, clock = outside.store, outside.clock
         if store.size < description.size:
             raise StoreError(
                 f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
             )
+        self.outside = outside
+        self._now = clock.monotonic
         self.description = description
         self.limits = limits
         self.node = node
@@ -74,48 +68,47 @@ class TargetRuntime:
         self.error: DkreplError | None = None
         self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
         peers = [peer.name for peer in description.peers(node.name)]
-        state_dir, memory = paths.state_dir(description.name), paths.bits_memory(description.name)
-        self.intent_store = IntentStore(state_dir, memory, metadata, peers, store, events.report, limits=limits)
+        self.intent_store = IntentStore(outside.state, metadata, peers, store, events.report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
-        record, began = self.intent_store.metadata, time.monotonic()
+        record, began = self.intent_store.metadata, clock.monotonic()
         self.target = Target(description, node.name, record, bitmaps, __version__, began, limits=limits)
         self.polls: list[PeerPoll] = []
         self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
+            outside.door_socket(),
             description,
-            node,
             self._offer,
             "target",
             self._copy,
-            access,
             self._source_stalled,
             self._asked,
             limits=limits,
         )
-        self.stall = StallWatch(description, node, access, reactor, store.calls, events.report)
-        self._ticked = time.monotonic()
+        self.stall = outside.stall_watch(reactor, store.calls, events.report)
+        self._ticked = self._now()
         self._late = False
         try:
-            self.sockets = TargetSockets(description, node, access)
+            self.sockets = outside.target_sockets()
         except BaseException:
             self.door.close()
             raise
         self.frames_refused = 0
         self.applied_bytes = 0
         self.resync_bytes = 0
-        self._state_dir = paths.state_dir(description.name)
         self.diverged = self._found_kept()  # what was saved aside before it was replaced
         self._unsettled = any(not one.settled for one in self.diverged)
-        self._workers = Workers(reactor)
-        self._applying = Applying(store, self.target.peer_bitmaps, self._workers, self._applied_later, limits=limits)
+        self._workers = outside.workers(reactor)
+        self._applying = Applying(
+            store, self.target.peer_bitmaps, self._workers, self._applied_later, clock, limits=limits
+        )
         self._after_applying: list[Callable[[], None]] = []
         self._stream_fds: list[int] = []
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
         self._control_came = True
         self._bad_frame_told = 0.0
 
-    def start(self, ready: threading.Event) -> None:
+    def start(self, ready: Event) -> None:
         """Begin to look for the source."""
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.watch(fd, self._control_signalled)
@@ -151,8 +144,8 @@ class TargetRuntime:
         if self._broken and not more and not self._blocked:
             # Only now, for what had arrived may be all that is left of the source.
             self._broken = False
-            target.stream_lost(time.monotonic())
-        target.step(time.monotonic())
+            target.stream_lost(self._now())
+        target.step(self._now())
         if target.actions:
             self._perform()
         self.reactor.busy = more or target.goes_on
@@ -164,14 +157,14 @@ class TargetRuntime:
         """Let time pass."""
         # Sending a confirmation may use up the signal of a frame that came; it is not looked for until now.
         self._control_came = True
-        now = time.monotonic()
+        now = self._now()
         late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
         self._late = late and not self._late
         if self._late:
             # The loop stood still: what the source has said meanwhile is taken before it counts as silent (R13).
             return
         self.target.stalled = self.stall.worker_seconds(now)
-        self.target.tick(time.monotonic())
+        self.target.tick(self._now())
         self._perform()
         if self._unsettled and self.target.state == "InSync" and self.state == "Serving":
             self._settle_kept()
@@ -204,13 +197,13 @@ class TargetRuntime:
         return True
 
     def _take(self, message: frames.StreamMessage) -> None:
-        if not self.target.admit(message, time.monotonic()):
+        if not self.target.admit(message, self._now()):
             return
         try:
             if not self._applying.apply(message):
                 return
         except StoreError as error:
-            self.target.apply_failed(str(error), time.monotonic())
+            self.target.apply_failed(str(error), self._now())
             return
         self._did_apply(message)
 
@@ -219,7 +212,7 @@ class TargetRuntime:
         if error is None:
             self._did_apply(message)
         else:
-            self.target.apply_failed(str(error), time.monotonic())
+            self.target.apply_failed(str(error), self._now())
         self._perform()
         for then in self._after_applying:
             then()
@@ -230,11 +223,11 @@ class TargetRuntime:
         self.applied_bytes += size
         if message.kind == frames.RESYNC:
             self.resync_bytes += size
-        self.target.applied_message(message, time.monotonic())
+        self.target.applied_message(message, self._now())
 
     def _read_digest(self, wanted: act.ReadDigest) -> None:
         def done(value: str | None, error: DkreplError | None) -> None:
-            self.target.digest_read(wanted, value, str(error), time.monotonic())
+            self.target.digest_read(wanted, value, str(error), self._now())
             self._perform()
 
         # Not in the loop, which waits for no disk (R13).
@@ -242,7 +235,7 @@ class TargetRuntime:
 
     def _flush_store(self, number: int) -> None:
         def done(_: object, error: DkreplError | None) -> None:
-            now = time.monotonic()
+            now = self._now()
             if error is None:
                 self.target.store_flushed(number, now)
             else:
@@ -265,37 +258,37 @@ class TargetRuntime:
             for poll in self.polls:
                 poll.on_answer(peer, message)
             if message.node == peer:
-                self.target.on_answer(message, time.monotonic())
+                self.target.on_answer(message, self._now())
                 self._perform()
         elif not isinstance(message, frames.Ack):
             if self._applying.under_way and isinstance(message, messages.Positions):
                 return  # it would unmark blocks that are being changed; the source repeats it (R8)
-            self.target.on_message(peer, message, time.monotonic())
+            self.target.on_message(peer, message, self._now())
             self._perform()
 
     def _source_stalled(self, message: messages.Stalled) -> None:
-        self.target.on_message(message.node, message, time.monotonic())
+        self.target.on_message(message.node, message, self._now())
         self._perform()
 
     def _asked(self, ask: messages.Ask) -> str:
-        vote = self.target.on_ask(ask, time.monotonic())
+        vote = self.target.on_ask(ask, self._now())
         self._perform()
         return vote
 
     def stand(self, force: bool) -> None:
         """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
         self._candidacies += 1
-        self.target.stand(time.monotonic(), force)
+        self.target.stand(self._now(), force)
         self._perform()
 
     def stand_again(self, force: bool) -> None:
         """As ``stand``, of the same promotion: what kept it from standing may have passed."""
-        self.target.stand(time.monotonic(), force)
+        self.target.stand(self._now(), force)
         self._perform()
 
     def outbid(self, seen: Collection[Ballot]) -> None:
         """Go on as a candidate, under a ballot newer than those ``seen``."""
-        self.target.outbid(time.monotonic(), seen)
+        self.target.outbid(self._now(), seen)
         self._perform()
 
     @property
@@ -311,12 +304,12 @@ class TargetRuntime:
         return not self._candidacies
 
     def _copy(self) -> messages.Copy:
-        return self.target.copy(time.monotonic())
+        return self.target.copy(self._now())
 
     def facts(self) -> messages.Answer:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
-        vote = self.target.vote(time.monotonic())
+        vote = self.target.vote(self._now())
         return node_identity(self._offer(), "target", self.node.name, 0, copy, self.description, vote)
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
@@ -325,7 +318,7 @@ class TargetRuntime:
 
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
-        now = time.monotonic()
+        now = self._now()
         if now - self._bad_frame_told > self.limits.complaint_seconds:
             self._bad_frame_told = now
             self.events.report(
@@ -368,19 +361,16 @@ class TargetRuntime:
 
     def _save_diverged(self, peer: str) -> None:
         """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
-        mirror, block = self.description.name, self.description.block
-        generation = self.target.metadata.generation
+        block, metadata = self.description.block, self.target.metadata
         bitmap = self.target.peer_bitmaps.bitmaps[peer]
         bitmap.count()  # up to date, and nothing marks or clears while blocks are saved aside: so a thread may read it
 
-        def keep() -> diverged.Saved:
+        def keep() -> Saved:
             # Not in the loop: there may be as many runs as blocks (R13).
             runs = ((first * block, (end - first) * block) for first, end in bitmap.runs())
-            return diverged_copy.save(
-                self._state_dir, self.store, mirror, self.description.size, generation, peer, runs
-            )
+            return self.outside.state.save_diverged(self.store, metadata, peer, runs)
 
-        def done(kept: diverged.Saved | None, error: DkreplError | None) -> None:
+        def done(kept: Saved | None, error: DkreplError | None) -> None:
             if kept is not None:
                 self._unsettled = True
                 self.diverged = [*self.diverged, kept]
@@ -388,7 +378,7 @@ class TargetRuntime:
                 self.events.report("diverged_saved", "warning", fields)
             elif error is not None:
                 self.events.report("diverged_not_saved", "error", {"replaced_by": peer, "reason": str(error)})
-            self.target.diverged_saved(peer, None if error is None else str(error), time.monotonic())
+            self.target.diverged_saved(peer, None if error is None else str(error), self._now())
             self._perform()
 
         self._workers.run("read", keep, done)
@@ -396,7 +386,7 @@ class TargetRuntime:
     def _settle_kept(self) -> None:
         """In sync again: of what was saved aside, only what has really been replaced by something else stays."""
 
-        def done(kept: list[diverged.Saved] | None, error: DkreplError | None) -> None:
+        def done(kept: list[Saved] | None, error: DkreplError | None) -> None:
             if error is not None:
                 self.events.report("diverged_not_settled", "warning", {"reason": str(error)})
             elif kept is not None:
@@ -408,7 +398,7 @@ class TargetRuntime:
                 self.events.report("diverged_settled", "warning" if kept else "info", fields)
 
         self._unsettled = False
-        self._workers.run("read", lambda: diverged_copy.settle(self._state_dir, self.store), done)
+        self._workers.run("read", lambda: self.outside.state.settle_diverged(self.store), done)
 
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()
@@ -431,7 +421,7 @@ class TargetRuntime:
         target = self.target
 
         def done(_: object, error: DkreplError | None) -> None:
-            now = time.monotonic()
+            now = self._now()
             if error is None:
                 target.committed(commit.number, now)
             else:
@@ -445,10 +435,10 @@ class TargetRuntime:
 
     # --- the end -------------------------------------------------------------------------------------
 
-    def _found_kept(self) -> list[diverged.Saved]:
+    def _found_kept(self) -> list[Saved]:
         """What lies aside from before; that one of these files cannot be read is no reason not to run."""
         try:
-            return diverged.found(self._state_dir)
+            return self.outside.state.diverged()
         except MetadataError as error:
             self.events.report("diverged_not_settled", "warning", {"reason": str(error)})
             return []
@@ -459,7 +449,7 @@ class TargetRuntime:
         self._perform()
 
     def _offer(self) -> NodeMetadata:
-        return self.target.offer(time.monotonic())
+        return self.target.offer(self._now())
 
     def _inherit(self, former: str) -> None:
         """The former source has handed the mirror over to this node: be source."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from dkrepl.config.units import format_size
 from dkrepl.errors import MetadataError, Refused, StoreError
@@ -24,9 +25,19 @@ _FREE_SHARE = 0.05  # of the file system, that stays free
 _FREE_BYTES = 64 << 20  # and at least so much
 
 
+class Readable(Protocol):
+    """A store, as far as it is read here."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read; may wait for the disk. Raises ``StoreError``."""
+
+    def data_ranges(self, offset: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield (offset, length) of what is not known to be zeroes."""
+
+
 def save(
     state_dir: Path,
-    store: BackingStore,
+    store: Readable,
     mirror: str,
     size: int,
     generation: str,
@@ -95,7 +106,7 @@ def _check_room(where: Path, needed: int) -> None:
         )
 
 
-def settle(state_dir: Path, store: BackingStore) -> list[diverged.Saved]:
+def settle(state_dir: Path, store: Readable) -> list[diverged.Saved]:
     """Leave out what is equal in the store now, so that only what was replaced stays; return what stays.
 
     Raises ``StoreError``, ``MetadataError``.
@@ -137,7 +148,7 @@ def export(state_dir: Path, name: str, to: Path) -> diverged.Saved:
     return kept
 
 
-def _differing(image: BackingStore, store: BackingStore, offset: int, length: int) -> list[tuple[int, int]]:
+def _differing(image: BackingStore, store: Readable, offset: int, length: int) -> list[tuple[int, int]]:
     """Return the pages of a range that differ, as (offset, length), neighbours put together."""
     parts: list[tuple[int, int]] = []
     for at in range(offset, offset + length, _PIECE):

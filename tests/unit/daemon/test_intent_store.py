@@ -11,6 +11,7 @@ import pytest
 
 from dkrepl.core.actions import Commit
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.daemon.host import HostState
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.errors import MetadataError, StoreError
 from dkrepl.io.state import metadata_file
@@ -24,7 +25,7 @@ def test_after_a_failed_flush_of_a_bitmap_no_record_is_written_before_it_succeed
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = cast(Any, SimpleNamespace(sync=lambda: None))
-    opened = IntentStore(tmp_path, tmp_path / "bits", RECORD, ["beta"], store, lambda *_: None)
+    opened = IntentStore(HostState(tmp_path, tmp_path / "bits"), RECORD, ["beta"], store, lambda *_: None)
     file = opened.files["beta"]
     right, broken = file.sync, True
 
@@ -54,7 +55,7 @@ def test_a_demoted_source_whose_store_fails_its_first_flush_starts_and_calls_its
 ) -> None:
     """What it wrote as source may be lost, so all of that is copied back; it does not stay down (R15)."""
     sound = cast(Any, SimpleNamespace(sync=lambda: None))
-    opened = IntentStore(tmp_path, tmp_path / "bits", RECORD, ["beta"], sound, lambda *_: None)
+    opened = IntentStore(HostState(tmp_path, tmp_path / "bits"), RECORD, ["beta"], sound, lambda *_: None)
     active = msgspec.structs.replace(RECORD, generation="a" * 16, store_state="Consistent", generation_at=1.0)
     opened.commit(Commit(1, active=(1, frozenset({2})), metadata=active), sound)
     opened.files["beta"].close()  # as it was killed
@@ -65,7 +66,9 @@ def test_a_demoted_source_whose_store_fails_its_first_flush_starts_and_calls_its
     told: list[str] = []
     demoted = msgspec.structs.replace(active, role="target")
     broken = cast(Any, SimpleNamespace(sync=fails))
-    again = IntentStore(tmp_path, tmp_path / "bits", demoted, ["beta"], broken, lambda name, *_: told.append(name))
+    again = IntentStore(
+        HostState(tmp_path, tmp_path / "bits"), demoted, ["beta"], broken, lambda name, *_: told.append(name)
+    )
     assert "store_failed" in told
     assert again.metadata.store_state == "Inconsistent"
     assert metadata_file.read(tmp_path).store_state == "Inconsistent"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 from dkrepl.daemon.reactor import Reactor
@@ -65,3 +66,39 @@ def test_after_the_closing_nothing_is_written_to_a_file_that_got_the_descriptor(
     finally:
         for fd in files:
             os.close(fd)
+
+
+def test_timers_are_called_in_the_order_of_their_times() -> None:
+    reactor = Reactor()
+    done: list[str] = []
+
+    def last() -> None:
+        done.append("late")
+        reactor.stopping = True
+
+    reactor.later(0.03, last)
+    reactor.later(0.0, lambda: done.append("at once"))
+    reactor.later(0.01, lambda: done.append("early"))
+    began = time.monotonic()
+    ticks: list[float] = []
+    reactor.run(_nothing, lambda: ticks.append(time.monotonic()))
+    reactor.close()
+    assert done == ["at once", "early", "late"]
+    assert 0.03 <= time.monotonic() - began < 5.0
+    assert ticks
+
+
+def test_a_timer_may_set_another() -> None:
+    reactor = Reactor()
+    left = 3
+
+    def again() -> None:
+        nonlocal left
+        left -= 1
+        reactor.later(0.001, again)
+        reactor.stopping = left == 0
+
+    reactor.later(0.001, again)
+    reactor.run(_nothing, _nothing)
+    reactor.close()
+    assert left == 0

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from dkrepl.daemon.control import server
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.errors import HostError, Refused
+
+IMPATIENT = Limits(client_silence_seconds=0.1)
 
 
 class Answers:
@@ -51,10 +53,15 @@ def answers() -> Answers:
 
 
 @pytest.fixture
-def path(answers: Answers) -> Iterator[Path]:
+def limits() -> Limits:
+    return DEFAULT
+
+
+@pytest.fixture
+def path(answers: Answers, limits: Limits) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "run" / "r0.sock"
-        server = ControlServer(path, answers)
+        server = ControlServer(path, answers, limits=limits)
         server.start()
         try:
             yield path
@@ -138,14 +145,14 @@ def test_deeply_nested_json_does_not_end_the_daemon(path: Path) -> None:
     assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
 
 
-def test_a_client_that_says_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_SILENCE", 0.1)
+@pytest.mark.parametrize("limits", [IMPATIENT])
+def test_a_client_that_says_nothing_is_let_go(path: Path) -> None:
     with _connect(path) as client:
         assert client.recv(100) == b""
 
 
-def test_a_client_that_reads_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_SILENCE", 0.1)
+@pytest.mark.parametrize("limits", [IMPATIENT])
+def test_a_client_that_reads_nothing_is_let_go(path: Path) -> None:
     clients = [_connect(path) for _ in range(32)]
     for client in clients:
         client.sendall(b'{"command": "much"}\n')

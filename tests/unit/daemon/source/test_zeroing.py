@@ -14,6 +14,7 @@ from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
 from dkrepl.core.source.source import Source
+from dkrepl.daemon.host import HostClock
 from dkrepl.daemon.source.requests import Requests
 from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, SYNC, WRITE, Request
@@ -60,7 +61,13 @@ class World:
         self.fails = False
         self.calls = StoreCalls()
         self.requests = Requests(
-            cast(Any, self), cast(Any, self), self.source, cast(Any, self), cast(Any, self), lambda *_: None
+            cast(Any, self),
+            cast(Any, self),
+            self.source,
+            cast(Any, self),
+            cast(Any, self),
+            lambda *_: None,
+            HostClock(),
         )
 
     def receive(self) -> Request | None:
