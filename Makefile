@@ -68,9 +68,6 @@ lint-python: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict -p tests.simulation
-	$(BIN)/mypy --strict demo tools roles/dkrepl_install/files ansible/check_specs.py
-	MYPYPATH=molecule/shared:. $(BIN)/mypy --strict -p support
 
 lint-house: $(READY)
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from demo.labs import LABS, Lab
@@ -68,7 +69,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "fuse": fuse,
     "loop": loop,
     "containers": containers,
-    **{name: lambda wanted=wanted: lab(wanted) for name, wanted in LABS.items()},  # type: ignore[misc]
+    **{name: partial(lab, wanted) for name, wanted in LABS.items()},
 }
 
 

@@ -154,14 +154,13 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
 
         yield f"next message of a resync, {name}", worst(message)
     lag = LagClock()
-    beat = lambda: alive(view, 1, mirror.description, stream.log, lag, 0.0, 0.0, 0.0)  # noqa: E731
 
     def busy_beat() -> None:
         for _ in range(100):
             mirror.write(next(places) % blocks, 1)
         mirror.confirm()
         begun = time.thread_time()
-        beat()
+        alive(view, 1, mirror.description, stream.log, lag, 0.0, 0.0, 0.0)
         beats.append(time.thread_time() - begun)
 
     beats: list[float] = []
@@ -184,7 +183,7 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
         for _ in range(200):
             marks.mark(next(places) % blocks << mirror.shift, 4096)
         begun = time.thread_time()
-        marks.told({"c": seq - 1}, seq)
+        marks.update({"c": seq - 1}, seq)
         tells.append(time.thread_time() - begun)
     yield "marks, told how far another is", sorted(tells)[-3] * 1e3
 

@@ -10,7 +10,8 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def test_floods_before_the_handshake_are_refused_and_leave_nothing(shared: Clust
     ports = [*shared.ports["alpha"], shared.ports["gamma"][0]]
     alpha, gamma = shared.source, shared.nodes["gamma"]
     before = refused(alpha, "handshake"), refused(gamma, "handshake")
-    files = {node.name: node.status()["process"]["open_files"] for node in (alpha, gamma)}  # type: ignore[index]
+    files = {node.name: node.shown()["process"]["open_files"] for node in (alpha, gamma)}
     with undisturbed(shared):
         for port in ports:
             throw_bytes(port, 100)
@@ -234,6 +235,10 @@ def subscribe_too_much(cluster: Cluster, keys: NodeKeys, length: int) -> int:
         return refused(cluster.source, "foreign_topic")
 
 
+def wait_more(count: Callable[[], int], before: int) -> None:
+    wait_for(count, lambda seen: seen > before, "it is thrown out")
+
+
 def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
     """One that has a key: malformed and oversized frames at every door, and subscriptions to the whole alphabet."""
     alpha, beta, gamma = (shared.nodes[name] for name in ("alpha", "beta", "gamma"))
@@ -241,10 +246,10 @@ def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
     shared.wait_state("gamma", "Disconnected")
     control, _ = shared.ports["alpha"]
     before = refused(alpha, "foreign_topic")
-    rss = alpha.status()["process"]["rss_bytes"]  # type: ignore[index]
+    rss = alpha.shown()["process"]["rss_bytes"]
     try:
         for port, server in ((control, alpha), (shared.ports["beta"][0], beta)):
-            begun = server.status()["counters"]["frames_refused"]  # type: ignore[index]
+            begun = server.shown()["counters"]["frames_refused"]
             with dealer(port, "gamma/x", gamma.keys, server.keys) as peer:
                 for parts in itertools.islice(hostile_frames(3), 500):
                     peer.send_multipart(parts)
@@ -256,14 +261,10 @@ def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
                     peer.send(bytes(frames.MAX_CONTROL + 1000))
         for length in (400, 3):
             # Thrown out at once; whoever was is not let in again for ten seconds.
-            wait_for(
-                lambda length=length: subscribe_too_much(shared, gamma.keys, length),
-                lambda count, before=before: count > before,
-                "it is thrown out",
-            )
+            wait_more(partial(subscribe_too_much, shared, gamma.keys, length), before)
             before = refused(alpha, "foreign_topic")
-        assert beta.status()["state"] == "InSync"  # type: ignore[index]
-        assert alpha.status()["process"]["rss_bytes"] - rss < 128 * MIB  # type: ignore[index]
+        assert beta.shown()["state"] == "InSync"
+        assert alpha.shown()["process"]["rss_bytes"] - rss < 128 * MIB
         shared.settle("beta")
     finally:
         gamma.start()
@@ -276,7 +277,7 @@ def test_a_node_has_one_connection_to_the_stream(shared: Cluster) -> None:
     alpha, gamma = shared.source, shared.nodes["gamma"]
     gamma.stop()
     shared.wait_state("gamma", "Disconnected")
-    files = alpha.status()["process"]["open_files"]  # type: ignore[index]
+    files = alpha.shown()["process"]["open_files"]
     try:
         with contextlib.ExitStack() as held:
             for _ in range(20):

@@ -170,7 +170,7 @@ def test_a_block_that_the_source_cannot_read_keeps_a_target_out_of_sync_until_it
         gamma.start()
         seen = cluster.wait_state("gamma", "Behind")
         assert "cannot read" in seen["reason"]
-        assert gamma.status()["store_state"] == "Inconsistent"  # type: ignore[index]
+        assert gamma.shown()["store_state"] == "Inconsistent"
         assert cluster.seen("beta")["state"] == "InSync"
         assert _write(cluster.device, 101, 2) == 0
         file.mend()
@@ -231,7 +231,7 @@ def test_a_source_whose_store_failed_a_flush_gives_way_to_a_target_that_has_ever
         beta.ask("promote")
         beta.wait_until(lambda status: status and status["role"] == "source", "it is the source")
         alpha.wait_until(lambda status: status and status["state"] == "InSync", "its copy is repaired")
-        assert not any("flush" in warning for warning in alpha.status()["warnings"])  # type: ignore[index]
+        assert not any("flush" in warning for warning in alpha.shown()["warnings"])
         assert all(_holds(node, page, 1000 + page) for node in (alpha, beta) for page in range(50))
 
 

@@ -27,7 +27,7 @@ def test_a_mounted_file_system_lives_through_kills_and_restarts_of_the_daemon(
         "DKREPL_UNIT": "dkrepl@r0.service",
     }
     source.kill()
-    manager.start(**restarting)
+    manager.start(True, **restarting)
     run("mkfs.ext4", "-q", "-F", cluster.device)
     mountpoint = tmp_path / "mnt"
     mountpoint.mkdir()
@@ -53,7 +53,7 @@ def test_a_mounted_file_system_lives_through_kills_and_restarts_of_the_daemon(
                         assert source.stop() == 0
                     else:
                         source.kill()
-                    manager.start(**restarting)
+                    manager.start(True, **restarting)
             finally:
                 stop.set()
             used.result(60)

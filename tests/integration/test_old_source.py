@@ -97,7 +97,7 @@ def test_a_source_that_was_stopped_does_not_serve_because_its_kernel_still_runs(
     alpha.start(ready=False)
     alpha.wait_until(lambda status: status and "waiting for beta" in status.get("reason", ""), "it says whom it asks")
     wait_for(alpha.uptime, lambda seconds: seconds > 3.0, "it has had time to serve")
-    assert alpha.status()["state"] == "Starting"  # type: ignore[index]
+    assert alpha.shown()["state"] == "Starting"
     assert not cluster.device.exists()
     for node in cluster.targets:
         node.thaw()

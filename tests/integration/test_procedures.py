@@ -41,7 +41,7 @@ def test_remove_a_target_which_is_refused_when_it_comes_back(
         assert beta["state"] in ("Refused", "Disconnected"), beta
         code, _, said = mirror.nodes["beta"].cli("promote", MIRROR)
         assert code == 5, f"a node that was removed was promoted: {said}"
-        assert [one["name"] for one in mirror.source.status()["targets"]] == ["gamma"]  # type: ignore[index]
+        assert [one["name"] for one in mirror.source.shown()["targets"]] == ["gamma"]
         assert writer.errors == 0
         mirror.stop_node("beta")
 
@@ -63,7 +63,7 @@ def test_remove_a_target_that_is_lost_for_good(tmp_path: Path) -> None:
         mirror.lose_node("beta")
         writer.wait_for_more()
         take_up(mirror, THREE.removing("beta"))
-        assert [one["name"] for one in mirror.source.status()["targets"]] == ["gamma"]  # type: ignore[index]
+        assert [one["name"] for one in mirror.source.shown()["targets"]] == ["gamma"]
         assert writer.errors == 0
 
 
@@ -103,7 +103,7 @@ def test_min_copies_is_lowered_and_raised(tmp_path: Path, first: str) -> None:
         for count in (1, 2):
             take_up(mirror, mirror.layout.with_min_copies(count), *order)
             writer.wait_for_more()
-            assert mirror.source.status()["quorum"]["min"] == count  # type: ignore[index]
+            assert mirror.source.shown()["quorum"]["min"] == count
         assert writer.errors == 0
 
 

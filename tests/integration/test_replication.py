@@ -6,6 +6,7 @@ import contextlib
 import filecmp
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def _first_data(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _mounted(what: Path, point: Path, *options: str):  # type: ignore[no-untyped-def]
+def _mounted(what: Path, point: Path, *options: str) -> Iterator[Path]:
     point.mkdir()
     run("mount", *options, what, point)
     try:

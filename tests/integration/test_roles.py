@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,8 +149,8 @@ def test_a_copy_in_the_middle_of_a_resync_is_promoted_only_by_force(clusters: Cl
 
 
 def _settled(source: Node, *targets: str) -> None:
-    def look(status: dict[str, object]) -> bool:
-        found = {one["name"]: one for one in status["targets"]}  # type: ignore[union-attr, attr-defined, index]
+    def look(status: dict[str, Any]) -> bool:
+        found = {one["name"]: one for one in status["targets"]}
         return all(
             found[name]["state"] == "InSync" and not found[name]["dirty_blocks"] and not found[name]["window"]["writes"]
             for name in targets

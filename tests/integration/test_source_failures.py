@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import msgspec
@@ -31,11 +32,11 @@ def _lose_power(source: Node) -> None:
         path.write_bytes(content)
 
 
-def _crash_under_load(cluster: Cluster, **options: int) -> Writer:
+def _crash_under_load(cluster: Cluster, flush_every: int = 25) -> Writer:
     """Fill the device, settle, write to 8 MiB of it, and kill the source in the middle of that."""
     run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
     cluster.settle()
-    writer = Writer(cluster.device, 16 * MIB, 24 * MIB, **options)
+    writer = Writer(cluster.device, 16 * MIB, 24 * MIB, flush_every=flush_every)
     cluster.source.wait_until(lambda status: status and writer.count > 200, "the writer is under way")
     cluster.source.kill()
     writer.join()
@@ -135,7 +136,7 @@ def test_all_nodes_killed_at_once_return_equal(shared: Cluster) -> None:
     writer = Writer(shared.device, 0, 16 * MIB)
     shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
     for node in shared.nodes.values():
-        node.process.kill()  # type: ignore[union-attr]
+        node.signal(signal.SIGKILL)
     for node in shared.nodes.values():
         node.kill()
     writer.join()

@@ -61,7 +61,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     status = alpha.wait_until(lambda found: found and found["diverged"] and found["diverged"][0]["settled"], "it keeps")
     assert any("diverged" in warning for warning in status["warnings"])
     cluster.assert_equal_to(beta, alpha)
-    joined = next(one for one in beta.status()["targets"] if one["name"] == "alpha")
+    joined = next(one for one in beta.shown()["targets"] if one["name"] == "alpha")
     assert joined["last_resync"]["kind"] == "partial"
     assert joined["last_resync"]["copied_bytes"] <= 5 * MIB
 
@@ -93,12 +93,12 @@ def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters:
     alpha.wait_until(
         lambda found: found and any("demote this node" in text for text in found["warnings"]), "it is told to give way"
     )
-    assert alpha.status()["split_brain"] is None
+    assert alpha.shown()["split_brain"] is None
     assert alpha.cli("demote", "r0")[0] == 0
     alpha.wait_until(
         lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
     )
-    assert alpha.status()["diverged"] == []
+    assert alpha.shown()["diverged"] == []
     cluster.assert_equal_to(beta, alpha)
 
 

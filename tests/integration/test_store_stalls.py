@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_a_source_whose_store_stands_still_is_followed_on(clusters: Clusters, tm
             )
             # Far beyond the peer timeout.
             wait_for(
-                lambda target=target: _seconds(target),  # type: ignore[misc]
+                partial(_seconds, target),
                 lambda seconds: seconds > LONGER,
                 f"{target.name} has seen it stand still for long",
             )

@@ -55,7 +55,7 @@ def test_a_switchover_of_a_device_that_was_taken_over_from_a_predecessor(cluster
     code, _, sentence = alpha.cli("switchover", "r0", "--to", "beta")
     assert code == 0, sentence
     assert {one["resent_bytes"] for one in _all_in_sync(beta).values()} == {0}
-    assert alpha.status()["role"] == "target"
+    assert alpha.shown()["role"] == "target"
 
 
 def test_a_switchover_is_refused_while_it_could_lose_something(cluster: Cluster) -> None:
@@ -70,7 +70,7 @@ def test_a_switchover_is_refused_while_it_could_lose_something(cluster: Cluster)
     assert "beta is Paused" in sentence
     code, _, sentence = alpha.cli("switchover", "r0", "--to", "omega")
     assert code == 6
-    assert alpha.status()["state"] == "Serving"
+    assert alpha.shown()["state"] == "Serving"
     alpha.cli("resume", "r0", "beta")
     cluster.wait_in_sync()
     code, _, _ = alpha.cli("switchover", "r0", "--to", "alpha")

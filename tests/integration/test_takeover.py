@@ -47,18 +47,18 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
         "DKREPL_UNIT": "dkrepl@r0.service",
     }
     cluster.source.stop()
-    manager.start(**restarting)
+    manager.start(True, **restarting)
     cluster.wait_in_sync()
     fio = _fio(cluster, 10)
     try:
         for _ in range(3):
-            before = cluster.source.status()["counters"]["writes"]  # type: ignore[index]
+            before = cluster.source.shown()["counters"]["writes"]
             cluster.source.wait_until(
                 lambda status, n=before: status and status["counters"]["writes"] > n + 300, "writes go on"
             )
             assert cluster.source.stop() == 0
             assert set(manager.held) & {"device", "device-drained"}
-            manager.start(**restarting)
+            manager.start(True, **restarting)
         output, _ = fio.communicate(timeout=LONG)
     finally:
         fio.kill()

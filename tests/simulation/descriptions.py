@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +26,7 @@ def edit(cluster: Cluster, rng: random.Random, later: Later) -> None:
     for machine in rng.sample(machines, rng.randrange(1, len(machines) + 1)):
         machine.described = new
         if rng.random() < 0.7:
-            later(3.0, lambda name=machine.name: _restart(cluster, name))  # type: ignore[misc]
+            later(3.0, partial(_restart, cluster, machine.name))
 
 
 def make_equal(cluster: Cluster) -> None:

@@ -14,6 +14,19 @@ def resent(alpha: Node) -> dict[str, int]:
     return {name: int(alpha.target(name)["resent_bytes"]) for name in TARGETS}
 
 
+def wait_state(alpha: Node, name: str, state: str) -> None:
+    alpha.wait(f"{name} {state}", lambda: alpha.target(name)["state"] == state)
+
+
+def wait_writes(alpha: Node, more: int) -> None:
+    before = alpha.status()["counters"]["writes"]
+    alpha.wait("some writes", lambda: alpha.status()["counters"]["writes"] > before + more)
+
+
+def wait_new_daemon(node: Node, old: str) -> None:
+    node.wait("a new daemon", lambda: node.main_pid() not in (old, "0"))
+
+
 def test_a_file_system_is_equal_on_all_three_nodes(nodes: dict[str, Node], alpha: Node) -> None:
     alpha.sh(f"mkfs.ext4 -q -F {DEVICE} && mkdir -p /mnt/r0 && mount {DEVICE} /mnt/r0")
     alpha.sh("cp -a /usr/lib/python3.11 /mnt/r0/tree && umount /mnt/r0", seconds=120)
@@ -30,7 +43,7 @@ def test_a_target_that_was_away_gets_the_blocks_that_were_written_and_no_others(
     for name in TARGETS:
         before = resent(alpha)
         nodes[name].sh(f"systemctl stop {UNIT}")
-        alpha.wait(f"{name} gone", lambda name=name: alpha.target(name)["state"] == "Disconnected")
+        wait_state(alpha, name, "Disconnected")
         # Ten blocks, far from each other.
         for index in range(10):
             alpha.sh(
@@ -59,7 +72,7 @@ def test_a_target_restarted_during_writes_comes_back_by_partial_resync(nodes: di
         old = nodes[name].main_pid()
         nodes[name].sh(f"systemctl restart {UNIT}")
         assert nodes[name].main_pid() != old
-        alpha.wait(f"{name} back", lambda name=name: alpha.target(name)["state"] == "InSync")
+        wait_state(alpha, name, "InSync")
         target = alpha.target(name)
         assert target["last_resync"]["kind"] == "partial"
         assert 0 < target["resent_bytes"] - before[name] <= area
@@ -87,11 +100,10 @@ def test_a_source_that_died_under_load_uses_its_intent_log(
     )
     for _ in range(times):
         old = alpha.main_pid()
-        before = alpha.status()["counters"]["writes"]
-        alpha.wait("some writes", lambda before=before: alpha.status()["counters"]["writes"] > before + 500)
+        wait_writes(alpha, 500)
         assert alpha.host.process.filter(comm="fio"), "the load must go on, or the test shows nothing"
         alpha.sh(f"kill -KILL {old}" if how == "killed" else f"systemctl restart {UNIT}")
-        alpha.wait("a new daemon", lambda old=old: alpha.main_pid() not in (old, "0"))
+        wait_new_daemon(alpha, old)
         alpha.wait("service", lambda: alpha.status()["state"] == "Serving")
         if how == "restarted" or kernel_repeats_requests(alpha):
             continue
@@ -112,7 +124,7 @@ def test_a_killed_target_comes_back(nodes: dict[str, Node], alpha: Node) -> None
     for name in TARGETS:
         old = nodes[name].main_pid()
         nodes[name].sh(f"kill -KILL {old}")
-        nodes[name].wait("a new daemon", lambda name=name, old=old: nodes[name].main_pid() not in (old, "0"))
+        wait_new_daemon(nodes[name], old)
         in_sync(alpha)
     assert_equal_copies(nodes)
 

@@ -177,6 +177,12 @@ class Node:
             return None
         return found
 
+    def shown(self) -> dict[str, Any]:
+        """Return the status of a daemon that has to answer."""
+        found = self.status()
+        assert found is not None, f"the daemon of {self.name} does not answer"
+        return found
+
     def uptime(self) -> float:
         """Seconds since the daemon started, as it says itself; 0 if it does not answer."""
         status = self.status() or {}

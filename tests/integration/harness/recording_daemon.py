@@ -59,10 +59,8 @@ def record(path: str) -> None:
         sync(self)
         note(FLUSH_ENDED, number, 0, 0)
 
-    BackingStore.write = noted_write  # type: ignore[method-assign]
-    BackingStore.discard = noted_discard  # type: ignore[method-assign]
-    BackingStore.zero = noted_zero  # type: ignore[method-assign]
-    BackingStore.sync = noted_sync  # type: ignore[method-assign]
+    for noted in (noted_write, noted_discard, noted_zero, noted_sync):
+        setattr(BackingStore, noted.__name__.removeprefix("noted_"), noted)
 
 
 if __name__ == "__main__":

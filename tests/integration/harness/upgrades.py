@@ -63,7 +63,7 @@ def upgrade_again_and_again(manager: ServiceManager, releases: Releases, upgrade
         "DKREPL_UNIT": "dkrepl@r0.service",
     }
     cluster.source.kill()
-    manager.start(**restarting)
+    manager.start(True, **restarting)
     cluster.wait_in_sync()
     load = VerifiedLoad(cluster.device, directory)
     moments = []
@@ -81,7 +81,7 @@ def upgrade_again_and_again(manager: ServiceManager, releases: Releases, upgrade
             moments.append(time.time())
             assert cluster.source.stop() == 0
             cluster.source.code = releases.current
-            manager.start(**restarting)
+            manager.start(True, **restarting)
             _assert_runs(cluster.source, version)
             cluster.wait_in_sync()
         load.finish()

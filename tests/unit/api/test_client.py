@@ -12,7 +12,7 @@ from dkrepl.api import client, requests
 from dkrepl.api.requests import Request
 from dkrepl.cli import role_change
 from dkrepl.errors import DkreplError
-from tests.unit.cli.fake_daemon import Cli, cli, source_status, target_status
+from tests.unit.cli.fake_daemon import Cli, FakeDaemon, cli, source_status, target_status
 
 __all__ = ["cli"]
 
@@ -50,7 +50,7 @@ def test_a_change_of_role_is_waited_for(
 ) -> None:
     command = requests.command_of(request_)
     answers = [{}, before, {**after, "state": "Starting"} if command == "promote" else before, after]
-    fake = cli.daemon(lambda _: [{"ok": answers[len(fake.requests) - 1]}])
+    fake: FakeDaemon = cli.daemon(lambda _: [{"ok": answers[len(fake.requests) - 1]}])
     code, out, _ = cli.run(command, "r0")
     assert code == 0
     assert out.startswith(said)

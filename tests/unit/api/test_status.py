@@ -31,7 +31,6 @@ COMMON: dict[str, Any] = {
     "generation": None,
     "warnings": [],
 }
-COUNTED = {"frames_refused": 0}
 SOURCE = SourceStatus(
     **COMMON,
     state="Serving",
@@ -44,7 +43,7 @@ SOURCE = SourceStatus(
     quorum=status.Quorum(confirmable=2, min=1),
     split_brain=status.SplitBrain(peer="beta", since=None, here_bytes=1, there_bytes=None),
     targets=[],
-    counters=SourceCounters(**COUNTED, writes=1, written_bytes=2, reads=3, read_bytes=4, flushes=5, discards=6),
+    counters=SourceCounters(frames_refused=0, writes=1, written_bytes=2, reads=3, read_bytes=4, flushes=5, discards=6),
 )
 TARGET = TargetStatus(
     **COMMON,
@@ -61,12 +60,12 @@ TARGET = TargetStatus(
     resync=None,
     split_brain=None,
     diverged=[],
-    counters=TargetCounters(**COUNTED, applied_bytes=1, resync_bytes=2),
+    counters=TargetCounters(frames_refused=0, applied_bytes=1, resync_bytes=2),
 )
 ARBITRATING = ArbitratingStatus(
     **COMMON,
     reason="beta has not answered yet",
-    counters=Refusals(**COUNTED),
+    counters=Refusals(frames_refused=0),
     targets=[
         ExpectedTarget(name="beta", address="10.0.0.2", mode="sync", on_full="block", state="Disconnected", reason=None)
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -55,7 +56,7 @@ def calls(pieces: int) -> Iterator[tuple[str, Callable[[], object]]]:
     for at in (0, blocks // 2, blocks - PIECE // 2):
         resync = Resync(full, 65536, 0.0)
         resync.sent(0, at, 0, 0)
-        yield f"resync at {at * 4 // blocks}/4", lambda resync=resync: resync.next_run(1024)  # type: ignore[misc]
+        yield f"resync at {at * 4 // blocks}/4", partial(resync.next_run, 1024)
     one = bitmap(blocks)
     one.mark(blocks - 1, blocks)
     one.count()

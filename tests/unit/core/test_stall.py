@@ -17,6 +17,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Evict, Hello, Ready, Stalled, Welcome
 from dkrepl.core.source.source import Source
+from dkrepl.core.states import TargetState
 from dkrepl.core.target.target import Target
 
 DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
@@ -76,6 +77,9 @@ class FromSource:
                 self.say(message(self.now))
             self.core.tick(self.now)
             self.perform()
+
+    def state(self) -> TargetState:
+        return self.view.state
 
     def events(self, *names: str) -> list[str]:
         return [action.name for action in self.done if isinstance(action, Event) and action.name in names]
@@ -142,10 +146,10 @@ def test_a_target_does_not_come_back_before_its_store_moves() -> None:
     start = source.now
     source.let_pass(11.0, stalled_since(start, False))
     source.hello()
-    assert source.view.state == "Behind"
+    assert source.state() == "Behind"
     source.say(Alive(0, 0, "Behind"))
     source.hello()
-    assert source.view.state == "Connecting"
+    assert source.state() == "Connecting"
 
 
 def test_what_a_node_says_that_is_not_connected_counts_for_nothing() -> None:

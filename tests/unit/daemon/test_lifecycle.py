@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from dkrepl.core.election.arbitration import Verdict
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.role_records import as_target
 from dkrepl.core.protocol.ballot import Ballot
@@ -53,10 +54,10 @@ def test_a_node_that_finds_another_source_follows_it_and_gives_its_device_up() -
 
 
 @pytest.mark.parametrize("verdict", [None, "serve", "follow"])
-def test_a_change_of_role_that_was_ordered_comes_before_the_verdict(verdict: object) -> None:
+def test_a_change_of_role_that_was_ordered_comes_before_the_verdict(verdict: Verdict | None) -> None:
     step = after_arbitration(
         SOURCE, verdict, lambda record: as_target(record, yields="keep", yields_to="beta"), None, same
-    )  # type: ignore[arg-type]
+    )
     assert step.serves
     assert step.abandons
     assert step.record is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -24,7 +25,11 @@ def test_what_threads_post_is_done_in_the_loop_in_order() -> None:
         done.append(number)
         reactor.stopping = number == 99
 
-    poster = threading.Thread(target=lambda: [reactor.post(lambda n=n: work(n)) for n in range(100)])  # type: ignore[misc]
+    def post() -> None:
+        for number in range(100):
+            reactor.post(functools.partial(work, number))
+
+    poster = threading.Thread(target=post)
     poster.start()
     reactor.run(_nothing, _nothing)
     poster.join()

@@ -48,7 +48,8 @@ def test_many_ranges_are_counted_for_people_and_whole_in_json(cli: Cli) -> None:
 
 def test_an_answer_without_sense_is_refused(cli: Cli) -> None:
     daemon = cli.daemon({"ok": {}})
-    for answer in ({}, [], {"targets": [{"name": "beta"}]}, None):
+    answers: tuple[object, ...] = ({}, [], {"targets": [{"name": "beta"}]}, None)
+    for answer in answers:
         daemon.answer = [{"ok": answer}]
         assert cli.run("verify", "r0")[0] == cli.run("intent", "show", "r0")[0] == 11
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
-from tests.unit.cli.fake_daemon import Cli, cli, source_status, target_status
+from tests.unit.cli.fake_daemon import Cli, FakeDaemon, cli, source_status, target_status
 
 __all__ = ["cli"]
 
@@ -20,7 +21,7 @@ def all_in_sync() -> dict[str, Any]:
 
 def test_it_returns_as_soon_as_all_targets_are_in_sync(cli: Cli) -> None:
     answers = [source_status(), source_status(), all_in_sync()]
-    fake = cli.daemon(lambda _: [{"ok": answers[min(len(fake.requests), len(answers)) - 1]}])
+    fake: FakeDaemon = cli.daemon(lambda _: [{"ok": answers[min(len(fake.requests), len(answers)) - 1]}])
     code, out, err = cli.run("wait", "insync", "r0", "--timeout", "60s")
     assert (code, err) == (0, "")
     assert out.startswith("r0: beta, gamma in sync after ")
@@ -47,8 +48,6 @@ def test_when_time_is_up_it_says_who_is_in_what_state_and_why(cli: Cli) -> None:
 
 
 def test_a_daemon_that_starts_late_is_waited_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dkrepl.cli.commands import wait
-
     cli.describe()
     naps: list[float] = []
 
@@ -57,7 +56,7 @@ def test_a_daemon_that_starts_late_is_waited_for(cli: Cli, monkeypatch: pytest.M
         if len(naps) == 2:
             cli.daemon({"ok": all_in_sync()})
 
-    monkeypatch.setattr(wait.time, "sleep", start_it)
+    monkeypatch.setattr(time, "sleep", start_it)
     assert cli.run("wait", "insync", "r0")[0] == 0
     assert len(naps) == 2
 

@@ -35,7 +35,7 @@ ALONE: dict[str, object] = {"generation": "h4", "history": ["g2"]}
 APART: dict[str, object] = {"follows": "gamma", "tracked": True, "epoch": 9, "peer_epoch": 2}
 
 
-def outcome(source: NodeMetadata, hello: Hello, dirty: bool = False, **changes: object) -> tuple[str, str]:
+def outcome(source: NodeMetadata, hello: Hello, dirty: bool = False, /, **changes: object) -> tuple[str, str]:
     found = decide(source, msgspec.structs.replace(hello, **changes), dirty)
     assert found.text
     return found.action, found.code
@@ -97,9 +97,8 @@ def test_a_target_whose_bitmap_was_not_kept() -> None:
 
 
 def test_a_target_that_wrote_alone_is_newer_if_the_source_did_not() -> None:
-    stranger = {"generation": "h4", "history": ["g2"]}
-    assert outcome(knowing(base=("g2", "g3")), HELLO, **stranger) == ("Refuse", "TargetNewer")
-    assert outcome(knowing(base=("g2",)), HELLO, **stranger) == ("Refuse", "SplitBrain")
+    assert outcome(knowing(base=("g2", "g3")), HELLO, **ALONE) == ("Refuse", "TargetNewer")
+    assert outcome(knowing(base=("g2",)), HELLO, **ALONE) == ("Refuse", "SplitBrain")
 
 
 def test_a_new_target() -> None:

@@ -31,8 +31,7 @@ def test_members_that_cannot_be_understood_are_refused(data: bytes) -> None:
 
 
 def test_what_an_asynchronous_peer_may_lack_is_remembered_whatever_its_mode_becomes() -> None:
-    facts = {"size": 1 << 30, "block": 1 << 16, "extent": 1 << 22}
-    record = NodeMetadata(2, "r0", "m1", "alpha", "source", **facts, generation="g1")
+    record = NodeMetadata(2, "r0", "m1", "alpha", "source", 1 << 30, 1 << 16, 1 << 22, generation="g1")
     record = peer_records.in_sync(record, "beta", "g1", sync=False)
     record = peer_records.with_base(record, {"beta": True}, "g2")
     beta = peer_records.record_of(record, "beta")

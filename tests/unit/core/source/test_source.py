@@ -8,7 +8,7 @@ import msgspec
 
 from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
-from dkrepl.config.terms import required
+from dkrepl.config.terms import Terms, required
 from dkrepl.core.actions import Commit, Send
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
@@ -18,6 +18,7 @@ from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Refuse, Welcome
 from dkrepl.core.source.source import Source
+from dkrepl.core.states import TargetState
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -67,6 +68,14 @@ def commit(source: Source) -> None:
         source.committed(number, 1.0)
 
 
+def state_of_beta(source: Source) -> TargetState:
+    return source.views["beta"].state
+
+
+def former_terms(source: Source) -> tuple[Terms, ...]:
+    return source.metadata.former
+
+
 def welcomed(source: Source) -> bool:
     return any(isinstance(action, Send) and isinstance(action.message, Welcome) for action in source.actions)
 
@@ -95,11 +104,11 @@ def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_re
     commit(source)
     source.on_message("beta", Ready(6, 0), 1.0)
     commit(source)
-    assert source.views["beta"].state == "Resyncing"
+    assert state_of_beta(source) == "Resyncing"
     assert not started(source.metadata, TWO_COPIES).quorum.flushed
 
     source.on_ack("beta", Ack(6, SESSION, 0, 0, 1, 1), 1.1)
-    assert source.views["beta"].state == "InSync", source.views["beta"].reason
+    assert state_of_beta(source) == "InSync", source.views["beta"].reason
     assert started(source.metadata, TWO_COPIES).quorum.flushed
 
 
@@ -116,7 +125,7 @@ def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_s
     source = started(new_record())
     source.on_message("beta", hello_of_beta(), 1.0)
     source.local_sync_failed("Input/output error", 1.0)
-    assert source.views["beta"].state == "Behind"
+    assert state_of_beta(source) == "Behind"
     commit(source)
     assert not welcomed(source)
     source.on_message("beta", Ready(6, 0), 1.1)
@@ -129,7 +138,7 @@ def test_a_target_that_is_paused_stays_so_whatever_protocol_it_speaks() -> None:
     source.pause("beta", 1.0)
     source.actions.clear()
     source.on_message("beta", too_new(), 1.0)
-    assert source.views["beta"].state == "Paused"
+    assert state_of_beta(source) == "Paused"
     answers = [one.message for one in source.actions if isinstance(one, Send)]
     assert [answer.code for answer in answers if isinstance(answer, Refuse)] == ["Paused"]
 
@@ -138,9 +147,9 @@ def test_a_resync_that_is_asked_for_lets_nobody_in_who_was_refused() -> None:
     """It comes back by its next Hello, and not by a command (R10)."""
     source = started(new_record())
     source.on_message("beta", too_new(), 1.0)
-    assert source.views["beta"].state == "Refused"
+    assert state_of_beta(source) == "Refused"
     source.resync("beta", full=False, now=1.0)
-    assert source.views["beta"].state == "Refused"
+    assert state_of_beta(source) == "Refused"
 
 
 def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few() -> None:
@@ -148,8 +157,8 @@ def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few(
     old = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "sync", "node delta": "sync"}
     source = started(new_record(agreed=old))
     assert source.known_terms.missing() == ["beta", "delta", "gamma"]
-    assert source.metadata.former == (old,)
+    assert former_terms(source) == (old,)
     assert source.known_terms.missing("delta") == []
-    assert source.metadata.former == (old,), "to ask changes nothing"
+    assert former_terms(source) == (old,), "to ask changes nothing"
     source.known_terms.known_by("delta")
-    assert source.metadata.former == ()
+    assert former_terms(source) == ()

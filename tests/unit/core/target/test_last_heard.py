@@ -6,8 +6,17 @@ from dkrepl.core.protocol.messages import Alive
 from dkrepl.core.target.last_heard import LastHeard
 
 
-def alive(at: float, seq: int, written: int, session: int = 7, **more: object) -> Alive:
-    return Alive(1, session, at=at, seq=seq, written=written, **more)  # type: ignore[arg-type]
+def alive(
+    at: float,
+    seq: int,
+    written: int,
+    session: int = 7,
+    *,
+    state: str = "",
+    lag_bytes: int = 0,
+    lag_seconds: float | None = None,
+) -> Alive:
+    return Alive(1, session, state, at=at, seq=seq, written=written, lag_bytes=lag_bytes, lag_seconds=lag_seconds)
 
 
 def test_nothing_is_shown_before_a_source_was_heard() -> None:

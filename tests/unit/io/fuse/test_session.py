@@ -64,7 +64,7 @@ class Kernel:
             self.end.send(one)
 
     def heard(self) -> list[Reply]:
-        replies = []
+        replies: list[Reply] = []
         while True:
             try:
                 packet = self.end.recv(2 << 20)

@@ -153,7 +153,12 @@ def test_only_what_changed_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     file.sync()
     written: list[tuple[int, int]] = []
     right = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: (written.append((at, len(data))), right(fd, data, at))[1])
+
+    def noted(fd: int, data: bytes, at: int) -> int:
+        written.append((at, len(data)))
+        return right(fd, data, at)
+
+    monkeypatch.setattr(os, "pwrite", noted)
     monkeypatch.setattr(os, "fdatasync", lambda fd: written.append((-1, 0)))
     file.sync()
     assert written == [], "nothing changed: not even a flush"
