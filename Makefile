@@ -31,7 +31,7 @@ export MOLECULE_COMMAND_BORDERS := false
 
 .PHONY: help setup host-packages lock lint lint-python lint-house lint-generated lint-ansible lint-shell generate \
         unit simulate simulation \
-        integration molecule test test-long bench bench-scale demo demo-down clean
+        integration molecule docs test test-long bench bench-scale demo demo-down clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ $(READY): requirements.lock pyproject.toml
 	@[[ -x $(BIN)/python ]] || "$$(packaging/find-python)" -m venv $(VENV)
 	@echo 'installing dkrepl and its tools into $(VENV)'
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
-	    --constraint requirements.lock --editable '.[test,deploy]'
+	    --constraint requirements.lock --editable '.[test,deploy,docs]'
 	@touch $@
 
 lock:  ## pin every dependency anew in requirements.lock
@@ -57,7 +57,7 @@ lock:  ## pin every dependency anew in requirements.lock
 	@{ echo '# The versions that dkrepl is tested with. Made by "make lock" from pyproject.toml.'; \
 	   $(LOCK_VENV)/bin/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --no-header \
 	     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	     --extra test --extra deploy --extra bench --output-file - pyproject.toml; } > .cache/requirements.lock
+	     --extra test --extra deploy --extra docs --extra bench --output-file - pyproject.toml; } > .cache/requirements.lock
 	@mv .cache/requirements.lock requirements.lock
 
 # ---------------------------------------------------------------- checks
@@ -90,6 +90,9 @@ generate: $(READY)  ## write what is made from the code: reference, JSON Schema,
 lint-generated: $(READY)
 	$(BIN)/python -m tools.generate --check
 
+docs: $(READY)  ## the documentation, into build/docs; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
+
 unit: $(READY)  ## unit tests
 	$(BIN)/python -m pytest tests/unit
 
@@ -113,7 +116,7 @@ molecule: $(READY)  ## deploy three containers with Ansible and test mirrors in 
 	$(BIN)/molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 	@rm -rf .cache/molecule-logs
 
-test: setup lint unit simulation integration molecule  ## all of the above
+test: setup lint docs unit simulation integration molecule  ## all of the above
 	@echo 'make test: everything passed.'
 
 bench: setup  ## compare with bare loop, FUSE and qemu (root, takes minutes)
@@ -123,7 +126,7 @@ bench: setup  ## compare with bare loop, FUSE and qemu (root, takes minutes)
 	@$(BIN)/python -m demo.check root fuse loop
 	$(BIN)/python -m tests.bench
 
-bench-scale: $(READY)  ## cost of a call in the loop against the size of the mirror, into docs/performance.md
+bench-scale: $(READY)  ## cost of a call in the loop against the size of the mirror, into docs/reference/performance.md
 	$(BIN)/python -m tests.bench.scale
 
 # ---------------------------------------------------------------- demo

@@ -1,6 +1,6 @@
 """What can go wrong, each with its exit code: one class, one sentence, one code.
 
-The table in ``docs/operations.md`` is made from these classes (``dkrepl.errors.table``).
+The table in ``docs/reference/exit-codes.md`` is that of these classes (``dkrepl.errors.table``).
 """
 
 from __future__ import annotations

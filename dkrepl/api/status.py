@@ -54,7 +54,7 @@ class ExpectedTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A target as the description has it, and its state."""
 
     name: Annotated[str, Meta(description="The node.")]
-    address: Annotated[str, Meta(description="Where it connects from.")]
+    address: Annotated[str, Meta(description="Its address in the description.")]
     mode: Annotated[str, Meta(description="`sync` or `async`.")]
     on_full: Annotated[str, Meta(description="What happens when its window is full: `block` or `bitmap`.")]
     state: Annotated[str, Meta(description=_STATE)]
@@ -66,15 +66,30 @@ class TargetAtSource(ExpectedTarget, frozen=True, kw_only=True):
 
     paused: Annotated[bool, Meta(description="Whether it was paused by `dkrepl pause`.")]
     window: Annotated[Window, Meta(description="Writes that are on their way to it.")]
-    lag_seconds: Annotated[Seconds | None, Meta(description="How far it lags behind; null: not known.")]
-    lag_bytes: Annotated[Bytes, Meta(description="Written data that it has not acknowledged.")]
-    dirty_blocks: Annotated[int, Meta(description="Blocks that may differ from the source's.")]
+    lag_seconds: Annotated[
+        Seconds | None,
+        Meta(
+            description="`InSync`: for how long there has been a write that it has not acknowledged, up to about two "
+            "minutes; 0: it has acknowledged all. Otherwise the time since it left the stream; 0: nothing is dirty; "
+            "null: it left before the daemon started."
+        ),
+    ]
+    lag_bytes: Annotated[
+        Bytes, Meta(description="`InSync`: written data that it has not acknowledged. Otherwise `dirty_bytes`.")
+    ]
+    dirty_blocks: Annotated[
+        int,
+        Meta(
+            description="Blocks that may differ from the source's. An `InSync` target has some while applications "
+            "write: those of writes that it has not flushed."
+        ),
+    ]
     dirty_bytes: Annotated[Bytes, Meta(description="The same in bytes.")]
     resync: Annotated[Resync | None, Meta(description="The resync in progress; null: none.")]
     last_resync: Annotated[LastResync | None, Meta(description="The last resync that ended; null: none yet.")]
-    resent_bytes: Annotated[Bytes, Meta(description="Data sent to it in resyncs since the daemon started.")]
+    resent_bytes: Annotated[Bytes, Meta(description="Data sent to it in resyncs since this node took its role.")]
     store_stalled: Annotated[
-        Seconds | None, Meta(description="For how long its store has not answered, as it reports; null: it answers.")
+        Seconds | None, Meta(description="For how long its store has stood still, as it reports; null: it has not.")
     ]
 
 
@@ -148,7 +163,7 @@ class Refusals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceCounters(Refusals, frozen=True, kw_only=True):
-    """What went through the device since the daemon started."""
+    """What went through the device since the node took this role; refusals are counted since the daemon started."""
 
     writes: Annotated[int, Meta(description="Writes.")]
     written_bytes: Annotated[Bytes, Meta(description="Data written.")]
@@ -159,10 +174,10 @@ class SourceCounters(Refusals, frozen=True, kw_only=True):
 
 
 class TargetCounters(Refusals, frozen=True, kw_only=True):
-    """What came from the source since the daemon started."""
+    """What came from the source since the node took this role; refusals are counted since the daemon started."""
 
-    applied_bytes: Annotated[Bytes, Meta(description="Data of writes.")]
-    resync_bytes: Annotated[Bytes, Meta(description="Data of resyncs.")]
+    applied_bytes: Annotated[Bytes, Meta(description="Data applied, that of resyncs included.")]
+    resync_bytes: Annotated[Bytes, Meta(description="Of these, data of resyncs.")]
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +189,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     size: Annotated[Bytes, Meta(description="The size of the device.")]
     block: Annotated[Bytes, Meta(description="The size of a block, of which the bitmaps have a bit each.")]
     extent: Annotated[Bytes, Meta(description="The size of an extent of the activity log.")]
-    generation: Annotated[str | None, Meta(description="The generation of this node's data; null: it has none.")]
+    generation: Annotated[
+        str | None,
+        Meta(description="The generation of this node's data, 16 hexadecimal digits; empty before the first write."),
+    ]
     warnings: Annotated[list[str], Meta(description="What needs attention, a sentence each.")]
     process: Annotated[Process | None, Meta(description="The daemon's process.")] = None
     host: Annotated[Host | None, Meta(description="The host.")] = None
@@ -189,10 +207,12 @@ class SourceStatus(NodeStatus, frozen=True, kw_only=True):
     loop: Annotated[str | None, Meta(description="The loop device that it leads to; null: not attached yet.")]
     session: Annotated[str, Meta(description="The session of its stream, new with each start.")]
     seq: Annotated[int, Meta(description="The number of the newest write of the session.")]
-    active_extents: Annotated[int, Meta(description="Extents that the activity log marks as being written.")]
+    active_extents: Annotated[
+        int, Meta(description="Extents that may be written now: after a power loss, all of each is resent.")
+    ]
     store_stalled: Annotated[
         Seconds | None,
-        Meta(description="For how long a flush, discard or read of the store has not returned; null: none is late."),
+        Meta(description="How long a flush, discard or read of the store has taken, once longer than `peer_timeout`."),
     ]
     quorum: Annotated[Quorum, Meta(description="Whether enough copies can acknowledge a write.")]
     split_brain: Annotated[SplitBrain | None, Meta(description="With whom this copy has parted; null: with nobody.")]
@@ -208,10 +228,10 @@ class TargetStatus(NodeStatus, frozen=True, kw_only=True):
     state: Annotated[str, Meta(description=_STATE)]
     reason: Annotated[str | None, Meta(description="Why it is not `InSync`, if it is not.")]
     source: Annotated[str | None, Meta(description="The node that it follows; null: none.")]
-    store_state: Annotated[str, Meta(description="`Empty`, `Consistent` or `Inconsistent` (a resync is incomplete).")]
+    store_state: Annotated[str, Meta(description="`Empty`, `Consistent` or `Inconsistent`.")]
     store_stalled: Annotated[
         Seconds | None,
-        Meta(description="For how long a flush, discard or read of the store has not returned; null: none is late."),
+        Meta(description="How long a flush, discard or read of the store has taken, once longer than `peer_timeout`."),
     ]
     session: Annotated[str, Meta(description="The session of the source's stream that it follows.")]
     applied_seq: Annotated[int, Meta(description="The newest write that is applied.")]

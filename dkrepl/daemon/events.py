@@ -1,6 +1,6 @@
 """What the daemon tells the administrator: to the journal (or terminal) as it happens, and kept for ``dkrepl events``.
 
-Event names are stable; their list is in docs/operations.md.
+Event names are stable; their list is in docs/reference/events.md.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "performance.md"
 BEGIN, END = "<!-- made by make bench-scale -->\n", "<!-- end of what make bench-scale made -->\n"
 SIZES = (("1 TiB", "64 KiB"), ("16 TiB", "64 KiB"), ("64 TiB", "64 KiB"), ("1 TiB", "4 KiB"))
 LIMIT = 10.0  # milliseconds, of a call in the loop

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.root
 
 WINDOW = 4 * MIB
 WRITTEN = 384 * MIB
-# Windows of three targets, lent buffers and unanswered writes (docs/reliability.md); a queue for gamma would take more.
+# Windows of three targets, lent buffers and unanswered writes (docs/internals/reliability.md); a queue for gamma would
+# take more.
 BOUND = 3 * WINDOW + 48 * MIB + 64 * MIB
 TARGETS = (("beta", "sync"), ("gamma", "async"), ("delta", "async"))
 

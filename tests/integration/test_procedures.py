@@ -1,4 +1,4 @@
-"""What docs/operations.md tells administrators to do, done while an application writes: nothing that was answered is
+"""What docs/how-to tells administrators to do, done while an application writes: nothing that was answered is
 missing in the end, and all copies are equal."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What docs/operations.md tells administrators to do after something is lost, done while an application writes: nothing
-that was answered is missing in the end, and all copies are equal."""
+"""What docs/runbooks and docs/how-to tell administrators to do after something is lost, done while an application
+writes: nothing that was answered is missing in the end, and all copies are equal."""
 
 from __future__ import annotations
 

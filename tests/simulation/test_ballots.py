@@ -531,7 +531,7 @@ def test_fenced_four_nodes(seed: int) -> None:
 def test_a_source_by_force_is_followed_by_the_old_one_that_was_restarted_before(seed: int) -> None:
     """N = 3, W = 2. While beta is off, alpha's daemon is restarted twice: each time it is elected by gamma, under
     (1, alpha), (2, alpha). alpha and gamma are lost; beta is started, and promoted by force: under (1, beta). When
-    alpha and gamma come back, they should follow it, as operations.md says in "The source is lost", 4."""
+    alpha and gamma come back, they should follow it, as docs/how-to/fail-over.md says."""
     with telling(seed, nodes=3, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.crash("kill", "beta")

@@ -11,6 +11,8 @@ from tools.generate import command_line, control_socket, exit_codes, schema, sta
 ROOT = Path(__file__).resolve().parents[2]
 
 OUTPUTS: dict[str, Callable[[], str]] = {
+    "docs/img/states-at-source.svg": states.at_source,
+    "docs/img/states-of-target.svg": states.of_target,
     "docs/reference/commands.md": command_line.reference,
     "docs/reference/control-socket.md": control_socket.reference,
     "docs/reference/exit-codes.md": exit_codes.reference,

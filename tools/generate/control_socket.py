@@ -28,11 +28,16 @@ ANSWERS: dict[type[requests.Request], tuple[type[msgspec.Struct], ...] | str] = 
 """What is answered to each request."""
 
 _INTRODUCTION = """\
-The daemon of a mirror listens on a Unix stream socket, `/run/dkrepl/MIRROR.sock`, mode 0660. A client sends one JSON
-object on one line, `{"command": "status"}`; the daemon answers with any number of `{"progress": ...}` lines and then
-one `{"ok": ...}` or `{"error": {"code", "name", "message"}}`, and closes. Neither side waits for more than 10 seconds
-for the next line of the other; a daemon that works longer on something sends `{"progress": {}}` as a sign of life. Only
-`verify` (45 seconds) and `events` with `follow` may be silent for longer.
+The daemon of a mirror listens on a Unix stream socket, `/run/dkrepl/MIRROR.sock`, mode 0660, for root and the group
+`dkrepl`. Members of the group can give every command, also those that change roles.
+
+A client sends one JSON object on one line, at most 64 KiB: `{"command": "status"}`. The daemon answers with any number
+of `{"progress": ...}` lines and then one `{"ok": ...}` or `{"error": {"code", "name", "message"}}`, and closes. Neither
+side waits for more than 10 seconds for the next line of the other; a daemon that works longer on something sends
+`{"progress": {}}` as a sign of life. Only `verify` (45 seconds) and `events` with `follow` may be silent for longer. At
+most 32 clients are served at a time.
+
+A change of role is answered when it is ordered; the daemon changes over afterwards.
 
 A key that is left out has its default. A request with a key that the daemon does not know is refused; answers may gain
 keys, so pass over those that you do not know. As JSON Schema: [requests](schema/requests.json),
@@ -74,5 +79,5 @@ def _request(kind: type[requests.Request], headings: dict[type[msgspec.Struct], 
 
 def _link(kind: type[msgspec.Struct], headings: dict[type[msgspec.Struct], str]) -> str:
     if kind is Assessment:
-        return "with `dry_run` what `dkrepl promote --dry-run --json` prints"
+        return "with `dry_run` what [`promote --dry-run --json`](json-output.md#promote---dry-run) prints"
     return f"[{kind.__name__}]({markdown.anchor(headings[kind])})"

@@ -30,9 +30,13 @@ _PARTS: dict[type[msgspec.Struct], str] = {
 }
 
 _INTRODUCTION = """
-`dkrepl status MIRROR --json` prints one object: that of a target if its `role` is `target`; that of a source if it is
-`source`; and if there is no `seq`, that of a node that was source and arbitrates before it serves again. Keys may be
-added in later versions, never renamed. As JSON Schema: [schema/status.json](schema/status.json).
+`dkrepl status MIRROR --json` prints one object. Its `role` is `source` or `target`; a `source` without `seq` is a node
+that was source and asks its peers before it serves again. Keys may be added in later versions; none is renamed.
+`schema` counts up when the meaning of a key changes. As JSON Schema: [schema/status.json](schema/status.json).
+
+All of it is of one moment. While the daemon's loop waits for the store, status is not answered: after 8 s the command
+ends with an error that says for how long. What each sentence in `warnings` calls for: [warnings](warnings.md). Without
+MIRROR, several mirrors: [JSON output](json-output.md#status-of-several-mirrors).
 """
 
 

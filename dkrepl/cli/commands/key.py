@@ -74,7 +74,7 @@ def replace(session: Session, as_json: bool) -> None:
 
     Part of a rotation: run it once the descriptions on all nodes name the next key as next_public_key and their daemons
     have taken that up (`dkrepl reload`). The daemons of this node use the new key from their next restart.
-    ansible/rotate-keys.yml does all of it; docs/security.md has the steps by hand.
+    ansible/rotate-keys.yml does all of it; docs/how-to/rotate-keys.md has the steps by hand.
 
     \b
     Example:

@@ -191,8 +191,7 @@ def _counted(counters: Refusals) -> Iterator[str]:
         yield f"{counters.flushes} flushes"
         yield f"{counters.discards} discards"
     if isinstance(counters, TargetCounters):
-        yield f"{format_size(counters.applied_bytes)} of writes applied"
-        yield f"{format_size(counters.resync_bytes)} of resync applied"
+        yield f"{format_size(counters.applied_bytes)} applied, {format_size(counters.resync_bytes)} of it by resyncs"
     yield f"{counters.frames_refused} frames refused"
     if counters.peers_refused:
         yield f"{counters.peers_refused} connections refused"

@@ -49,7 +49,7 @@ class Access:
         self._told: dict[str, float] = {}
         self._barred: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
-        """How often somebody was turned away, by reason; docs/security.md lists the reasons."""
+        """How often somebody was turned away, by reason; docs/reference/codes.md lists the reasons."""
         self._names: dict[str, str] = {}
         self._peers: dict[str, tuple[bytes, ...]] = {}
         self._replacing = False  # our own key

@@ -1,4 +1,4 @@
-"""A mirror in use, to which a test does what docs/operations.md tells administrators to do."""
+"""A mirror in use, to which a test does what docs/how-to tells administrators to do."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_target_shows_whom_it_follows_and_how_far_it_is(cli: Cli) -> None:
     assert "warning: the store is nearly full" in out
     assert "applied up to write 4711, durable up to write 4700" in out
     assert "store is Consistent" in out
-    assert "16 MiB of writes applied, 4 KiB of resync applied, 2 frames refused" in out
+    assert "16 MiB applied, 4 KiB of it by resyncs, 2 frames refused" in out
 
 
 def test_without_a_terminal_there_are_no_colour_codes(cli: Cli) -> None:
