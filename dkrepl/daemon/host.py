@@ -16,6 +16,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon import figures
 from dkrepl.daemon.outside import Loop, Report
 from dkrepl.daemon.peers.stall_watch import StallWatch
+from dkrepl.daemon.source import device
 from dkrepl.daemon.source.device import Device
 from dkrepl.daemon.storage import Store
 from dkrepl.daemon.workers import Workers
@@ -169,6 +170,10 @@ class Host:
     def device(self, limits: Limits) -> Device:
         """Make the device, or take it over. Raises ``HostError``."""
         return Device(self._paths, self._description.name, self._description.size, limits=limits)
+
+    def abandon_device(self) -> None:
+        """Give up the device that a predecessor left."""
+        device.abandon(self._paths, self._description.name)
 
     def is_restart(self) -> bool:
         """Ask the service manager whether it stops this daemon to start it again."""

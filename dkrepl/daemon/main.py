@@ -7,23 +7,22 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 from dkrepl.config.description import Description, Node, require_keys, without_keys
 from dkrepl.config.limits import DEFAULT
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.daemon import lifecycle
 from dkrepl.daemon.control.commands import Commands
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
 from dkrepl.daemon.host import Host, HostState
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.reactor import Reactor
+from dkrepl.daemon.roles import Roles, Runtime
 from dkrepl.daemon.source import device
 from dkrepl.daemon.source.runtime import SourceRuntime
-from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.daemon.watchdog import Watchdog
 from dkrepl.errors import DkreplError, HostError, MetadataError, Refused
 from dkrepl.io.host import memory
@@ -33,8 +32,6 @@ from dkrepl.io.state.paths import Paths
 from dkrepl.io.state.sign_of_life import SignOfLife
 from dkrepl.io.store.store import BackingStore
 from dkrepl.io.systemd.notify import manager_address, notify
-
-Runtime = SourceRuntime | TargetRuntime | ArbitrationRuntime
 
 
 def main(paths: Paths, mirror: str, node_name: str | None) -> int:
@@ -52,15 +49,24 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
             _description_read(paths, mirror)
             life = SignOfLife()
             age = life.age if device.handed_over() else None
-            # Open and locked until the end: between two roles another process could take it, and udevd would probe it.
             state = HostState(paths.state_dir(mirror), paths.bits_memory(mirror))
-            store = _store(state, description, node)
+            _check(description, node, state.read_metadata())
+            # Open and locked until the end: between two roles another process could take it, and udevd would probe it.
+            store = BackingStore(Path(node.store))
             try:
-                host = Host(paths=paths, description=description, node=node, access=access, state=state, store=store)
-                _ask_peers(host, paths, description, node, events, stop, access, age)
-                first = True
-                while not stop.asked and _run(host, paths, description, node, events, stop, access, life, first):
-                    first = False
+                roles = Roles(
+                    outside=Host(
+                        paths=paths, description=description, node=node, access=access, state=state, store=store
+                    ),
+                    description=description,
+                    node=node,
+                    events=events,
+                    access=access,
+                    age=age,
+                    check=lambda metadata: _check(description, node, metadata),
+                    make_loop=Reactor,
+                )
+                _run(roles, paths, description, events, stop, life)
             finally:
                 store.close()
     except DkreplError:
@@ -71,12 +77,29 @@ def main(paths: Paths, mirror: str, node_name: str | None) -> int:
     return 0
 
 
+def _run(roles: Roles, paths: Paths, description: Description, events: EventLog, stop: _Stop, life: SignOfLife) -> None:
+    """Run one role after the other, until the daemon is to end."""
+    roles.start()
+    while roles.runtime is not None and isinstance(roles.loop, Reactor):
+        reactor = roles.loop
+        try:
+            with stop.ends(roles, reactor):
+                try:
+                    _serve(roles, roles.runtime, reactor, paths, description, events, life)
+                except BaseException:
+                    roles.runtime.close()
+                    raise
+            roles.ended()
+        finally:
+            reactor.close()
+
+
 class _Stop:
-    """The wish to end: of one runtime, so that the next role begins, or by a signal of the daemon as a whole."""
+    """The wish to end, by a signal."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._end: Callable[[], None] | None = None
+        self._asked = False
+        self._present: tuple[Roles, Reactor] | None = None
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -89,25 +112,23 @@ class _Stop:
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def ends(self, end: Callable[[], None]) -> Iterator[None]:
-        """``end`` is what ends the runtime that serves now; it is called once at the most."""
-        self._end = end
-        if self.asked:
-            self.runtime()
+    def ends(self, roles: Roles, reactor: Reactor) -> Iterator[None]:
+        """Meanwhile the wish to end is told to ``roles``, in its loop."""
+        self._present = roles, reactor
+        if self._asked:
+            reactor.post(roles.stop)
         try:
             yield
         finally:
-            self._end = None
-
-    def runtime(self) -> None:
-        """End the runtime that serves now. May be called from any thread."""
-        end, self._end = self._end, None
-        if end is not None:
-            end()
+            self._present = None
+            if self._asked:
+                roles.stop()  # it came too late for the loop
 
     def _signalled(self, _signum: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        self.runtime()
+        self._asked = True
+        if self._present is not None:
+            roles, reactor = self._present
+            reactor.post(roles.stop)
 
 
 def _access(paths: Paths, description: Description, node: Node, events: EventLog) -> Access:
@@ -118,93 +139,17 @@ def _access(paths: Paths, description: Description, node: Node, events: EventLog
     return Access(description, node, node_keys.load(paths), events.report)
 
 
-def _ask_peers(
-    host: Host,
-    paths: Paths,
-    description: Description,
-    node: Node,
-    events: EventLog,
-    stop: _Stop,
-    access: Access,
-    age: float | None,
-) -> None:
-    """A node that is to be source asks first whether another was promoted; then it becomes a target (R7)."""
-    metadata = _checked_metadata(host.state, description, node)
-    if not lifecycle.asks_first(metadata):
-        return
-    reactor = Reactor()
-    try:
-        runtime = ArbitrationRuntime(host, description, node, metadata, reactor, events, access, age)
-        try:
-            _serve(paths, description, runtime, reactor, events, stop)
-        finally:
-            runtime.close()
-    finally:
-        reactor.close()
-    arbitration = runtime.arbitration
-    step = lifecycle.after_arbitration(
-        host.state.read_metadata(), arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
-    )
-    if step.record is not None:
-        host.state.write_metadata(step.record)
-    if step.abandons:
-        device.abandon(paths, description.name)
-    if not step.serves:
-        stop.asked = True
-
-
-def _run(
-    host: Host,
-    paths: Paths,
-    description: Description,
-    node: Node,
-    events: EventLog,
-    stop: _Stop,
-    access: Access,
-    life: SignOfLife,
-    first: bool,
-) -> bool:
-    """Run in the role that the metadata says; return whether to go on, in another role."""
-    metadata = lifecycle.served_with(_checked_metadata(host.state, description, node), first)
-    _check_root(metadata)
-    host.store.begin()
-    reactor = Reactor()
-    try:
-        kind = SourceRuntime if metadata.role == "source" else TargetRuntime
-        runtime: SourceRuntime | TargetRuntime = kind(host, description, node, metadata, reactor, events, access)
-        try:
-            _serve(paths, description, runtime, reactor, events, stop, life)
-        finally:
-            runtime.close()
-        step = lifecycle.after_serving(host.state.read_metadata(), runtime.becomes)
-        if step.record is not None:
-            host.state.write_metadata(step.record)
-        return step.serves
-    finally:
-        reactor.close()
-
-
-def _store(state: HostState, description: Description, node: Node) -> BackingStore:
-    """Open the node's store, once it is known that this node is initialised and may serve."""
-    _check_root(_checked_metadata(state, description, node))
-    return BackingStore(Path(node.store))
-
-
-def _check_root(metadata: NodeMetadata) -> None:
-    if metadata.role == "source" and os.geteuid() != 0:
-        raise HostError("a source needs root, to mount FUSE and attach a loop device; run it as root")
-
-
 def _serve(
-    paths: Paths,
-    description: Description,
+    roles: Roles,
     runtime: Runtime,
     reactor: Reactor,
+    paths: Paths,
+    description: Description,
     events: EventLog,
-    stop: _Stop,
-    life: SignOfLife | None = None,
+    life: SignOfLife,
 ) -> None:
-    commands = Commands(runtime, reactor, events, stop.runtime, lambda: _new_keys(paths, description, runtime.access))
+    """Run the loop of one role until it has ended."""
+    commands = Commands(runtime, reactor, events, roles.order, lambda: _new_keys(paths, description, runtime.access))
     server = ControlServer(paths.socket(description.name), commands)
     watchdog = Watchdog(reactor, lambda: not isinstance(runtime, ArbitrationRuntime) and runtime.stall.excused)
     ready = threading.Event()
@@ -212,24 +157,22 @@ def _serve(
 
     def tick() -> None:
         runtime.tick()
-        if life is not None and isinstance(runtime, SourceRuntime):
+        if isinstance(runtime, SourceRuntime):
             life.show()
 
     try:
         server.start()
         runtime.start(ready)
         watchdog.start(ready)
-        with stop.ends(lambda: reactor.post(runtime.stop)):
-            reactor.run(runtime.step, tick)
+        reactor.run(runtime.step, tick)
     finally:
-        if runtime.becomes is None and (stop.asked or not isinstance(runtime, ArbitrationRuntime)):
+        changes = roles.node.change is not None
+        if not changes and (roles.node.stopping or not isinstance(runtime, ArbitrationRuntime)):
             notify("STOPPING=1")
         watchdog.stop()
         server.close()
-    if runtime.error is not None:
-        raise runtime.error
-    changed = runtime.becomes is not None
-    events.report("daemon_stopped", fields={"role": runtime.role, "role_changed": changed})
+    if runtime.error is None:
+        events.report("daemon_stopped", fields={"role": runtime.role, "role_changed": changes})
 
 
 def _new_keys(paths: Paths, description: Description, access: Access) -> None:
@@ -251,9 +194,8 @@ def _description_read(paths: Paths, mirror: str) -> None:
     paths.description_read(mirror).touch(mode=0o640)
 
 
-def _checked_metadata(state: HostState, description: Description, node: Node) -> NodeMetadata:
-    metadata = state.read_metadata()
-    state.settle_metadata()
+def _check(description: Description, node: Node, metadata: NodeMetadata) -> None:
+    """Raise ``DkreplError`` if a role cannot begin with this record."""
     for what, recorded, described in (
         ("node", metadata.node, node.name),
         ("size", metadata.size, description.size),
@@ -265,4 +207,5 @@ def _checked_metadata(state: HostState, description: Description, node: Node) ->
                 f"{description.name} was initialised with {what} {recorded}, and its description now says {described}; "
                 "undo the change, or initialise the node again"
             )
-    return metadata
+    if metadata.role == "source" and os.geteuid() != 0:
+        raise HostError("a source needs root, to mount FUSE and attach a loop device; run it as root")

@@ -185,6 +185,9 @@ class Outside(Protocol):
     def device(self, limits: Limits) -> Device:
         """Make the device that applications open, or take it over from a predecessor."""
 
+    def abandon_device(self) -> None:
+        """Give up the device that a predecessor left: its users get errors, not silence."""
+
     def is_restart(self) -> bool:
         """Whether the service manager stops this daemon to start it again at once; may take seconds."""
 

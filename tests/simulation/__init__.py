@@ -9,7 +9,6 @@
     faults, roles    what goes wrong; who is promoted
     checks, verdicts, probe, copies    the rules
 
-Everything of ``dkrepl.core`` and the runtimes of ``dkrepl.daemon`` are the real ones, and so are the decisions of
-their lifecycle. Not simulated: what carries these out (``dkrepl.daemon.main``), the control socket, ZeroMQ and the
-kernel themselves.
+Everything of ``dkrepl.core`` and the runtimes and roles of ``dkrepl.daemon`` are the real ones. Not
+simulated: signals and the loop itself (``dkrepl.daemon.main``), the control socket, ZeroMQ and the kernel themselves.
 """

@@ -96,7 +96,7 @@ class Command:
             events: Any = Events(process)
             loop: Any = process.reactor
             runtime = process.runtime
-            commands = Commands(runtime, loop, events, process.stop)
+            commands = Commands(runtime, loop, events, process.roles.order)
             answer: dict[str, Any] = {}
             for kind, body in commands.carry_out(self.name, self._arguments):
                 answer = msgspec.to_builtins(body) if kind == "ok" else answer

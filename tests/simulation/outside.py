@@ -85,6 +85,9 @@ class Outside:
     def device(self, limits: Limits) -> Device:
         return Device(self._process)
 
+    def abandon_device(self) -> None:
+        return  # the cluster sees to the application when the role is recorded
+
     def is_restart(self) -> bool:
         return False
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from dkrepl.config.description import Description
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.daemon import lifecycle, outside
+from dkrepl.core.node import Begin
+from dkrepl.daemon import outside
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
+from dkrepl.daemon.roles import Roles
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.errors import DkreplError
@@ -39,12 +41,9 @@ class Process:
         self.limits = machine.cluster.settings.limits
         self.alive = True
         self.working = False
-        self.reactor: Reactor = Reactor(self)
         self.outside: outside.Outside = Outside(self)
-        self.runtime: Any = None
+        self.roles = _Roles(self)
         self.commands: list[Command] = []
-        self._stopping = False
-        self._first = True  # no runtime has served yet
         self._ready: list[int] = []
         self._round_due = False
         self._operations_left: int | None = None
@@ -55,64 +54,29 @@ class Process:
         self._or_fails(self._start)
 
     def _start(self) -> None:
-        record = self.outside.state.read_metadata()
-        self.outside.state.settle_metadata()
         self._tick_later()
-        if lifecycle.asks_first(record):
-            self._open(ArbitrationRuntime, record, self.machine.handed_over())
-            self.world.note(self.name, "asks its peers")
-        else:
-            self._serve()
+        self.roles.start()
 
-    def _serve(self) -> None:
-        record = lifecycle.served_with(self.machine.disk.metadata(), self._first)
-        self._first = False
-        self.outside.state.settle_metadata()
-        self.outside.store.begin()
-        self._open(SourceRuntime if record.role == "source" else TargetRuntime, record)
-        self.world.note(self.name, f"starts as {record.role}")
-        self.cluster.started(self)
+    @property
+    def runtime(self) -> Any:
+        """That of the present role; None while there is none."""
+        return self.roles.runtime
 
-    def _open(self, kind: Any, record: NodeMetadata, *more: Any) -> None:
-        self.reactor = Reactor(self)
-        self._stopping = False
-        node, events = self.description.node(self.name), Events(self)
-        access = Access(self.description, node, None, events.report)  # the simulated sockets know no keys
-        self.runtime = kind(
-            self.outside, self.description, node, record, self.reactor, events, access, *more, limits=self.limits
-        )
-        self.runtime.start(threading.Event())
-
-    def _next(self) -> None:
-        """The runtime has stopped: the daemon ends, or goes on in another role."""
-        runtime, self.runtime = self.runtime, None
-        runtime.close()
-        if runtime.error is not None:
-            raise runtime.error
-        record = self.machine.disk.metadata()
-        if isinstance(runtime, ArbitrationRuntime):
-            arbitration = runtime.arbitration
-            step = lifecycle.after_arbitration(
-                record, arbitration.verdict, runtime.becomes, runtime.overruled, arbitration.with_outcome
-            )
-            if step.serves and not step.abandons:
-                self.cluster.serves_again(self, runtime.arbitration)
-        else:
-            step = lifecycle.after_serving(record, runtime.becomes)
-        if step.record is not None:
-            self.outside.state.write_metadata(step.record)
-            if step.abandons or not isinstance(runtime, ArbitrationRuntime):
-                self.cluster.role_taken(self, runtime, step.record)
-        if not step.serves:
-            self.end("has stopped")
-            return
-        self._serve()
+    @property
+    def reactor(self) -> Reactor:
+        """The loop of the present role."""
+        return self.roles.reactor
 
     def stop(self) -> None:
-        """End the runtime that serves now, cleanly; once at the most."""
-        if not self._stopping and self.runtime is not None:
-            self._stopping = True
-            self.reactor.post(self.runtime.stop)
+        """End the daemon, cleanly."""
+        if self.runtime is not None:
+            self.roles.stop()
+
+    def _next(self) -> None:
+        """The loop of a role has ended: the daemon ends, or goes on in another role."""
+        self.roles.ended()
+        if self.runtime is None:
+            self.end("has stopped")
 
     def command(self, name: str, arguments: dict[str, Any], done: Done = lambda _: None) -> None:
         """The administrator's command, as over the control socket; ``done`` with its outcome, if it has one."""
@@ -264,3 +228,50 @@ class Process:
             self.alive = False
             self.world.note(self.name, why)
             self.cluster.ended(self, quietly)
+
+
+class _Roles(Roles):
+    """The roles of a process, and what the cluster is told of them."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        node, events = process.description.node(process.name), Events(process)
+        self.reactor = Reactor(process)
+        super().__init__(
+            outside=process.outside,
+            description=process.description,
+            node=node,
+            events=events,
+            access=Access(process.description, node, None, events.report),  # the simulated sockets know no keys
+            age=process.machine.handed_over(),
+            check=lambda _: None,
+            make_loop=self._make_loop,
+            limits=process.limits,
+        )
+        self._before: Any = None  # the runtime that ended last
+
+    def _make_loop(self) -> Reactor:
+        self.reactor = Reactor(self._process)
+        return self.reactor
+
+    def _begin(self, action: Begin) -> None:
+        process = self._process
+        super()._begin(action)
+        assert self.runtime is not None
+        self.runtime.start(threading.Event())
+        if action.role == "arbitrating":
+            process.world.note(process.name, "asks its peers")
+        else:
+            process.world.note(process.name, f"starts as {action.role}")
+            process.cluster.started(process)
+
+    def _decided(self, runtime: Any) -> None:
+        self._before = runtime
+        serves = any(isinstance(action, Begin) and action.role == "source" for action in self.node.actions)
+        if isinstance(runtime, ArbitrationRuntime) and serves:
+            self._process.cluster.serves_again(self._process, runtime.arbitration)
+
+    def _write(self, metadata: NodeMetadata) -> None:
+        super()._write(metadata)
+        if metadata.role == "target" or not isinstance(self._before, ArbitrationRuntime):
+            self._process.cluster.role_taken(self._process, self._before, metadata)

@@ -217,9 +217,10 @@ class Arbitration:
             self._elected = ballot
             self._decide("serve", "promoted by the administrator")
 
-    def with_outcome(self, record: NodeMetadata) -> NodeMetadata:
-        """Return the node's record with the ballot under which it is to serve."""
-        return record if self._elected is None else msgspec.structs.replace(record, ballot=self._elected)
+    @property
+    def elected(self) -> Ballot | None:
+        """The ballot under which this node is to serve, None: the one that it has."""
+        return self._elected
 
     @property
     def vote(self) -> str:

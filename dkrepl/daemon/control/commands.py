@@ -25,13 +25,9 @@ from dkrepl.api.answers import (
 )
 from dkrepl.api.status import Status
 from dkrepl.config.terms import sync_nodes
-from dkrepl.core.election.vote import next_number
-from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.core.lineage.role_records import as_source, as_target
-from dkrepl.core.protocol.ballot import Ballot
+from dkrepl.core.node import Change, Demotion, GivingWay, HandingOver, Promotion
 from dkrepl.daemon.control import descriptions, promote, status
 from dkrepl.daemon.events import EventLog
-from dkrepl.daemon.lifecycle import Overruled
 from dkrepl.daemon.outside import Event, Loop
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source import verify
@@ -44,14 +40,14 @@ Result = TypeVar("Result")
 
 
 class Commands:
-    """Carries out commands on a runtime; ``stop`` ends it cleanly."""
+    """Carries out commands on a runtime; ``order``, in the loop, changes the role, or says that it cannot now."""
 
     def __init__(
         self,
         runtime: SourceRuntime | TargetRuntime | ArbitrationRuntime,
         reactor: Loop,
         events: EventLog,
-        stop: Callable[[], None],
+        order: Callable[[Change], bool],
         reload: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
@@ -60,7 +56,7 @@ class Commands:
         self._limits = runtime.limits
         self._reactor = reactor
         self._events = events
-        self._stop = stop
+        self._order = order
         self._read_keys = reload
 
     def carry_out(self, command: str, arguments: dict[str, Any]) -> Answer:
@@ -206,27 +202,26 @@ class Commands:
             return
         elected = promote.elect(runtime, request.force, self.in_loop, fenced)
         if isinstance(runtime, ArbitrationRuntime):
-            if not self.in_loop(lambda: runtime.promote(Overruled(elected.codes, self._clock.wall()), elected.ballot)):
+            if not self.in_loop(lambda: runtime.promote(elected.codes, self._clock.wall(), elected.ballot)):
                 raise Refused(
                     f"{runtime.arbitration.reason}, so this node follows it as a target now; see dkrepl status"
                 )
             yield "ok", RoleChange(runtime.description.name, runtime.node.name, "source")
             return
 
-        def become(metadata: NodeMetadata) -> NodeMetadata:
-            if self._clock.boot() > elected.until:
-                reason = "it took so long to stop as a target that the votes for it may have ended; promote it again"
-                self._events.report("promotion_failed", "error", {"reason": reason})
-                return metadata
-            ballot = elected.ballot or Ballot(next_number(metadata), metadata.node)  # by force, it was not recorded
-            return as_source(metadata, self._outside.randomness.mirror_id(), ballot, elected.codes, self._clock.wall())
-
-        yield from self._change_role(become)
+        change = Promotion(
+            ballot=elected.ballot,
+            until=elected.until,
+            overruled=elected.codes,
+            at=self._clock.wall(),
+            mirror_id=self._outside.randomness.mirror_id(),
+        )
+        yield from self._change_role(change)
 
     def _demote(self) -> Answer:
         runtime = self._source("be demoted")
         self._unused(runtime)
-        return self._change_role(as_target)
+        return self._change_role(Demotion())
 
     def _switchover(self, request: requests.Switchover) -> Answer:
         """Hand the mirror over to a target that has everything; the caller looks at what becomes of it."""
@@ -240,16 +235,9 @@ class Commands:
                     f"{heir} is {view.state} and may lack writes; wait until it is InSync (dkrepl wait insync {heir})"
                 )
 
-        def become(metadata: NodeMetadata) -> NodeMetadata:
-            if heir in runtime.drained:
-                return as_target(metadata, heir, runtime.drained[heir])
-            reason = f"{heir} did not confirm the last writes in time; this node stays source"
-            self._events.report("switchover_failed", "error", {"to": heir, "reason": reason})
-            return metadata
-
         self.in_loop(check)
         self._unused(runtime)
-        return self._change_role(become)
+        return self._change_role(HandingOver(heir))
 
     def _resolve(self, request: requests.Resolve) -> Answer:
         """Give way to another node's data: what this node alone has may be replaced, and is saved aside before (R7)."""
@@ -267,7 +255,7 @@ class Commands:
             return
         if isinstance(runtime, SourceRuntime):
             self._unused(runtime)
-        yield from self._change_role(lambda metadata: as_target(metadata, yields=mode, yields_to=keep))
+        yield from self._change_role(GivingWay(keep, mode))
 
     @staticmethod
     def _unused(runtime: SourceRuntime) -> None:
@@ -349,13 +337,13 @@ class Commands:
         if runtime.source.record.error:
             raise MetadataError(f"it is done, but could not be recorded: {runtime.source.record.error}")
 
-    def _change_role(self, become: Callable[[NodeMetadata], NodeMetadata]) -> Answer:
+    def _change_role(self, change: Change) -> Answer:
         runtime = self._runtime
-        role: Literal["source", "target"] = "target" if isinstance(runtime, SourceRuntime) else "source"
-        runtime.becomes = become
-        self._events.report("role_changes", fields={"role": role})
-        self._stop()
-        yield "ok", RoleChange(runtime.description.name, runtime.node.name, role)
+        mirror, here = runtime.description.name, runtime.node.name
+        if not self.in_loop(lambda: self._order(change)):
+            raise Refused(f"{here} is changing its role in {mirror} already, or stops; see dkrepl status {mirror}")
+        role: Literal["source", "target"] = "source" if isinstance(change, Promotion) else "target"
+        yield "ok", RoleChange(mirror, here, role)
 
     def _each(self, targets: Sequence[str], act: Callable[[SourceRuntime, str, float], object]) -> Answer:
         runtime = self._source("do that")

@@ -13,9 +13,9 @@ from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.node import Outcome
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.daemon.lifecycle import Becomes, Overruled
 from dkrepl.daemon.outside import Event, Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
@@ -51,8 +51,7 @@ class ArbitrationRuntime:
         self.events = events
         self.access = access
         self.error: DkreplError | None = None
-        self.becomes: Becomes | None = None
-        self.overruled: Overruled | None = None  # the reasons that a forced promotion overruled
+        self._overruled: tuple[tuple[str, ...], float] = ((), 0.0)  # codes that a forced promotion overruled, and when
         self._workers = outside.workers(reactor)
         self.arbitration = Arbitration(description, node.name, metadata, age, limits=limits)
         self._ready: Event | None = None
@@ -143,15 +142,23 @@ class ArbitrationRuntime:
         self.arbitration.tick(self.outside.clock.boot())
         self._perform()
 
-    def promote(self, overruled: Overruled, ballot: Ballot | None) -> bool:
+    def promote(self, overruled: tuple[str, ...], at: float, ballot: Ballot | None) -> bool:
         """Serve now, under ``ballot``, although peers have not answered: the administrator has promoted this node.
 
-        Returns False if it has just found another node to follow.
+        ``overruled``: codes of the reasons against it, at Unix time ``at``. Returns False if it has just found another
+        node to follow.
         """
         if self.arbitration.verdict is None:
-            self.overruled = overruled
+            self._overruled = overruled, at
             self.arbitration.insist(ballot)
         return self.arbitration.verdict == "serve"
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to."""
+        overruled, at = self._overruled
+        arbitration = self.arbitration
+        return Outcome(verdict=arbitration.verdict, ballot=arbitration.elected, overruled=overruled, at=at)
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""
@@ -185,7 +192,7 @@ class ArbitrationRuntime:
 
         self._workers.run("commit", lambda: self.outside.state.write_metadata(record), done)
 
-    def stop(self) -> None:
+    def stop(self, _changes_role: bool = False) -> None:
         """End without a verdict."""
         self.reactor.stopping = True
 

@@ -67,7 +67,8 @@ class SourceRuntime:
         self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
-        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
+        self.unrecorded = ""  # why a flush of the store failed, if that could not be recorded before the end
+        self._changes_role = False
         self._commit_error: DkreplError | None = None  # the newest
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
@@ -353,10 +354,14 @@ class SourceRuntime:
 
     # --- the end -------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Begin a clean stop; may be called once. For a restart the device is left to the successor."""
+    def stop(self, changes_role: bool = False) -> None:
+        """Begin a clean stop; may be called once. For a restart the device is left to the successor.
+
+        ``changes_role``: another role follows in this process.
+        """
         self.state = "Stopping"
-        if self.becomes is None and self.device.kept:
+        self._changes_role = changes_role
+        if not changes_role and self.device.kept:
             # The manager is asked in a thread, for whatever it needs may lie on the device that is served here.
             self._workers.run("read", self.outside.is_restart, lambda restart, _: self._stop_device(bool(restart)))
         else:
@@ -452,11 +457,10 @@ class SourceRuntime:
         self.when_recorded(recorded)
 
     def _end_unrecorded(self) -> None:
-        verdict, becomes = self.source.metadata.store_failed, self.becomes
-        if becomes is None:
+        if self._changes_role:
+            self.unrecorded = self.source.metadata.store_failed  # recorded with the new role, or that is not taken
+        else:
             self.error = self._commit_error
-        else:  # recorded with the new role, or that is not taken either
-            self.becomes = lambda record: becomes(msgspec.structs.replace(record, store_failed=verdict))
         self._end()
 
     def _end(self) -> None:

@@ -17,7 +17,7 @@ from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.core.lineage.role_records import as_source
+from dkrepl.core.node import Change, Inheritance
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.target.target import Target
@@ -47,6 +47,7 @@ class TargetRuntime:
         reactor: Loop,
         events: Events,
         access: Access,
+        order: Callable[[Change], bool],
         *,
         limits: Limits = DEFAULT,
     ) -> None:
@@ -66,7 +67,9 @@ class TargetRuntime:
         self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
-        self.becomes: Callable[[NodeMetadata], NodeMetadata] | None = None  # done to the record at the end
+        self.unsound = False
+        """Whether its last flush failed, so that it must not be source."""
+        self._order = order
         peers = [peer.name for peer in description.peers(node.name)]
         self.intent_store = IntentStore(outside.state, metadata, peers, store, events.report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
@@ -139,7 +142,7 @@ class TargetRuntime:
                     self._take_frame(peer, frame)
             self._broken = self.sockets.broken() or self._broken
             if target.inherits is not None and self.state == "Serving":
-                self._inherit(target.inherits)
+                self._order(Inheritance(target.inherits))
         more = self._take_messages()
         if self._broken and not more and not self._blocked:
             # Only now, for what had arrived may be all that is left of the source.
@@ -451,13 +454,7 @@ class TargetRuntime:
     def _offer(self) -> NodeMetadata:
         return self.target.offer(self._now())
 
-    def _inherit(self, former: str) -> None:
-        """The former source has handed the mirror over to this node: be source."""
-        self.becomes = lambda metadata: as_source(metadata, metadata.mirror_id, metadata.ballot)
-        self.events.report("role_changes", fields={"role": "source", "reason": f"{former} has handed over"})
-        self.stop()
-
-    def stop(self) -> None:
+    def stop(self, _changes_role: bool = False) -> None:
         """Begin a clean stop: flush, say goodbye."""
         if self.state == "Stopping":
             return
@@ -482,8 +479,7 @@ class TargetRuntime:
     def _ended(self, action: act.Ended) -> None:
         if action.error is not None:
             self.error = StateDirectoryError(action.error)
-        if action.unsound and self.becomes is not None:
-            self.becomes = lambda metadata: metadata  # it goes on as a target
+        self.unsound = action.unsound
         self.reactor.stopping = True
 
     def close(self) -> None:

@@ -248,11 +248,10 @@ def test_it_asks_under_a_ballot_newer_than_any_it_has_heard_of() -> None:
 
 def test_it_serves_under_the_ballot_by_which_it_was_elected() -> None:
     arbitration = enough()
-    found = arbitration.with_outcome(ALPHA)
-    assert found.ballot == Ballot(1, "alpha")
+    assert arbitration.elected == Ballot(1, "alpha")
     quick = asking(age=1.0)
     assert verdict(quick, GAMMA, answer("beta", vote="")) == "serve"
-    assert quick.with_outcome(ALPHA) == ALPHA, "no other can have been promoted, so it needed no votes"
+    assert quick.elected is None, "no other can have been promoted, so it needed no votes"
 
 
 def test_of_two_former_sources_the_one_that_was_elected_later_need_not_wait() -> None:
