@@ -19,7 +19,7 @@ class Send:
     message: Message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishMarker:
     """Publish an in-band mark for one target: ``op`` with ``number``, at this place of the stream."""
 
@@ -112,7 +112,7 @@ class FlushStore:
     number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadDigest:
     """Target: take the checksum of a range as it is now; answer with ``digest_read``. Nothing is applied meanwhile."""
 

@@ -141,14 +141,14 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
     yield "entering a full resync", worst(mirror.enter, 20)
     for name, at in (("begin", 0), ("middle", blocks // 2), ("end", blocks - (1 << 14))):
         resync = mirror.enter()
-        resync.sent(0, at, 0, 0)
+        resync.sent(0, at, data_bytes=0, position=0)
         resync.confirmed(resync.rseq)
 
         def message(resync: Resync = resync) -> None:
             mirror.write(next(places) % blocks, 1)  # the application goes on
             found = mirror.queue.next(0.0)
             if found is not None:
-                mirror.queue.sent(mirror.member, found[1], min(found[2], found[1] + 4), 0)
+                mirror.queue.sent(mirror.member, found[1], min(found[2], found[1] + 4), data_bytes=0)
                 mirror.member.advance_resync(resync.rseq, stream.log)
                 mirror.confirm()
 
@@ -160,7 +160,7 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
             mirror.write(next(places) % blocks, 1)
         mirror.confirm()
         begun = time.thread_time()
-        alive(view, 1, mirror.description, stream.log, lag, 0.0, 0.0, 0.0)
+        alive(view, 1, mirror.description, stream.log, lag, wall=0.0, now=0.0, stalled=0.0)
         beats.append(time.thread_time() - begun)
 
     beats: list[float] = []

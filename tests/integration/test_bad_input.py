@@ -163,7 +163,18 @@ def test_a_confirmation_of_what_was_never_sent_detaches_its_sender(shared: Clust
         shared.wait_state("gamma", "Resyncing", "InSync")
         dirty = shared.seen("gamma")["dirty_blocks"]
         assert dirty == 64
-        peer.send(frames.pack_ack(frames.Ack(found.epoch, found.session, 1 << 40, 1 << 40, 1 << 40, 1 << 40)))
+        peer.send(
+            frames.pack_ack(
+                frames.Ack(
+                    epoch=found.epoch,
+                    session=found.session,
+                    applied=1 << 40,
+                    durable=1 << 40,
+                    resync_applied=1 << 40,
+                    resync_durable=1 << 40,
+                )
+            )
+        )
         seen = shared.wait_state("gamma", "Behind", "Disconnected")
         assert seen["dirty_blocks"] == dirty
     shared.settle("beta")

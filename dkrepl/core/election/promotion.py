@@ -53,7 +53,7 @@ from dkrepl.core.protocol.messages import Answer, Copy
 _NOTHING = Copy()
 
 
-class Outlook(msgspec.Struct, frozen=True):
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """One node: what it is, and what would be lost if it were promoted now. Null is: not known."""
 
     node: str
@@ -71,7 +71,7 @@ class Outlook(msgspec.Struct, frozen=True):
     overwritten_bytes: int | None = None  # of what it holds, later, if the node that asks is promoted
 
 
-class Assessment(msgspec.Struct, frozen=True):
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     """What a promotion of ``node`` means. ``token`` goes with ``--force``; it changes with the facts, not with time.
 
     ``codes`` and ``reasons`` belong together, in this order. ``remedy`` says what would make it safe, if anything can.
@@ -112,17 +112,17 @@ def assess(
     reasons = [alive] if alive else reasons_against(description, own, answers, silent, candidate, ballot)
     outlooks = tuple(_outlook(description, name, own, answer, there) for name, answer in answers.items())
     return Assessment(
-        description.name,
-        own.node,
-        alive is None,
-        not reasons,
-        tuple(reason.code for reason in reasons),
-        tuple(reason.text for reason in reasons),
-        None if alive else remedy(own, reasons, silent),
-        silent,
-        _token(own, answers, outlooks, fenced),
-        None if alive else _recommended(description, there, outlooks),
-        outlooks,
+        mirror=description.name,
+        node=own.node,
+        possible=alive is None,
+        safe=not reasons,
+        codes=tuple(reason.code for reason in reasons),
+        reasons=tuple(reason.text for reason in reasons),
+        remedy=None if alive else remedy(own, reasons, silent),
+        not_answered=silent,
+        token=_token(own, answers, outlooks, fenced),
+        recommended=None if alive else _recommended(description, there, outlooks),
+        nodes=outlooks,
     )
 
 
@@ -131,7 +131,10 @@ def _outlook(description: Description, name: str, own: Answer, answer: Answer | 
     if answer is None:
         follows = own.copy.follows if own.copy else ""
         return Outlook(
-            name, description.node(name).mode, False, overwritten_bytes=lost if lost and name == follows else None
+            node=name,
+            mode=description.node(name).mode,
+            reachable=False,
+            overwritten_bytes=lost if lost and name == follows else None,
         )
     copy, overwritten = answer.copy or _NOTHING, None
     if answer is own:
@@ -140,19 +143,19 @@ def _outlook(description: Description, name: str, own: Answer, answer: Answer | 
         overwritten = _overwritten(own, answer)
         seconds, lost = (None, None) if answer.role == "source" else _loss(description, answer, there)
     return Outlook(
-        name,
-        description.node(name).mode,
-        True,
-        answer.role,
-        copy.state or None,
-        copy.store_state or None,
-        answer.generation,
-        lineage(own, answer),
-        copy.hears or None,
-        copy.in_sync_as_of if copy.store_state != "Inconsistent" else None,
-        seconds,
-        lost,
-        overwritten,
+        node=name,
+        mode=description.node(name).mode,
+        reachable=True,
+        role=answer.role,
+        state=copy.state or None,
+        store_state=copy.store_state or None,
+        generation=answer.generation,
+        lineage=lineage(own, answer),
+        hears=copy.hears or None,
+        in_sync_as_of=copy.in_sync_as_of if copy.store_state != "Inconsistent" else None,
+        lost_seconds=seconds,
+        lost_bytes=lost,
+        overwritten_bytes=overwritten,
     )
 
 

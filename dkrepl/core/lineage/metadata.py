@@ -18,7 +18,7 @@ FORMAT = 3
 StoreState = Literal["Empty", "Consistent", "Inconsistent"]
 
 
-class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PeerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a node remembers of one peer.
 
     ``epoch`` is the number of the peer's last epoch that it has recorded, as far as is known, and ``offered`` that
@@ -47,7 +47,7 @@ class PeerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unproven: bool = False  # not InSync since it joined: answered writes may not be on its stable storage (R4)
 
 
-class NodeMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A node's record. ``generation`` "" is the state before the first write of all.
 
     What makes this copy worth less is recorded here before anything follows from it, and outlives the daemon (R15):

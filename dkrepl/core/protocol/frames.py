@@ -104,6 +104,7 @@ def topics_of(group: int, slot: int, slots: int) -> list[bytes]:
 
 
 def pack_head(
+    *,
     group: int,
     mask: int,
     kind: int,

@@ -32,7 +32,7 @@ class Message(msgspec.Struct, tag=True, frozen=True):
     """A control message."""
 
 
-class Hello(Message, frozen=True):
+class Hello(Message, frozen=True, kw_only=True):
     """Target to peers: who I am and what my copy is; asks to join."""
 
     protocol_min: Count
@@ -57,7 +57,7 @@ class Hello(Message, frozen=True):
     advisory: Identity = ""  # digest of those in which they need not
 
 
-class Welcome(Message, frozen=True):
+class Welcome(Message, frozen=True, kw_only=True):
     """Source to target: you may join; subscribe to your topics and wait for the probe."""
 
     protocol: Count
@@ -126,7 +126,7 @@ class Handover(Message, frozen=True):
     generation: Identity
 
 
-class Alive(Message, frozen=True):
+class Alive(Message, frozen=True, kw_only=True):
     """Either way: made by the loop that does the work. The source adds what it sees of the target."""
 
     epoch: Epoch
@@ -191,7 +191,7 @@ class Ask(Message, frozen=True):
     ballot: Count = 0
 
 
-class Copy(msgspec.Struct, frozen=True):
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """What a node that is not source says of its copy. Times are Unix seconds by the clock of the source then."""
 
     mode: Name = ""
@@ -211,7 +211,7 @@ class Copy(msgspec.Struct, frozen=True):
     power_lost: bool = False  # since it was last in sync
 
 
-class Answer(Message, frozen=True):
+class Answer(Message, frozen=True, kw_only=True):
     """Answer to Ask; ``role`` is "source", "target" or "arbitrating"."""
 
     node: Name

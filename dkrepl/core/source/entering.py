@@ -158,7 +158,7 @@ class Entering:
         """Publish the probe again, if it is time."""
         entry = view.entry
         if entry is not None and entry.probe_wait and now >= entry.probe_at:
-            self._out.add(PublishMarker(view.name, frames.PROBE, 0))
+            self._out.add(PublishMarker(peer=view.name, op=frames.PROBE, number=0))
             entry.probe_at = now + entry.probe_wait
             entry.probe_wait = min(self._limits.probe_last_seconds, entry.probe_wait * 2)
 

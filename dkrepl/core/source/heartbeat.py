@@ -18,6 +18,7 @@ def alive(
     description: Description,
     log: WriteLog,
     clock: LagClock,
+    *,
     wall: float,
     now: float,
     stalled: float,
@@ -30,18 +31,18 @@ def alive(
     dirty = 0 if view.state == "InSync" else min(view.bitmap.count() * block, description.size)
     seconds, missing = lag_of(view, log, clock, dirty, now)
     return Alive(
-        view.epoch,
-        session,
-        view.state,
-        (resync.total - resync.done) * block if resync else 0,
-        resync.total * block if resync else 0,
-        resync.rate(now) if resync else 0.0,
-        wall,
-        log.seq,
-        log.written,
-        missing,
-        seconds,
-        stalled,
+        epoch=view.epoch,
+        session=session,
+        state=view.state,
+        dirty_bytes=(resync.total - resync.done) * block if resync else 0,
+        total_bytes=resync.total * block if resync else 0,
+        rate=resync.rate(now) if resync else 0.0,
+        at=wall,
+        seq=log.seq,
+        written=log.written,
+        lag_bytes=missing,
+        lag_seconds=seconds,
+        stalled=stalled,
     )
 
 

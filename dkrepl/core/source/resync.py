@@ -49,7 +49,7 @@ class RateLimit:
             self._tokens -= size
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
     """Blocks ``first`` to ``end`` - 1 on their way to the target as message ``rseq``, after the write ``position``."""
 
@@ -154,11 +154,11 @@ class Resync:
             at = stop
         return out
 
-    def sent(self, first: int, end: int, data_bytes: int, position: int) -> int:
+    def sent(self, first: int, end: int, *, data_bytes: int, position: int) -> int:
         """Blocks ``first`` to ``end`` - 1 are published now, after write ``position``; return the message's rseq."""
         self.rseq += 1
         self._move(end)
-        self.on_way.append(Run(self.rseq, first, end, position))
+        self.on_way.append(Run(rseq=self.rseq, first=first, end=end, position=position))
         self._sizes[self.rseq] = data_bytes
         self.bytes_on_way += data_bytes
         self.sent_bytes += data_bytes

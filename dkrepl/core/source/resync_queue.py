@@ -72,7 +72,7 @@ class ResyncQueue:
         """Undo one ``pin``."""
         self._activity_log.unpin(first // self._per, (end - 1) // self._per + 1)
 
-    def sent(self, member: Member, first: int, end: int, data_bytes: int) -> int:
+    def sent(self, member: Member, first: int, end: int, *, data_bytes: int) -> int:
         """Blocks ``first`` to ``end`` - 1 are published to ``member`` at this place of the stream; return the rseq.
 
         Rule R3: the caller has read them after the last write and publishes them before the next.
@@ -82,7 +82,7 @@ class ResyncQueue:
         view = self._views[member.name]
         view.rate_limit.spend(data_bytes)
         view.resent_bytes += data_bytes
-        return member.resync.sent(first, end, data_bytes, self._stream.log.seq)
+        return member.resync.sent(first, end, data_bytes=data_bytes, position=self._stream.log.seq)
 
     def _activate_for(self, resync: Resync, extent: int) -> None:
         wanted = extent

@@ -341,7 +341,11 @@ class Source:
         self.known_terms.known_by(view.name)  # it has recorded the present description with the epoch
         resync = Resync(view.bitmap, self.description.block, now, limits=self.limits)
         self.stream.copying(member, resync)
-        self._out.add(PublishMarker(view.name, frames.START, resync.total, 0, self.stream.log.written))
+        self._out.add(
+            PublishMarker(
+                peer=view.name, op=frames.START, number=resync.total, length=0, offset=self.stream.log.written
+            )
+        )
         self._finish_if_all_sent(member)
 
     def resync_step_done(self, member: Member) -> None:
@@ -360,7 +364,7 @@ class Source:
             self.record.metadata = peer_records.may_know(self.metadata, member.name, self.generation)
             generation = int(self.generation or "0", 16)
             number = member.resync.finishing if member.resync is not None else 0
-            self._out.add(PublishMarker(member.name, frames.SYNCED, number, 0, generation))
+            self._out.add(PublishMarker(peer=member.name, op=frames.SYNCED, number=number, length=0, offset=generation))
 
     def _resync_acknowledged(self, view: TargetView, member: Member, resync: Resync, durable: int, now: float) -> None:
         freed = member.advance_resync(durable, self.stream.log)
@@ -483,5 +487,6 @@ class Source:
             self._targets.lost(view, found.text, now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
-        said = alive(view, self.session, self.description, self.stream.log, self.lag, self.wall, now, self.stalled)
+        log, clocks = self.stream.log, {"wall": self.wall, "now": now, "stalled": self.stalled}
+        said = alive(view, self.session, self.description, log, self.lag, **clocks)
         return msgspec.structs.replace(said, former=bool(self.metadata.former))

@@ -21,7 +21,7 @@ from dkrepl.core.source.target_view import TargetView
 Kind = Literal["SplitBrain", "OtherNewer", "ThisNewer", "TwoSources"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OtherSource:
     """The evidence. ``since``: Unix time at which the later of the two lineages began, 0 if not known.
 
@@ -74,7 +74,9 @@ def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> OtherSourc
     since = max(metadata.generation_at if here else 0.0, answer.since if there else 0.0)
     elected: Literal["here", "there", ""] = "here" if metadata.ballot > answer.ballot else ""
     elected = "there" if answer.ballot > metadata.ballot else elected
-    return OtherSource(answer.node, kind, since, here_bytes, answer.own_bytes, elected)
+    return OtherSource(
+        node=answer.node, kind=kind, since=since, here_bytes=here_bytes, there_bytes=answer.own_bytes, elected=elected
+    )
 
 
 def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iterable[Answer]) -> dict[str, OtherSource]:

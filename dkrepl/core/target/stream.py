@@ -168,7 +168,7 @@ class TargetStream:
                     bitmap.begin_fill(0)
                 self.go_on()
         elif op == frames.DIGEST:
-            self._digest = ReadDigest(entry.epoch, message.first, offset, length)
+            self._digest = ReadDigest(epoch=entry.epoch, number=message.first, offset=offset, length=length)
             following.actions.append(self._digest)
 
     def _started(self, message: frames.StreamMessage, written: int) -> None:

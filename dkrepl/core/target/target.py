@@ -427,7 +427,9 @@ class Target:
         if now >= self._beat_at:
             self._beat_at = now + self.description.peer_timeout / 5
             if self.source:
-                following.send(self.source, Alive(self.epoch, self.session, self.state, stalled=self.stalled))
+                following.send(
+                    self.source, Alive(epoch=self.epoch, session=self.session, state=self.state, stalled=self.stalled)
+                )
 
     def _say_hello(self, now: float) -> None:
         if self.record.waiting or self._joining.saving or self.ending:

@@ -104,7 +104,15 @@ class ArbitrationRuntime:
     def facts(self) -> messages.Answer:
         """What this node says of itself."""
         vote = self.arbitration.vote
-        return node_identity(self.metadata, "arbitrating", self.node.name, 0, self._copy(), self.description, vote)
+        return node_identity(
+            self.metadata,
+            role="arbitrating",
+            asker=self.node.name,
+            own_bytes=0,
+            copy=self._copy(),
+            description=self.description,
+            vote=vote,
+        )
 
     def _vote(self, _: messages.Ask) -> str:
         return self.arbitration.vote

@@ -18,6 +18,7 @@ from dkrepl.errors import ProtocolError
 
 def node_identity(
     metadata: NodeMetadata,
+    *,
     role: str,
     asker: str,
     own_bytes: int,
@@ -31,27 +32,27 @@ def node_identity(
     one that this node uses. ``vote``: the node that it votes for.
     """
     return messages.Answer(
-        metadata.node,
-        metadata.mirror,
-        metadata.mirror_id,
-        role,
-        metadata.generation,
-        list(metadata.history),
-        list(record_of(metadata, asker).base),
-        metadata.generation_at,
-        own_bytes,
-        copy,
-        required(description),
-        metadata.agreed,
-        metadata.store_failed,
-        sorted(name for name, record in metadata.peers.items() if record.split_brain),
-        list(metadata.former),
-        metadata.heir,
-        vote,
-        metadata.ballot,
-        list(metadata.promised),
-        metadata.stood,
-        metadata.yields_to,
+        node=metadata.node,
+        mirror=metadata.mirror,
+        mirror_id=metadata.mirror_id,
+        role=role,
+        generation=metadata.generation,
+        history=list(metadata.history),
+        base=list(record_of(metadata, asker).base),
+        since=metadata.generation_at,
+        own_bytes=own_bytes,
+        copy=copy,
+        terms=required(description),
+        agreed=metadata.agreed,
+        store_failed=metadata.store_failed,
+        split_brain=sorted(name for name, record in metadata.peers.items() if record.split_brain),
+        former=list(metadata.former),
+        heir=metadata.heir,
+        vote=vote,
+        ballot=metadata.ballot,
+        promised=list(metadata.promised),
+        stood=metadata.stood,
+        yields_to=metadata.yields_to,
     )
 
 
@@ -118,7 +119,15 @@ class Door:
             vote = self._vote(message) if isinstance(message, messages.Ask) else ""  # before its copy is looked at
             metadata = self._metadata()
             if isinstance(message, messages.Ask):
-                answer = node_identity(metadata, self._role, message.node, 0, self._copy(), self._description, vote)
+                answer = node_identity(
+                    metadata,
+                    role=self._role,
+                    asker=message.node,
+                    own_bytes=0,
+                    copy=self._copy(),
+                    description=self._description,
+                    vote=vote,
+                )
                 answer = msgspec.structs.replace(answer, number=message.number)
                 self._socket.send(identity, messages.encode(answer))
             elif isinstance(message, messages.Describe):

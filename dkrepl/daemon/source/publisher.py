@@ -53,7 +53,16 @@ class Publisher:
             for group, mask in enumerate(self._stream.masks):
                 if mask:
                     head = pack_head(
-                        group, mask, frames.LIVE, 0, self._session, first, position, records, len(data), total
+                        group=group,
+                        mask=mask,
+                        kind=frames.LIVE,
+                        epoch=0,
+                        session=self._session,
+                        first=first,
+                        position=position,
+                        records=records,
+                        data_len=len(data),
+                        data_sum=total,
                     )
                     self._publish(head, data)
         self._records, self._data, self._bytes = [], [], 0
@@ -72,6 +81,15 @@ class Publisher:
         total = checksum(data) if data else 0
         position = self._stream.log.seq
         head = pack_head(
-            settings.group, settings.bit, kind, epoch, self._session, number, position, (record,), len(data), total
+            group=settings.group,
+            mask=settings.bit,
+            kind=kind,
+            epoch=epoch,
+            session=self._session,
+            first=number,
+            position=position,
+            records=(record,),
+            data_len=len(data),
+            data_sum=total,
         )
         self._publish(head, data)

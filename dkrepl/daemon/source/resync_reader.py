@@ -94,9 +94,9 @@ class ResyncPump:
         if data is not None:
             self._send(member, first, end, data)
         else:
-            self._read_cold(member, first, end, offset, length)
+            self._read_cold(member, first, end, offset=offset, length=length)
 
-    def _read_cold(self, member: Member, first: int, end: int, offset: int, length: int) -> None:
+    def _read_cold(self, member: Member, first: int, end: int, *, offset: int, length: int) -> None:
         stream, resync = self._source.stream, member.resync
         watch = Watch(first, end)
         stream.watches.append(watch)
@@ -123,13 +123,13 @@ class ResyncPump:
         if data == _ZEROS[:length]:
             self._send_zeros(member, first, end)
             return
-        rseq = self._source.queue.sent(member, first, end, length)
+        rseq = self._source.queue.sent(member, first, end, data_bytes=length)
         record = pack_record(frames.WRITE, length, first * self._block)
         self._publisher.single(frames.RESYNC, member.settings, member.epoch, rseq, record, memoryview(data))
         self._source.resync_step_done(member)
 
     def _send_zeros(self, member: Member, first: int, end: int) -> None:
-        rseq = self._source.queue.sent(member, first, end, 0)
+        rseq = self._source.queue.sent(member, first, end, data_bytes=0)
         length = min(end * self._block, self._size) - first * self._block
         record = pack_record(frames.DISCARD, length, first * self._block)
         self._publisher.single(frames.RESYNC, member.settings, member.epoch, rseq, record)

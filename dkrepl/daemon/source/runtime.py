@@ -228,7 +228,14 @@ class SourceRuntime:
                 return
             own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
             own_bytes = own * self.description.block
-            answer = node_identity(self.source.metadata, "source", message.node, own_bytes, None, self.description)
+            answer = node_identity(
+                self.source.metadata,
+                role="source",
+                asker=message.node,
+                own_bytes=own_bytes,
+                copy=None,
+                description=self.description,
+            )
             answer = msgspec.structs.replace(answer, number=message.number)
             self.sockets.send(identity, messages.encode(answer))
             return
@@ -246,7 +253,7 @@ class SourceRuntime:
         link = self._links.get(name)
         if isinstance(message, messages.Hello) and link is not None and link != identity:
             known = self.source.views[name].state != "Disconnected"
-            if known and self.sockets.send(link, messages.encode(messages.Alive(0, self.session))):
+            if known and self.sockets.send(link, messages.encode(messages.Alive(epoch=0, session=self.session))):
                 text = f"another process is connected as {name}; stop one of them"
                 self.sockets.send(identity, messages.encode(messages.Refuse("DuplicateName", text, self.node.name)))
                 return

@@ -313,7 +313,15 @@ class TargetRuntime:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
         vote = self.target.vote(self._now())
-        return node_identity(self._offer(), "target", self.node.name, 0, copy, self.description, vote)
+        return node_identity(
+            self._offer(),
+            role="target",
+            asker=self.node.name,
+            own_bytes=0,
+            copy=copy,
+            description=self.description,
+            vote=vote,
+        )
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""

@@ -19,7 +19,7 @@ from dkrepl.errors import MetadataError, NotFound
 from dkrepl.io.state import durable_file
 
 
-class Saved(msgspec.Struct):
+class Saved(msgspec.Struct, kw_only=True):
     """``ranges``: (offset, length) in bytes; ``settled``: those that were equal after all have been left out."""
 
     name: str

@@ -67,7 +67,9 @@ def save(
     _check_room(where, sum(there for first, length in runs for _, there in store.data_ranges(first, first + length)))
     image = where / f"{name}.img"
     create_sparse(image, size)
-    kept = diverged.Saved(name, mirror, generation, peer, now, size, [])
+    kept = diverged.Saved(
+        name=name, mirror=mirror, generation=generation, replaced_by=peer, at=now, size=size, ranges=[]
+    )
     try:
         copy = BackingStore(image)
         try:

@@ -45,8 +45,18 @@ def dealer(
 def hello(record: NodeMetadata, node: str) -> messages.Hello:
     """The Hello of a node with this record."""
     return messages.Hello(
-        *(messages.PROTOCOL_MIN, messages.PROTOCOL_MAX, record.mirror, record.mirror_id, node, record.size),
-        *(record.block, record.generation, list(record.history), record.store_state, record.epoch, "test"),
+        protocol_min=messages.PROTOCOL_MIN,
+        protocol_max=messages.PROTOCOL_MAX,
+        mirror=record.mirror,
+        mirror_id=record.mirror_id,
+        node=node,
+        size=record.size,
+        block=record.block,
+        generation=record.generation,
+        history=list(record.history),
+        store_state=record.store_state,
+        epoch=record.epoch,
+        software="test",
         follows=record.follows,
         terms=record.agreed,
     )
@@ -64,7 +74,7 @@ def answer_to(peer: zmq.Socket[bytes], message: messages.Hello) -> messages.AnyM
 def hostile_frames(seed: int) -> Iterator[list[bytes]]:
     """Yield multipart control messages that must all be refused (or, if well-formed, must not matter)."""
     dice = random.Random(seed)
-    good = messages.encode(messages.Alive(1, 2, "InSync"))
+    good = messages.encode(messages.Alive(epoch=1, session=2, state="InSync"))
     fields = {"protocol": 1, "epoch": -1, "session": "x"}
     while True:
         cut = dice.randrange(len(good))
@@ -78,7 +88,7 @@ def hostile_frames(seed: int) -> Iterator[list[bytes]]:
         yield [frames.pack_control(msgspec.msgpack.encode({"type": "Welcome", **fields}))]
         yield [frames.pack_control(msgspec.msgpack.encode({"type": "Unheard"}))]
         yield [frames.pack_control(b"\x91" * 5000)]
-        yield [frames.pack_ack(frames.Ack(1, dice.getrandbits(63), *(dice.getrandbits(63) for _ in range(4))))]
+        yield [frames.pack_ack(frames.Ack(1, *(dice.getrandbits(63) for _ in range(5))))]
 
 
 def throw_bytes(port: int, times: int) -> None:

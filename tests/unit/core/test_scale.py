@@ -55,7 +55,7 @@ def calls(pieces: int) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "enter", lambda: Resync(full, 65536, 0.0)
     for at in (0, blocks // 2, blocks - PIECE // 2):
         resync = Resync(full, 65536, 0.0)
-        resync.sent(0, at, 0, 0)
+        resync.sent(0, at, data_bytes=0, position=0)
         yield f"resync at {at * 4 // blocks}/4", partial(resync.next_run, 1024)
     one = bitmap(blocks)
     one.mark(blocks - 1, blocks)

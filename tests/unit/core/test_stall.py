@@ -35,7 +35,16 @@ class FromSource:
     """A source of which beta is a target in the stream; what it did is in ``done``."""
 
     def __init__(self) -> None:
-        record = NodeMetadata(1, "r0", "m1", "alpha", "source", **FACTS, generation="g1", store_state="Consistent")
+        record = NodeMetadata(
+            format=1,
+            mirror="r0",
+            mirror_id="m1",
+            node="alpha",
+            role="source",
+            **FACTS,
+            generation="g1",
+            store_state="Consistent",
+        )
         intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
         self.core = Source(DESCRIPTION, "alpha", record, bitmaps("beta", "gamma"), intent, 7, lambda: "a2")
         self.view = self.core.views["beta"]
@@ -48,8 +57,19 @@ class FromSource:
     def hello(self) -> None:
         self.say(
             Hello(
-                *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", DESCRIPTION.size, DESCRIPTION.block),
-                *("g1", [], "Consistent", self.view.epoch, "x", "alpha"),
+                protocol_min=PROTOCOL_MIN,
+                protocol_max=PROTOCOL_MAX,
+                mirror="r0",
+                mirror_id="m1",
+                node="beta",
+                size=DESCRIPTION.size,
+                block=DESCRIPTION.block,
+                generation="g1",
+                history=[],
+                store_state="Consistent",
+                epoch=self.view.epoch,
+                software="x",
+                follows="alpha",
                 terms=required(DESCRIPTION),
             )
         )
@@ -89,7 +109,7 @@ def stalled_since(start: float, by_loop: bool) -> Any:
     """What beta says from ``start`` on: its loop waits, or only a worker does."""
     if by_loop:
         return lambda now: Stalled("beta", now - start)
-    return lambda now: Alive(1, 7, "Resyncing", stalled=now - start)
+    return lambda now: Alive(epoch=1, session=7, state="Resyncing", stalled=now - start)
 
 
 @pytest.mark.parametrize("by_loop", [True, False])
@@ -118,7 +138,7 @@ def test_a_target_that_says_nothing_is_gone_after_the_peer_timeout() -> None:
 def test_a_target_that_confirms_nothing_and_does_not_say_why_is_put_out_as_before() -> None:
     source = FromSource()
     source.write()
-    source.let_pass(4.8, lambda _: Alive(1, 7, "Resyncing"))
+    source.let_pass(4.8, lambda _: Alive(epoch=1, session=7, state="Resyncing"))
     assert source.view.state == "Behind"
     assert "acknowledges nothing" in (source.view.reason or "")
 
@@ -127,7 +147,7 @@ def test_a_target_whose_store_moves_again_has_time_to_confirm() -> None:
     source = FromSource()
     source.write()
     source.let_pass(9.0, stalled_since(source.now, True))
-    source.let_pass(3.0, lambda _: Alive(1, 7, "Resyncing"))
+    source.let_pass(3.0, lambda _: Alive(epoch=1, session=7, state="Resyncing"))
     assert source.view.in_stream
     assert source.view.stall.seconds(source.now) is None
     assert source.events("store_stalled", "store_moves_again") == ["store_stalled", "store_moves_again"]
@@ -147,7 +167,7 @@ def test_a_target_does_not_come_back_before_its_store_moves() -> None:
     source.let_pass(11.0, stalled_since(start, False))
     source.hello()
     assert source.state() == "Behind"
-    source.say(Alive(0, 0, "Behind"))
+    source.say(Alive(epoch=0, session=0, state="Behind"))
     source.hello()
     assert source.state() == "Connecting"
 
@@ -164,7 +184,7 @@ def test_a_source_tells_its_targets_that_its_own_store_stands_still() -> None:
     source = FromSource()
     source.core.stalled = 3.0
     source.done.clear()
-    source.let_pass(0.4, lambda _: Alive(1, 7, "Resyncing"))
+    source.let_pass(0.4, lambda _: Alive(epoch=1, session=7, state="Resyncing"))
     told = [action.message for action in source.done if isinstance(action, Send) and action.peer == "beta"]
     assert 3.0 in [message.stalled for message in told if isinstance(message, Alive)]
 
@@ -173,11 +193,34 @@ class FromTarget:
     """A target that follows alpha."""
 
     def __init__(self) -> None:
-        record = NodeMetadata(1, "r0", "m1", "beta", "target", **FACTS, generation="g1", store_state="Consistent")
+        record = NodeMetadata(
+            format=1,
+            mirror="r0",
+            mirror_id="m1",
+            node="beta",
+            role="target",
+            **FACTS,
+            generation="g1",
+            store_state="Consistent",
+        )
         self.core = Target(DESCRIPTION, "beta", record, bitmaps("alpha", "gamma"), "x")
         self.now = 1.0
         terms = required(DESCRIPTION)
-        self.say(Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", "alpha", terms=terms))
+        self.say(
+            Welcome(
+                protocol=PROTOCOL_MAX,
+                epoch=5,
+                session=7,
+                group=0,
+                slot=0,
+                mirror_id="m1",
+                generation="g1",
+                history=[],
+                decision="Copy",
+                source="alpha",
+                terms=terms,
+            )
+        )
         self.core.admit(mark(frames.START), self.now)
         assert self.core.joined
 
@@ -206,7 +249,18 @@ class FromTarget:
 
 
 def mark(op: int) -> frames.StreamMessage:
-    head = frames.pack_head(0, 1, frames.MARKER, 5, 7, 0, 0, (frames.pack_record(op, 0, 0),), 0, 0)
+    head = frames.pack_head(
+        group=0,
+        mask=1,
+        kind=frames.MARKER,
+        epoch=5,
+        session=7,
+        first=0,
+        position=0,
+        records=(frames.pack_record(op, 0, 0),),
+        data_len=0,
+        data_sum=0,
+    )
     return frames.parse_stream(memoryview(head), None, DESCRIPTION.size)
 
 
@@ -234,7 +288,7 @@ def test_the_word_of_another_node_does_not_keep_the_source_alive() -> None:
 def test_a_source_whose_loop_lives_is_not_gone_however_long_its_store_stands_still() -> None:
     target = FromTarget()
     start = target.now
-    target.let_pass(20.0, lambda now: Alive(5, 7, "Resyncing", stalled=now - start))
+    target.let_pass(20.0, lambda now: Alive(epoch=5, session=7, state="Resyncing", stalled=now - start))
     assert target.core.joined
 
 

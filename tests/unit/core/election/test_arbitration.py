@@ -38,7 +38,15 @@ def answer(
     node: str, role: str = "target", generation: str = "g3", history: tuple[str, ...] = (), **more: object
 ) -> Answer:
     """What a peer says; a target votes for the node that asks."""
-    found = Answer(node, "r0", "m1", role, generation, list(history), vote="alpha" if role == "target" else "")
+    found = Answer(
+        node=node,
+        mirror="r0",
+        mirror_id="m1",
+        role=role,
+        generation=generation,
+        history=list(history),
+        vote="alpha" if role == "target" else "",
+    )
     return msgspec.structs.replace(found, **more)
 
 

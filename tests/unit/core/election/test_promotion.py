@@ -45,7 +45,9 @@ def answer(
         "head_bytes": 1000,
     }
     said = Copy(**(facts | copy)) if role != "source" else None
-    return Answer(node, "r0", "id", role, generation, list(history), copy=said)
+    return Answer(
+        node=node, mirror="r0", mirror_id="id", role=role, generation=generation, history=list(history), copy=said
+    )
 
 
 GAMMA = answer("gamma")

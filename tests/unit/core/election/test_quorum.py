@@ -25,7 +25,17 @@ def mirror(nodes: tuple[str, ...], min_copies: int, asynchronous: tuple[str, ...
 
 def record(agreed: Description | None = None, node: str = "alpha") -> NodeMetadata:
     terms = required(agreed) if agreed is not None else {}
-    return NodeMetadata(2, "r0", "m1", node, "source", 1 << 30, 1 << 16, 1 << 22, agreed=terms)
+    return NodeMetadata(
+        format=2,
+        mirror="r0",
+        mirror_id="m1",
+        node=node,
+        role="source",
+        size=1 << 30,
+        block=1 << 16,
+        extent=1 << 22,
+        agreed=terms,
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

@@ -31,7 +31,17 @@ def bitmap() -> IntentBitmap:
 
 def beta(began: float = 0.0, **facts: Any) -> Target:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    record = NodeMetadata(1, "r0", "m1", "beta", "target", **shape, generation="g1", store_state="Consistent", **facts)
+    record = NodeMetadata(
+        format=1,
+        mirror="r0",
+        mirror_id="m1",
+        node="beta",
+        role="target",
+        **shape,
+        generation="g1",
+        store_state="Consistent",
+        **facts,
+    )
     return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x", began)
 
 
@@ -58,7 +68,20 @@ def voting(candidate: str = "gamma") -> Target:
 def welcome(target: Target, source: str, now: float, ballot: Ballot = OLD) -> bool:
     """Let a source welcome it; return whether it follows."""
     terms = required(DESCRIPTION)
-    found = Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=terms, ballot=ballot)
+    found = Welcome(
+        protocol=PROTOCOL_MAX,
+        epoch=5,
+        session=7,
+        group=0,
+        slot=0,
+        mirror_id="m1",
+        generation="g1",
+        history=[],
+        decision="Copy",
+        source=source,
+        terms=terms,
+        ballot=ballot,
+    )
     target.on_message(source, found, now)
     commits = [action for action in target.actions if isinstance(action, Commit)]
     for action in commits:
@@ -145,7 +168,16 @@ def test_what_ends_that(release: str) -> None:
     target.tick(later)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
     if release == "was never elected":
-        answer = Answer("gamma", "r0", "m1", "target", "g1", [], number=question.number, stood=1)
+        answer = Answer(
+            node="gamma",
+            mirror="r0",
+            mirror_id="m1",
+            role="target",
+            generation="g1",
+            history=[],
+            number=question.number,
+            stood=1,
+        )
         target.on_answer(msgspec.structs.replace(answer, number=question.number - 1), later)
         assert not welcome(target, "alpha", later), "it was an answer to an older question"
         target.on_answer(answer, later)
@@ -174,7 +206,16 @@ def test_what_the_elected_node_says_that_does_not_end_it(facts: dict[str, Any]) 
     later = NOW + 2 * SECONDS
     target.tick(later)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
-    answer = Answer("gamma", "r0", "m1", "target", "g1", [], number=question.number, stood=1)
+    answer = Answer(
+        node="gamma",
+        mirror="r0",
+        mirror_id="m1",
+        role="target",
+        generation="g1",
+        history=[],
+        number=question.number,
+        stood=1,
+    )
     target.on_answer(msgspec.structs.replace(answer, **facts), later)
     commit(target, later)
     assert not welcome(target, "alpha", later)
@@ -285,7 +326,7 @@ def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
     commit(target, late)
     assert target.vote(late) == "gamma"
     assert target.source is None
-    target.on_message("alpha", Alive(5, 7, "InSync"), late)
+    target.on_message("alpha", Alive(epoch=5, session=7, state="InSync"), late)
     assert target.source is None
 
 

@@ -74,7 +74,7 @@ def test_a_resync_sends_what_was_named_at_its_start_and_nothing_else(seed: int) 
             named.mark(first, end)
         found = resync.next_run(rng.randint(1, 30))
         if found is not None and rng.random() < 0.7:
-            resync.sent(*found, 0, 0)
+            resync.sent(*found, data_bytes=0, position=0)
             sent += range(*found)
             on_way |= set(range(*found))
         elif resync.on_way:

@@ -27,7 +27,21 @@ SOURCE = NodeMetadata(
     epoch=2,
     peers={"beta": BETA},
 )
-HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 20, 4096, "g3", ["g2"], "Consistent", 6, "x", "alpha")
+HELLO = Hello(
+    protocol_min=1,
+    protocol_max=1,
+    mirror="r0",
+    mirror_id="m1",
+    node="beta",
+    size=1 << 20,
+    block=4096,
+    generation="g3",
+    history=["g2"],
+    store_state="Consistent",
+    epoch=6,
+    software="x",
+    follows="alpha",
+)
 NEW = msgspec.structs.replace(HELLO, mirror_id="", generation="", history=[], store_state="Empty", epoch=0, follows="")
 EMPTY = msgspec.structs.replace(SOURCE, generation="", history=(), store_state="Empty", peers={})
 # What it remembers if it was not the source's target last, but kept a bitmap for it.

@@ -28,7 +28,7 @@ RECORD = NodeMetadata(
     epoch=3,
     follows="beta",
     boot="b",
-    peers={"beta": PeerRecord(4, 5, ("g1", "g2"), True)},
+    peers={"beta": PeerRecord(epoch=4, offered=5, generations=("g1", "g2"), paused=True)},
 )
 
 

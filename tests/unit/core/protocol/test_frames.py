@@ -18,7 +18,21 @@ def packed(kind: int, records: list[tuple[int, int, int]], data: bytes = b"", fi
     """A whole small message, head and data in one frame."""
     raw = [frames.pack_record(*record) for record in records]
     total = checksum(data) if data else 0
-    return frames.pack_head(0, 1, kind, epoch, SESSION, first, 9, raw, len(data), total) + data
+    return (
+        frames.pack_head(
+            group=0,
+            mask=1,
+            kind=kind,
+            epoch=epoch,
+            session=SESSION,
+            first=first,
+            position=9,
+            records=raw,
+            data_len=len(data),
+            data_sum=total,
+        )
+        + data
+    )
 
 
 def read(frame: bytes, data: bytes | None = None) -> frames.StreamMessage:

@@ -15,7 +15,21 @@ GENERATION = int("ab" * 8, 16)
 
 def frame(data: bytes) -> bytes:
     record = frames.pack_record(frames.GENERATION, len(data), GENERATION)
-    return frames.pack_head(0, 1, frames.LIVE, 0, 7, 1, 1, [record], len(data), checksum(data)) + data
+    return (
+        frames.pack_head(
+            group=0,
+            mask=1,
+            kind=frames.LIVE,
+            epoch=0,
+            session=7,
+            first=1,
+            position=1,
+            records=[record],
+            data_len=len(data),
+            data_sum=checksum(data),
+        )
+        + data
+    )
 
 
 def test_names_and_modes_arrive_as_they_were_sent() -> None:
@@ -31,7 +45,17 @@ def test_members_that_cannot_be_understood_are_refused(data: bytes) -> None:
 
 
 def test_what_an_asynchronous_peer_may_lack_is_remembered_whatever_its_mode_becomes() -> None:
-    record = NodeMetadata(2, "r0", "m1", "alpha", "source", 1 << 30, 1 << 16, 1 << 22, generation="g1")
+    record = NodeMetadata(
+        format=2,
+        mirror="r0",
+        mirror_id="m1",
+        node="alpha",
+        role="source",
+        size=1 << 30,
+        block=1 << 16,
+        extent=1 << 22,
+        generation="g1",
+    )
     record = peer_records.in_sync(record, "beta", "g1", sync=False)
     record = peer_records.with_base(record, {"beta": True}, "g2")
     beta = peer_records.record_of(record, "beta")

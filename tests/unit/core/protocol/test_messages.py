@@ -12,18 +12,43 @@ from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.messages import Alive, Bye, Digest, Evict, Hello, Ready, Refuse, Stalled, Trouble, Welcome
 from dkrepl.errors import ProtocolError
 
-HELLO = Hello(1, 1, "r0", "m1", "beta", 1 << 30, 65536, "g1", ["g0"], "Consistent", 4, "0.1.0", "alpha")
-ACK = frames.Ack(3, 2**64 - 1, 10, 9, 8, 7)
+HELLO = Hello(
+    protocol_min=1,
+    protocol_max=1,
+    mirror="r0",
+    mirror_id="m1",
+    node="beta",
+    size=1 << 30,
+    block=65536,
+    generation="g1",
+    history=["g0"],
+    store_state="Consistent",
+    epoch=4,
+    software="0.1.0",
+    follows="alpha",
+)
+ACK = frames.Ack(epoch=3, session=2**64 - 1, applied=10, durable=9, resync_applied=8, resync_durable=7)
 
 
 @pytest.mark.parametrize(
     "message",
     [
         HELLO,
-        Welcome(1, 5, 2**63 - 1, 0, 3, "m1", "g1", ["g0"], "Copy", "alpha"),
+        Welcome(
+            protocol=1,
+            epoch=5,
+            session=2**63 - 1,
+            group=0,
+            slot=3,
+            mirror_id="m1",
+            generation="g1",
+            history=["g0"],
+            decision="Copy",
+            source="alpha",
+        ),
         Refuse("SplitBrain", "both were written", "alpha"),
         Ready(5),
-        Alive(5, 7, "InSync", 0, 0, 1.5),
+        Alive(epoch=5, session=7, state="InSync", dirty_bytes=0, total_bytes=0, rate=1.5),
         Evict(5, "WindowFull", "too slow", 0.5),
         Trouble(5, "Gap", "writes are missing"),
         Digest(5, 1, "ab" * 16),

@@ -34,7 +34,7 @@ def test_every_block_is_sent_once_and_counts_when_confirmed(blocks: set[int], st
         found = resync.next_run()
         if found is not None:
             first, end = found[0], min(found[1], found[0] + step)
-            resync.sent(first, end, (end - first) * BLOCK, 0)
+            resync.sent(first, end, data_bytes=(end - first) * BLOCK, position=0)
             sent += range(first, end)
         elif resync.on_way:
             resync.confirmed(resync.on_way[0].rseq)
@@ -53,7 +53,7 @@ def test_a_bounded_part_is_on_the_way() -> None:
     for _ in range(2):
         found = resync.next_run()
         assert found is not None
-        resync.sent(*found, BLOCK, 0)
+        resync.sent(*found, data_bytes=BLOCK, position=0)
     assert resync.next_run() is None
     assert not resync.all_sent
     assert [(run.first, run.end) for run in resync.confirmed(1)] == [(0, 1)]
@@ -65,7 +65,7 @@ def test_a_message_is_lost_if_a_write_that_came_after_it_was_applied_without_it(
     for position in (10, 10, 12):
         found = resync.next_run()
         assert found is not None
-        resync.sent(*found, BLOCK, position)
+        resync.sent(*found, data_bytes=BLOCK, position=position)
     assert not resync.lost(9, 0), "the target has not come to it yet"
     assert not resync.lost(10, 0), "nor is it known to be past it"
     assert resync.lost(11, 1)
@@ -94,7 +94,7 @@ def test_it_is_full_if_every_block_is_to_be_copied() -> None:
 def test_rate_and_time_left_are_shown_once_something_was_confirmed() -> None:
     resync = of(set(range(10)))
     assert resync.eta(1.0) is None
-    resync.sent(0, 5, 5 * BLOCK, 0)
+    resync.sent(0, 5, data_bytes=5 * BLOCK, position=0)
     resync.confirmed(1)
     assert resync.eta(2.0) == pytest.approx(5 * BLOCK / resync.rate(2.0))
 

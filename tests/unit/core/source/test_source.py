@@ -35,7 +35,17 @@ def bitmap() -> IntentBitmap:
 
 def new_record(**facts: Any) -> NodeMetadata:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    return NodeMetadata(1, "r0", "m1", "alpha", "source", **shape, generation="b1", store_state="Consistent", **facts)
+    return NodeMetadata(
+        format=1,
+        mirror="r0",
+        mirror_id="m1",
+        node="alpha",
+        role="source",
+        **shape,
+        generation="b1",
+        store_state="Consistent",
+        **facts,
+    )
 
 
 def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
@@ -48,9 +58,20 @@ def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Sou
 
 
 def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
-    size, block = DESCRIPTION.size, DESCRIPTION.block
     return Hello(
-        *(PROTOCOL_MIN, PROTOCOL_MAX, "r0", "m1", "beta", size, block, "b1", [], "Consistent", 5, "x", "alpha"),
+        protocol_min=PROTOCOL_MIN,
+        protocol_max=PROTOCOL_MAX,
+        mirror="r0",
+        mirror_id="m1",
+        node="beta",
+        size=DESCRIPTION.size,
+        block=DESCRIPTION.block,
+        generation="b1",
+        history=[],
+        store_state="Consistent",
+        epoch=5,
+        software="x",
+        follows="alpha",
         terms=required(description),
     )
 
@@ -107,7 +128,7 @@ def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_re
     assert state_of_beta(source) == "Resyncing"
     assert not started(source.metadata, TWO_COPIES).quorum.flushed
 
-    source.on_ack("beta", Ack(6, SESSION, 0, 0, 1, 1), 1.1)
+    source.on_ack("beta", Ack(epoch=6, session=SESSION, applied=0, durable=0, resync_applied=1, resync_durable=1), 1.1)
     assert state_of_beta(source) == "InSync", source.views["beta"].reason
     assert started(source.metadata, TWO_COPIES).quorum.flushed
 

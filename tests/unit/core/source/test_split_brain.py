@@ -6,9 +6,24 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.messages import Answer
 from dkrepl.core.source.split_brain import found
 
-RECORD = NodeMetadata(1, "r0", "m1", "alpha", "source", size=1 << 20, block=4096, extent=32768, generation="g1")
+RECORD = NodeMetadata(
+    format=1,
+    mirror="r0",
+    mirror_id="m1",
+    node="alpha",
+    role="source",
+    size=1 << 20,
+    block=4096,
+    extent=32768,
+    generation="g1",
+)
 
 
 def test_for_a_peer_that_is_not_source_no_bitmap_is_counted() -> None:
     """That takes milliseconds for each TiB, in the loop, as long as the peer is away."""
-    assert found(RECORD, {}, [Answer("beta", "r0", "m1", "target", "g0", [])]) == {}
+    assert (
+        found(
+            RECORD, {}, [Answer(node="beta", mirror="r0", mirror_id="m1", role="target", generation="g0", history=[])]
+        )
+        == {}
+    )

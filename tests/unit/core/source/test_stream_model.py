@@ -159,7 +159,7 @@ class StreamMachine(RuleBasedStateMachine):
         if view.resync is None or found is None:
             return
         first, end = found[0], min(found[1], found[0] + most)
-        rseq = view.resync.sent(first, end, (end - first) << SHIFT, self.stream.log.seq)
+        rseq = view.resync.sent(first, end, data_bytes=(end - first) << SHIFT, position=self.stream.log.seq)
         parts_sent = range(first * PARTS, end * PARTS)
         # As it is at this place of the stream (R3).
         self.copies[name].inbox.append((-rseq, {part: self.here[part] for part in parts_sent}))

@@ -16,7 +16,16 @@ def alive(
     lag_bytes: int = 0,
     lag_seconds: float | None = None,
 ) -> Alive:
-    return Alive(1, session, state, at=at, seq=seq, written=written, lag_bytes=lag_bytes, lag_seconds=lag_seconds)
+    return Alive(
+        epoch=1,
+        session=session,
+        state=state,
+        at=at,
+        seq=seq,
+        written=written,
+        lag_bytes=lag_bytes,
+        lag_seconds=lag_seconds,
+    )
 
 
 def test_nothing_is_shown_before_a_source_was_heard() -> None:

@@ -28,7 +28,15 @@ def bitmap() -> IntentBitmap:
 def target(**peers: PeerRecord) -> Target:
     facts: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
     record = NodeMetadata(
-        1, "r0", "m1", "beta", "target", **facts, generation="g1", store_state="Consistent", peers=dict(peers)
+        format=1,
+        mirror="r0",
+        mirror_id="m1",
+        node="beta",
+        role="target",
+        **facts,
+        generation="g1",
+        store_state="Consistent",
+        peers=dict(peers),
     )
     return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x")
 
@@ -37,7 +45,23 @@ def welcomed(made: Target, peer: str, epoch: int) -> list[Any]:
     """Let it be welcomed by ``peer``; return what it does, its commits carried out."""
     done = []
     terms = required(DESCRIPTION)
-    made.on_message(peer, Welcome(PROTOCOL_MAX, epoch, 7, 0, 0, "m1", "g1", [], "Copy", peer, terms=terms), 1.0)
+    made.on_message(
+        peer,
+        Welcome(
+            protocol=PROTOCOL_MAX,
+            epoch=epoch,
+            session=7,
+            group=0,
+            slot=0,
+            mirror_id="m1",
+            generation="g1",
+            history=[],
+            decision="Copy",
+            source=peer,
+            terms=terms,
+        ),
+        1.0,
+    )
     while made.actions:
         action = made.actions.pop(0)
         done.append(action)
@@ -67,7 +91,21 @@ def test_one_that_stops_enters_no_stream_any_more() -> None:
 def test_one_that_stops_while_its_epoch_is_recorded_does_not_enter() -> None:
     made = target()
     made.on_message(
-        "alpha", Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", "alpha", terms=required(DESCRIPTION)), 1.0
+        "alpha",
+        Welcome(
+            protocol=PROTOCOL_MAX,
+            epoch=5,
+            session=7,
+            group=0,
+            slot=0,
+            mirror_id="m1",
+            generation="g1",
+            history=[],
+            decision="Copy",
+            source="alpha",
+            terms=required(DESCRIPTION),
+        ),
+        1.0,
     )
     [commit] = [action for action in made.actions if isinstance(action, Commit)]
     made.actions.clear()
@@ -86,7 +124,21 @@ def test_what_was_saved_aside_counts_for_one_source_and_until_another_is_followe
     assert connects(welcomed(made, source, 5))
     assert record_of(made.metadata, "alpha").saved == (source == "alpha")
     made.on_message(
-        source, Welcome(PROTOCOL_MAX, 5, 7, 0, 0, "m1", "g1", [], "Copy", source, terms=required(DESCRIPTION)), 1.0
+        source,
+        Welcome(
+            protocol=PROTOCOL_MAX,
+            epoch=5,
+            session=7,
+            group=0,
+            slot=0,
+            mirror_id="m1",
+            generation="g1",
+            history=[],
+            decision="Copy",
+            source=source,
+            terms=required(DESCRIPTION),
+        ),
+        1.0,
     )
     made.tick(1000.0)
     made.actions.clear()

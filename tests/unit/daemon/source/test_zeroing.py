@@ -47,7 +47,14 @@ class World:
         bits = bytearray(IntentBitmap.bits_bytes(description.blocks, per))
         seals = bytearray(IntentBitmap.seals_bytes(description.blocks, per))
         metadata = NodeMetadata(
-            1, "r0", "m" * 32, "a", "source", description.size, description.block, description.extent
+            format=1,
+            mirror="r0",
+            mirror_id="m" * 32,
+            node="a",
+            role="source",
+            size=description.size,
+            block=description.block,
+            extent=description.extent,
         )
         numbers = itertools.count(1)
         self.bitmap = IntentBitmap(bits, seals, description.blocks, per)
