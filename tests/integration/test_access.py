@@ -37,7 +37,7 @@ from tests.integration.harness.hostile import (
     throw_bytes,
 )
 from tests.integration.harness.node import Node
-from tests.integration.harness.waiting import wait_for
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 SILENCE = 1500  # ms in which an answer would have come

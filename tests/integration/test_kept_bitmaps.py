@@ -25,7 +25,7 @@ def test_a_target_with_a_damaged_bitmap_follows_an_async_source_without_keeping_
     content[4096] ^= 0xFF
     bitmap.write_bytes(content)
     alpha.kill()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.promote()
     gamma.start(ready=False)
     gamma.wait_until(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.harness.cluster import Cluster
 from tests.integration.harness.fixtures import Clusters
-from tests.integration.harness.waiting import LONG
+from tests.lab.waiting import LONG
 
 pytestmark = pytest.mark.root
 
@@ -168,9 +168,9 @@ def test_a_source_that_is_cut_off_answers_nothing_so_that_there_is_no_split_brai
     cluster.links["beta"].cut()
     alpha.wait_until(lambda status: status["quorum"]["confirmable"] == 1, "it is alone")
     waiting = Once(alpha.device, "write", value=2)
-    beta.wait_until(lambda status: status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     assert beta.cli("promote", "r0")[0] == 0
-    beta.wait_until(lambda status: status and status.get("state") == "Serving", "it serves")
+    beta.wait_serving()
     cluster.links["beta"].mend()
     alpha.wait_until(lambda status: any("beta is source too" in text for text in status["warnings"]), "it is told")
     assert alpha.status()["split_brain"] is None

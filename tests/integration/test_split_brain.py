@@ -30,7 +30,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     _write(alpha, 0, 1)
     cluster.settle()
     cluster.links["beta"].cut()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     code, _, sentence = beta.cli("promote", "r0", "--fenced", "alpha")
     assert code == 0, sentence
     _write(alpha, 8 * MIB, 0xA)  # alpha alone
@@ -55,9 +55,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     assert code == 2, sentence
     code, _, sentence = alpha.cli("resolve", "r0", "--keep", "beta")
     assert code == 0, sentence
-    status = alpha.wait_until(
-        lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
-    )
+    status = alpha.wait_following("beta")
     status = alpha.wait_until(lambda found: found and found["diverged"] and found["diverged"][0]["settled"], "it keeps")
     assert any("diverged" in warning for warning in status["warnings"])
     cluster.assert_equal_to(beta, alpha)
@@ -86,7 +84,7 @@ def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters:
     _write(alpha, 0, 1)
     cluster.settle()
     cluster.links["beta"].cut()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     assert beta.cli("promote", "r0", "--fenced", "alpha")[0] == 0
     _write(beta, 16 * MIB, 0xB)
     cluster.links["beta"].mend()
@@ -95,9 +93,7 @@ def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters:
     )
     assert alpha.status()["split_brain"] is None
     assert alpha.cli("demote", "r0")[0] == 0
-    alpha.wait_until(
-        lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
-    )
+    alpha.wait_following("beta")
     assert alpha.status()["diverged"] == []
     cluster.assert_equal_to(beta, alpha)
 
@@ -112,7 +108,7 @@ def test_an_old_source_keeps_the_writes_that_an_async_target_never_got(clusters:
     _write(alpha, 8 * MIB, 0xA)  # answered, and in the window of beta, which stands still
     alpha.kill()
     beta.thaw()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.promote()
     _write(beta, 8 * MIB, 0xB)
 
@@ -124,9 +120,7 @@ def test_an_old_source_keeps_the_writes_that_an_async_target_never_got(clusters:
             store.seek(8 * MIB)
             assert store.read(MIB) == b"\x0a" * MIB
         assert alpha.cli("resolve", "r0", "--keep", "beta")[0] == 0
-    alpha.wait_until(
-        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
-    )
+    alpha.wait_following("beta")
     found = alpha.wait_until(
         lambda status: status and status["diverged"] and status["diverged"][0]["settled"], "it has compared"
     )

@@ -21,15 +21,7 @@ def _write(node: Node, offset: int, size: str = "1m", rw: str = "write", bs: str
 
 def _all_in_sync(source: Node) -> dict[str, dict[str, Any]]:
     """Wait until every target of ``source`` is in sync with nothing dirty; return what it shows of each."""
-    status = source.wait_until(
-        lambda found: (
-            found
-            and found["role"] == "source"
-            and all(one["state"] == "InSync" and not one["dirty_blocks"] for one in found["targets"])
-        ),
-        "all its targets are in sync",
-    )
-    return {one["name"]: one for one in status["targets"]}
+    return {one["name"]: one for one in source.wait_settled()["targets"]}
 
 
 def test_a_switchover_and_back_copies_nothing_and_loses_nothing(cluster: Cluster) -> None:
@@ -83,9 +75,9 @@ def test_after_a_failover_the_survivor_and_the_old_source_are_copied_in_part(clu
     cluster.settle()
     _write(alpha, 0, "2m", "randwrite", "4k")
     alpha.kill()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.ask("promote", fenced=["alpha"])
-    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    beta.wait_serving()
     _write(beta, 48 * MIB, "1m")
     seen = beta.wait_until(
         lambda found: found and {one["name"]: one["state"] for one in found["targets"]}.get("gamma") == "InSync",

@@ -10,9 +10,9 @@ import pytest
 
 from tests.integration.harness.cluster import Cluster
 from tests.integration.harness.kills import kill_again_and_again
-from tests.integration.harness.seeds import seed_for
 from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
-from tests.integration.harness.waiting import LONG
+from tests.lab.seeds import seed_for
+from tests.lab.waiting import LONG
 
 pytestmark = pytest.mark.root
 
@@ -80,7 +80,7 @@ def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager
     try:
         alpha.wait_until(lambda status: status and status["counters"]["writes"] > 300, "writes go on")
         alpha.kill()
-        beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+        beta.wait_missing_source()
         beta.ask("promote", fenced=["alpha"])
         beta.wait_until(lambda status: status and status["role"] == "source", "it is source")
         manager.start()

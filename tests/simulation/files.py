@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dkrepl.core.intent import activity_record
 from dkrepl.core.lineage import metadata
@@ -328,6 +328,16 @@ class Saved:
 
     def __init__(self, length: int) -> None:
         self.length = length
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "at": 0.0,
+            "generation": "",
+            "replaced_by": "",
+            "bytes": self.length,
+            "settled": self.settled,
+        }
 
 
 def save_diverged(
