@@ -75,7 +75,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     assert [one["name"] for one in json.loads(listed)["diverged"]] == [name]
     code, _, _ = alpha.cli("diverged", "drop", name, "--mirror", "r0")
     assert code == 0
-    assert "nothing is kept" in alpha.cli("diverged", "list", "r0")[1]
+    assert "nothing is saved" in alpha.cli("diverged", "list", "r0")[1]
 
 
 def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters: Clusters) -> None:
