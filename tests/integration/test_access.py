@@ -38,7 +38,7 @@ from tests.integration.harness.hostile import (
     throw_bytes,
 )
 from tests.integration.harness.node import Node
-from tests.integration.harness.waiting import wait_for
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 SILENCE = 1500  # ms in which an answer would have come
@@ -210,7 +210,7 @@ def test_floods_before_the_handshake_are_refused_and_leave_nothing(shared: Clust
     ports = [*shared.ports["alpha"], shared.ports["gamma"][0]]
     alpha, gamma = shared.source, shared.nodes["gamma"]
     before = refused(alpha, "handshake"), refused(gamma, "handshake")
-    files = {node.name: node.shown()["process"]["open_files"] for node in (alpha, gamma)}
+    files = {node.name: node.present_status()["process"]["open_files"] for node in (alpha, gamma)}
     with undisturbed(shared):
         for port in ports:
             throw_bytes(port, 100)
@@ -246,10 +246,10 @@ def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
     shared.wait_state("gamma", "Disconnected")
     control, _ = shared.ports["alpha"]
     before = refused(alpha, "foreign_topic")
-    rss = alpha.shown()["process"]["rss_bytes"]
+    rss = alpha.present_status()["process"]["rss_bytes"]
     try:
         for port, server in ((control, alpha), (shared.ports["beta"][0], beta)):
-            begun = server.shown()["counters"]["frames_refused"]
+            begun = server.present_status()["counters"]["frames_refused"]
             with dealer(port, "gamma/x", gamma.keys, server.keys) as peer:
                 for parts in itertools.islice(hostile_frames(3), 500):
                     peer.send_multipart(parts)
@@ -263,8 +263,8 @@ def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
             # Thrown out at once; whoever was is not let in again for ten seconds.
             wait_more(partial(subscribe_too_much, shared, gamma.keys, length), before)
             before = refused(alpha, "foreign_topic")
-        assert beta.shown()["state"] == "InSync"
-        assert alpha.shown()["process"]["rss_bytes"] - rss < 128 * MIB
+        assert beta.present_status()["state"] == "InSync"
+        assert alpha.present_status()["process"]["rss_bytes"] - rss < 128 * MIB
         shared.settle("beta")
     finally:
         gamma.start()
@@ -277,7 +277,7 @@ def test_a_node_has_one_connection_to_the_stream(shared: Cluster) -> None:
     alpha, gamma = shared.source, shared.nodes["gamma"]
     gamma.stop()
     shared.wait_state("gamma", "Disconnected")
-    files = alpha.shown()["process"]["open_files"]
+    files = alpha.present_status()["process"]["open_files"]
     try:
         with contextlib.ExitStack() as held:
             for _ in range(20):

@@ -12,9 +12,10 @@ import time
 
 import pytest
 
-from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 

@@ -8,8 +8,10 @@ import os
 import pytest
 
 from dkrepl.errors import CopiesDiffer, NotFound, Refused, TimedOut
-from tests.integration.harness.applications import PAGE, Writer, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
+from tests.integration.harness.writer import Writer
+from tests.lab.pages import PAGE
 
 pytestmark = pytest.mark.root
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness.applications import Writer, fio_command, run
+from tests.integration.harness.applications import fio_command, run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 

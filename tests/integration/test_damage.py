@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from dkrepl.errors import MetadataError
-from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 

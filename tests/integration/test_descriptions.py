@@ -87,7 +87,7 @@ def test_a_lowered_min_copies_counts_once_enough_of_the_old_nodes_know_it_or_are
     # By the old description beta and gamma alone may promote one of themselves: so nothing is answered without them.
     alpha.wait_until(lambda status: status and status["state"] == "Starting", "it asks its peers")
     alpha.promote()
-    status = alpha.wait_until(lambda status: status and status["state"] == "Serving", "it serves")
+    status = alpha.wait_serving()
     assert any("the description has changed" in warning for warning in status["warnings"])
     code, _, sentence = alpha.cli("config", "adopt", MIRROR)
     assert code == 5

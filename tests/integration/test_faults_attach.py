@@ -13,7 +13,7 @@ from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.store.sparse_file import create_sparse
 from tests.integration.harness.node import ROOT
-from tests.integration.harness.waiting import LONG, wait_for
+from tests.lab.waiting import LONG, wait_for
 
 pytestmark = pytest.mark.root
 

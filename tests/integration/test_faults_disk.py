@@ -17,12 +17,14 @@ import msgspec
 import pytest
 
 from dkrepl.errors import StateDirectoryError
-from tests.integration.harness.applications import PAGE, Writer, pattern, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.faulty_file import FaultyFile, faulty_file
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import ROOT, Node
-from tests.integration.harness.waiting import wait_for
+from tests.integration.harness.writer import Writer
+from tests.lab.pages import PAGE, pattern
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 
@@ -170,7 +172,7 @@ def test_a_block_that_the_source_cannot_read_keeps_a_target_out_of_sync_until_it
         gamma.start()
         seen = cluster.wait_state("gamma", "Behind")
         assert "cannot read" in seen["reason"]
-        assert gamma.shown()["store_state"] == "Inconsistent"
+        assert gamma.present_status()["store_state"] == "Inconsistent"
         assert cluster.seen("beta")["state"] == "InSync"
         assert _write(cluster.device, 101, 2) == 0
         file.mend()
@@ -227,11 +229,11 @@ def test_a_source_whose_store_failed_a_flush_gives_way_to_a_target_that_has_ever
         alpha.wait_until(lambda status: status and status["role"] == "target", "it is a target")
         found = alpha.ask("promote", dry_run=True)
         assert {"StoreFailed", "Inconsistent"} <= set(found["codes"])
-        beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it has no source")
+        beta.wait_missing_source()
         beta.ask("promote")
         beta.wait_until(lambda status: status and status["role"] == "source", "it is the source")
         alpha.wait_until(lambda status: status and status["state"] == "InSync", "its copy is repaired")
-        assert not any("flush" in warning for warning in alpha.shown()["warnings"])
+        assert not any("flush" in warning for warning in alpha.present_status()["warnings"])
         assert all(_holds(node, page, 1000 + page) for node in (alpha, beta) for page in range(50))
 
 

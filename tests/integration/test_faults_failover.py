@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.harness.failover import SIZE, lose_the_source
 from tests.integration.harness.fixtures import Clusters
-from tests.integration.harness.seeds import seed_for
+from tests.lab.seeds import seed_for
 
 pytestmark = pytest.mark.root
 

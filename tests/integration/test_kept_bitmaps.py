@@ -25,7 +25,7 @@ def test_a_target_with_a_damaged_bitmap_follows_an_async_source_without_keeping_
     content[4096] ^= 0xFF
     bitmap.write_bytes(content)
     alpha.kill()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.promote()
     gamma.start(ready=False)
     gamma.wait_until(
@@ -33,7 +33,7 @@ def test_a_target_with_a_damaged_bitmap_follows_an_async_source_without_keeping_
     )
     assert gamma.logged("bitmap_damaged")
     assert not gamma.logged("diverged_saved")
-    seen = next(one for one in beta.shown()["targets"] if one["name"] == "gamma")
+    seen = next(one for one in beta.present_status()["targets"] if one["name"] == "gamma")
     assert seen["last_resync"]["kind"] == "full"
     assert seen["last_resync"]["copied_bytes"] == 64 * MIB
     cluster.assert_equal_to(beta, gamma)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.harness.cluster import Cluster
 from tests.integration.harness.fixtures import Clusters
-from tests.integration.harness.waiting import LONG
+from tests.lab.waiting import LONG
 
 pytestmark = pytest.mark.root
 
@@ -78,9 +78,9 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
     cluster = clusters.make(min_copies=2)
     alpha, beta, gamma = cluster.nodes.values()
     assert Once(cluster.device, "write", value=1).wait() == 0
-    assert alpha.shown()["quorum"] == {"confirmable": 2, "min": 2}
-    generation = alpha.shown()["generation"]
-    assert not alpha.shown()["warnings"]
+    assert alpha.present_status()["quorum"] == {"confirmable": 2, "min": 2}
+    generation = alpha.present_status()["generation"]
+    assert not alpha.present_status()["warnings"]
     cluster.settle()
     _lose_beta(cluster)
     waiting = [Once(cluster.device, "write", value=2), Once(cluster.device, "write", 1 << 20, value=3)]
@@ -89,7 +89,7 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
     cluster.wait_state("gamma", "Disconnected")
     for _ in range(3):
         assert _read(cluster.device)[0] == 1
-    status = alpha.shown()
+    status = alpha.present_status()
     assert "1 of 2 copies can be confirmed (min_copies), so writes wait" in " ".join(status["warnings"])
     assert alpha.logged("quorum_lost")[-1]["outcome"] == "writes wait"
     assert [one.result for one in waiting] == [None] * 2
@@ -106,7 +106,7 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
     assert (_read(cluster.device)[0], _read(cluster.device, 1 << 20)[0]) == (2, 3)
     cluster.settle()
     cluster.assert_equal()
-    assert not alpha.shown()["warnings"]
+    assert not alpha.present_status()["warnings"]
 
 
 def test_under_on_too_few_error_writes_fail_and_succeed_again_later(clusters: Clusters) -> None:
@@ -118,7 +118,7 @@ def test_under_on_too_few_error_writes_fail_and_succeed_again_later(clusters: Cl
     assert parked.wait() == errno.EIO
     for what in ("write", "flush", "discard"):  # a flush too, for the parked write is not durable at beta
         assert Once(cluster.device, what, 8192).wait() == errno.EIO, what
-    assert "so writes fail" in " ".join(alpha.shown()["warnings"])
+    assert "so writes fail" in " ".join(alpha.present_status()["warnings"])
     assert _read(cluster.device)[0] == 1
     beta.thaw()
     cluster.wait_in_sync("beta")
@@ -168,12 +168,12 @@ def test_a_source_that_is_cut_off_answers_nothing_so_that_there_is_no_split_brai
     cluster.links["beta"].cut()
     alpha.wait_until(lambda status: status["quorum"]["confirmable"] == 1, "it is alone")
     waiting = Once(alpha.device, "write", value=2)
-    beta.wait_until(lambda status: status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     assert beta.cli("promote", "r0")[0] == 0
-    beta.wait_until(lambda status: status and status.get("state") == "Serving", "it serves")
+    beta.wait_serving()
     cluster.links["beta"].mend()
     alpha.wait_until(lambda status: any("beta is source too" in text for text in status["warnings"]), "it is told")
-    assert alpha.shown()["split_brain"] is None
+    assert alpha.present_status()["split_brain"] is None
     assert waiting.result is None
     assert alpha.stop() == 0
     assert waiting.wait() == errno.EIO

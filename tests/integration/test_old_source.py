@@ -12,7 +12,7 @@ from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
-from tests.integration.harness.waiting import wait_for
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 
@@ -33,15 +33,13 @@ def test_a_source_that_died_and_was_replaced_comes_back_as_a_target(cluster: Clu
     _write(alpha, 0)
     cluster.settle()
     alpha.kill()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.ask("promote", fenced=["alpha"])
-    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    beta.wait_serving()
     _write(beta, 4 * MIB)
 
     alpha.start(ready=False)
-    found = alpha.wait_until(
-        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
-    )
+    found = alpha.wait_following("beta")
     assert found["source"] == "beta"
     assert alpha.logged("peers_asked")[-1]["outcome"] == "follow"
     beta.wait_until(lambda status: all(target["state"] == "InSync" for target in status["targets"]), "all are in sync")
@@ -88,20 +86,20 @@ def test_a_source_that_was_stopped_does_not_serve_because_its_kernel_still_runs(
     _write(alpha, 0)
     cluster.settle()
     alpha.stop()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.ask("promote", fenced=["alpha"])
-    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    beta.wait_serving()
     _write(beta, 4 * MIB)
     beta.freeze()
     cluster.nodes["gamma"].freeze()
     alpha.start(ready=False)
     alpha.wait_until(lambda status: status and "waiting for beta" in status.get("reason", ""), "it says whom it asks")
     wait_for(alpha.uptime, lambda seconds: seconds > 3.0, "it has had time to serve")
-    assert alpha.shown()["state"] == "Starting"
+    assert alpha.present_status()["state"] == "Starting"
     assert not cluster.device.exists()
     for node in cluster.targets:
         node.thaw()
-    alpha.wait_until(lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows")
+    alpha.wait_following("beta")
     cluster.assert_equal_to(beta, alpha)
 
 
@@ -130,15 +128,13 @@ def test_a_first_source_that_was_lost_and_initialised_anew_follows_the_one_that_
     _write(alpha, 0)
     cluster.settle()
     alpha.stop()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.ask("promote", fenced=["alpha"])
-    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    beta.wait_serving()
     shutil.rmtree(alpha.paths.state_dir("r0"))
     alpha.store.unlink()
     alpha.initialise()
 
     alpha.start(ready=False)
-    alpha.wait_until(
-        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
-    )
+    alpha.wait_following("beta")
     cluster.assert_equal_to(beta, alpha)

@@ -9,9 +9,10 @@ import threading
 
 import pytest
 
-from tests.integration.harness.applications import PAGE, fio_command, run
+from tests.integration.harness.applications import fio_command, run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
+from tests.lab.pages import PAGE
 
 pytestmark = pytest.mark.root
 

@@ -13,11 +13,12 @@ import msgspec
 import pytest
 
 from dkrepl.errors import NotFound, Refused, UsageError
-from tests.integration.harness.applications import Writer, pattern
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
-from tests.integration.harness.waiting import LONG, wait_for
+from tests.integration.harness.writer import Writer
+from tests.lab.pages import pattern
+from tests.lab.waiting import LONG, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -37,7 +38,7 @@ def _of(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _misses_source(*nodes: Node) -> None:
     for node in nodes:
-        node.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+        node.wait_missing_source()
 
 
 def _write(device: Path, count: int, first: int = 0) -> None:
@@ -82,7 +83,7 @@ def test_with_two_copies_of_each_write_the_loss_of_a_node_is_safe_and_the_dry_ru
     assert "Nothing that was acknowledged is lost: `dkrepl promote r0`" in out
     code, _, err = beta.cli("promote", "r0")
     assert code == 0, err
-    beta.wait_until(lambda status: status and status["state"] == "Serving", "it serves")
+    beta.wait_serving()
     writer.assert_all_in(beta.device)
     assert gamma.cli("promote", "r0", "--dry-run")[0] == 0
 

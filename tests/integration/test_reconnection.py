@@ -12,7 +12,7 @@ from dkrepl.io.net.access import Access
 from dkrepl.io.net.door_socket import DoorSocket
 from dkrepl.io.net.target_sockets import TargetSockets
 from tests.integration.harness.ports import free_port
-from tests.integration.harness.waiting import wait_for
+from tests.lab.waiting import wait_for
 
 # The kernel repeats a connection request after 7 and 15 s, or after 11 and 19 s (tcp_syn_linear_timeouts).
 OUT_OF_REACH = 11.5  # seconds

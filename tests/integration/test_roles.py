@@ -6,15 +6,15 @@ import contextlib
 import fcntl
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dkrepl.errors import Refused
-from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 def _promote(node: Node, *options: str) -> None:
     code, _, err = node.cli("promote", "r0", *options)
     assert code == 0, err
-    node.wait_until(lambda status: status and status.get("state") == "Serving", "it serves the device")
+    node.wait_serving()
 
 
 def test_a_promotion_is_refused_while_the_source_lives(cluster: Cluster) -> None:
@@ -40,7 +40,7 @@ def test_after_the_death_of_the_source_a_target_carries_on(cluster: Cluster) -> 
     alpha.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
     alpha.kill()
     writer.join()
-    beta.wait_until(lambda status: status["state"] == "Disconnected", "it notices")
+    beta.wait_missing_source()
     _promote(beta, "--fenced", "alpha")
     # R4: all that was acknowledged is there.
     writer.assert_all_in(beta.device)
@@ -50,7 +50,7 @@ def test_after_the_death_of_the_source_a_target_carries_on(cluster: Cluster) -> 
     gamma.wait_until(lambda status: status["source"] == "beta" and status["state"] == "InSync", "it follows beta")
     second.stop()
     assert second.error is None
-    _settled(beta, "gamma")
+    beta.wait_settled("gamma")
     cluster.assert_equal_to(beta, gamma)
     second.assert_all_in(gamma.store)
 
@@ -62,7 +62,7 @@ def test_after_the_death_of_the_source_a_target_carries_on(cluster: Cluster) -> 
         node.wait_until(
             lambda status: status and status.get("source") == "beta" and status["state"] == "InSync", "it follows beta"
         )
-    _settled(beta, "alpha", "gamma")
+    beta.wait_settled("alpha", "gamma")
     cluster.assert_equal_to(beta, alpha, gamma)
 
 
@@ -74,7 +74,7 @@ def test_source_and_target_change_places_and_back(cluster: Cluster) -> None:
         assert old.cli("demote", "r0")[0] == 0
         old.wait_until(lambda status: status and status.get("role") == "target", "it is a target")
         assert not old.device.exists()
-        new.wait_until(lambda status: status["state"] == "Disconnected", "it has no source")
+        new.wait_missing_source()
         _promote(new)
         writer = Writer(new.device, 4 * MIB, 12 * MIB, seed=ord(new.name[0]))
         new.wait_until(lambda status, w=writer: status and w.count > 50, "an application writes")
@@ -85,7 +85,7 @@ def test_source_and_target_change_places_and_back(cluster: Cluster) -> None:
             )
         writer.stop()
         assert writer.error is None
-        _settled(new, old.name, "gamma")
+        new.wait_settled(old.name, "gamma")
         cluster.assert_equal_to(new, old, gamma)
         writer.assert_all_in(old.store)
 
@@ -141,19 +141,8 @@ def test_a_copy_in_the_middle_of_a_resync_is_promoted_only_by_force(clusters: Cl
     gamma.start()
     cluster.wait_target("gamma", lambda one: one["resync"] and one["resync"]["done_bytes"] > MIB, "is being copied")
     cluster.source.kill()
-    gamma.wait_until(lambda status: status["state"] == "Disconnected", "it notices")
+    gamma.wait_missing_source()
     code, _, err = gamma.cli("promote", "r0")
     assert code == Refused.exit_code
     assert "in the middle of a resync" in err
     gamma.promote()
-
-
-def _settled(source: Node, *targets: str) -> None:
-    def look(status: dict[str, Any]) -> bool:
-        found = {one["name"]: one for one in status["targets"]}
-        return all(
-            found[name]["state"] == "InSync" and not found[name]["dirty_blocks"] and not found[name]["window"]["writes"]
-            for name in targets
-        )
-
-    source.wait_until(look, f"{', '.join(targets)} have settled")

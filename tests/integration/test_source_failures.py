@@ -10,10 +10,11 @@ import pytest
 
 from dkrepl.core.intent import activity_record
 from dkrepl.io.block import loop
-from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 

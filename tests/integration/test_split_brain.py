@@ -30,7 +30,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     _write(alpha, 0, 1)
     cluster.settle()
     cluster.links["beta"].cut()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     code, _, sentence = beta.cli("promote", "r0", "--fenced", "alpha")
     assert code == 0, sentence
     _write(alpha, 8 * MIB, 0xA)  # alpha alone
@@ -55,13 +55,11 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     assert code == 2, sentence
     code, _, sentence = alpha.cli("resolve", "r0", "--keep", "beta")
     assert code == 0, sentence
-    status = alpha.wait_until(
-        lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
-    )
+    status = alpha.wait_following("beta")
     status = alpha.wait_until(lambda found: found and found["diverged"] and found["diverged"][0]["settled"], "it keeps")
     assert any("diverged" in warning for warning in status["warnings"])
     cluster.assert_equal_to(beta, alpha)
-    joined = next(one for one in beta.shown()["targets"] if one["name"] == "alpha")
+    joined = next(one for one in beta.present_status()["targets"] if one["name"] == "alpha")
     assert joined["last_resync"]["kind"] == "partial"
     assert joined["last_resync"]["copied_bytes"] <= 5 * MIB
 
@@ -77,7 +75,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     assert [one["name"] for one in json.loads(listed)["diverged"]] == [name]
     code, _, _ = alpha.cli("diverged", "drop", name, "--mirror", "r0")
     assert code == 0
-    assert "nothing is kept" in alpha.cli("diverged", "list", "r0")[1]
+    assert "nothing is saved" in alpha.cli("diverged", "list", "r0")[1]
 
 
 def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters: Clusters) -> None:
@@ -86,19 +84,17 @@ def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters:
     _write(alpha, 0, 1)
     cluster.settle()
     cluster.links["beta"].cut()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     assert beta.cli("promote", "r0", "--fenced", "alpha")[0] == 0
     _write(beta, 16 * MIB, 0xB)
     cluster.links["beta"].mend()
     alpha.wait_until(
         lambda found: found and any("demote this node" in text for text in found["warnings"]), "it is told to give way"
     )
-    assert alpha.shown()["split_brain"] is None
+    assert alpha.present_status()["split_brain"] is None
     assert alpha.cli("demote", "r0")[0] == 0
-    alpha.wait_until(
-        lambda found: found and found["role"] == "target" and found["state"] == "InSync", "it follows beta"
-    )
-    assert alpha.shown()["diverged"] == []
+    alpha.wait_following("beta")
+    assert alpha.present_status()["diverged"] == []
     cluster.assert_equal_to(beta, alpha)
 
 
@@ -112,7 +108,7 @@ def test_an_old_source_keeps_the_writes_that_an_async_target_never_got(clusters:
     _write(alpha, 8 * MIB, 0xA)  # answered, and in the window of beta, which stands still
     alpha.kill()
     beta.thaw()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.promote()
     _write(beta, 8 * MIB, 0xB)
 
@@ -124,9 +120,7 @@ def test_an_old_source_keeps_the_writes_that_an_async_target_never_got(clusters:
             store.seek(8 * MIB)
             assert store.read(MIB) == b"\x0a" * MIB
         assert alpha.cli("resolve", "r0", "--keep", "beta")[0] == 0
-    alpha.wait_until(
-        lambda status: status and status["role"] == "target" and status["state"] == "InSync", "it follows beta"
-    )
+    alpha.wait_following("beta")
     found = alpha.wait_until(
         lambda status: status and status["diverged"] and status["diverged"][0]["settled"], "it has compared"
     )

@@ -15,10 +15,11 @@ import pytest
 
 from dkrepl.errors import HostError, StoreError
 from dkrepl.io.block import loop
-from tests.integration.harness.applications import Writer, run
+from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import ROOT
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 

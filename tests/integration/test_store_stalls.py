@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness.applications import Writer
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.faulty_file import FaultyFile, faulty_file
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
-from tests.integration.harness.waiting import wait_for
+from tests.integration.harness.writer import Writer
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 

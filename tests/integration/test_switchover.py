@@ -21,15 +21,7 @@ def _write(node: Node, offset: int, size: str = "1m", rw: str = "write", bs: str
 
 def _all_in_sync(source: Node) -> dict[str, dict[str, Any]]:
     """Wait until every target of ``source`` is in sync with nothing dirty; return what it shows of each."""
-    status = source.wait_until(
-        lambda found: (
-            found
-            and found["role"] == "source"
-            and all(one["state"] == "InSync" and not one["dirty_blocks"] for one in found["targets"])
-        ),
-        "all its targets are in sync",
-    )
-    return {one["name"]: one for one in status["targets"]}
+    return {one["name"]: one for one in source.wait_settled()["targets"]}
 
 
 def test_a_switchover_and_back_copies_nothing_and_loses_nothing(cluster: Cluster) -> None:
@@ -55,7 +47,7 @@ def test_a_switchover_of_a_device_that_was_taken_over_from_a_predecessor(cluster
     code, _, sentence = alpha.cli("switchover", "r0", "--to", "beta")
     assert code == 0, sentence
     assert {one["resent_bytes"] for one in _all_in_sync(beta).values()} == {0}
-    assert alpha.shown()["role"] == "target"
+    assert alpha.present_status()["role"] == "target"
 
 
 def test_a_switchover_is_refused_while_it_could_lose_something(cluster: Cluster) -> None:
@@ -70,7 +62,7 @@ def test_a_switchover_is_refused_while_it_could_lose_something(cluster: Cluster)
     assert "beta is Paused" in sentence
     code, _, sentence = alpha.cli("switchover", "r0", "--to", "omega")
     assert code == 6
-    assert alpha.shown()["state"] == "Serving"
+    assert alpha.present_status()["state"] == "Serving"
     alpha.cli("resume", "r0", "beta")
     cluster.wait_in_sync()
     code, _, _ = alpha.cli("switchover", "r0", "--to", "alpha")
@@ -83,9 +75,9 @@ def test_after_a_failover_the_survivor_and_the_old_source_are_copied_in_part(clu
     cluster.settle()
     _write(alpha, 0, "2m", "randwrite", "4k")
     alpha.kill()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     beta.ask("promote", fenced=["alpha"])
-    beta.wait_until(lambda status: status and status["role"] == "source" and status["state"] == "Serving", "it serves")
+    beta.wait_serving()
     _write(beta, 48 * MIB, "1m")
     seen = beta.wait_until(
         lambda found: found and {one["name"]: one["state"] for one in found["targets"]}.get("gamma") == "InSync",

@@ -10,9 +10,9 @@ import pytest
 
 from tests.integration.harness.cluster import Cluster
 from tests.integration.harness.kills import kill_again_and_again
-from tests.integration.harness.seeds import seed_for
 from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
-from tests.integration.harness.waiting import LONG
+from tests.lab.seeds import seed_for
+from tests.lab.waiting import LONG
 
 pytestmark = pytest.mark.root
 
@@ -52,7 +52,7 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
     fio = _fio(cluster, 10)
     try:
         for _ in range(3):
-            before = cluster.source.shown()["counters"]["writes"]
+            before = cluster.source.present_status()["counters"]["writes"]
             cluster.source.wait_until(
                 lambda status, n=before: status and status["counters"]["writes"] > n + 300, "writes go on"
             )
@@ -80,7 +80,7 @@ def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager
     try:
         alpha.wait_until(lambda status: status and status["counters"]["writes"] > 300, "writes go on")
         alpha.kill()
-        beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+        beta.wait_missing_source()
         beta.ask("promote", fenced=["alpha"])
         beta.wait_until(lambda status: status and status["role"] == "source", "it is source")
         manager.start()

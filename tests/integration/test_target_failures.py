@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.harness.applications import Fio, Writer, run
+from tests.integration.harness.applications import Fio, run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.writer import Writer
 
 pytestmark = pytest.mark.root
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness.kills import kill_again_and_again
-from tests.integration.harness.seeds import seed_for
 from tests.integration.harness.service_manager import ServiceManager
 from tests.integration.harness.upgrades import Releases, upgrade_again_and_again
+from tests.lab.seeds import seed_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.harness.crash_consistency import SIZE, try_power_losses
 from tests.integration.harness.fixtures import Clusters
-from tests.integration.harness.seeds import seed_for
+from tests.lab.seeds import seed_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 

@@ -19,8 +19,8 @@ from tests.integration.harness.network import network
 from tests.integration.harness.node import ROOT
 from tests.integration.harness.reconfigurable import Reconfigurable
 from tests.integration.harness.seams import NODES, Seams, keep_logs
-from tests.integration.harness.seeds import seed_for
-from tests.integration.harness.steady_writer import SteadyWriter
+from tests.integration.harness.writer import SteadyWriter
+from tests.lab.seeds import seed_for
 
 SECONDS = float(os.environ.get("SEAMS_SECONDS", "1200"))
 
@@ -50,4 +50,4 @@ def test_nothing_that_was_answered_is_lost_whatever_happens_in_whatever_order(
         finally:
             mirror.close()
             if writer:
-                writer.end()
+                writer.stop()

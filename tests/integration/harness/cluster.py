@@ -9,7 +9,7 @@ from typing import Any
 from tests.integration.harness.link import Link
 from tests.integration.harness.node import MIRROR, Node
 from tests.integration.harness.ports import free_port
-from tests.integration.harness.waiting import LONG
+from tests.lab.waiting import LONG
 
 MIB = 1 << 20
 _FORBIDDEN = ("Traceback", "unexpected:", "Assertion")
@@ -102,7 +102,7 @@ class Cluster:
         status = self.source.status()
         assert status is not None, "the source does not answer"
         assert "ended" not in status, f"the source ended: {status}"
-        return next(one for one in status["targets"] if one["name"] == target)
+        return _of(status, target)
 
     def wait_target(self, target: str, wanted: Any, what: str, seconds: float = LONG) -> dict[str, Any]:
         """Wait until the source shows a target as ``wanted``; return what it shows."""
@@ -112,7 +112,7 @@ class Cluster:
             return bool(seen and wanted(seen[0]))
 
         status = self.source.wait_until(look, f"{target} {what}", seconds)
-        return next(one for one in status["targets"] if one["name"] == target)
+        return _of(status, target)
 
     def wait_state(self, target: str, *states: str, seconds: float = LONG) -> dict[str, Any]:
         """Wait until the source shows a target in one of ``states``."""
@@ -125,13 +125,7 @@ class Cluster:
 
     def settle(self, *targets: str, seconds: float = LONG) -> None:
         """Wait until targets are in sync, nothing is on its way to them and no block is dirty."""
-        for target in targets or [node.name for node in self.targets]:
-            self.wait_target(
-                target,
-                lambda one: one["state"] == "InSync" and not one["window"]["writes"] and not one["dirty_blocks"],
-                "is in sync with nothing on its way",
-                seconds,
-            )
+        self.source.wait_settled(*(targets or [node.name for node in self.targets]), seconds=seconds)
 
     def assert_equal(self, *nodes: Node) -> None:
         """Fail unless the copies (all, if no node is given) are equal to that of alpha, byte by byte."""
@@ -164,6 +158,10 @@ class Cluster:
             text = node.log.read_text(errors="replace") if node.log.exists() else ""
             found += [f"{node.name}: {word}" for word in _FORBIDDEN if word in text]
         assert not found, f"in the logs: {', '.join(found)}"
+
+
+def _of(status: dict[str, Any], target: str) -> dict[str, Any]:
+    return next(one for one in status["targets"] if one["name"] == target)
 
 
 def first_differences(one: Node, other: Node, most: int = 10) -> list[int]:

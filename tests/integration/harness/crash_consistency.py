@@ -17,7 +17,7 @@ from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.file_workload import FileWorkload
 from tests.integration.harness.rebuilding import Record, crashes, rebuild
-from tests.integration.harness.waiting import wait_for
+from tests.lab.waiting import wait_for
 
 SIZE = 320 * MIB  # mkfs.xfs wants 300 MiB
 _MAKE = {"ext4": ("mkfs.ext4", "-q", "-F"), "xfs": ("mkfs.xfs", "-q", "-f")}

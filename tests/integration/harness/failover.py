@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.harness.applications import Writer
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.node import Node
-from tests.integration.harness.waiting import LONG, wait_for
+from tests.integration.harness.writer import Writer
+from tests.lab.waiting import LONG, wait_for
 
 SIZE = 128 * MIB
 _HALF = SIZE // 2
@@ -31,7 +31,7 @@ class Lost:
     """What a round found."""
 
     fio_writes: int  # that fio read back on the promoted device and compared
-    writer_pages: int  # acknowledged to the writer and found there
+    writer_pages: int  # answered to the writer and found there
 
     def __str__(self) -> str:
         return f"{self.fio_writes} writes of fio and {self.writer_pages} pages of the writer were there, none was lost"
@@ -70,17 +70,17 @@ def lose_the_source(cluster: Cluster, seed: int, directory: Path, silently: bool
         fio.communicate(timeout=LONG)
     finally:
         fio.kill()
-    beta.wait_until(lambda status: status and status["state"] == "Disconnected", "it misses its source")
+    beta.wait_missing_source()
     promote(beta)
     writer.assert_all_in(beta.device)
-    return Lost(_verify(beta.device, seed, directory), len(writer.acknowledged))
+    return Lost(_verify(beta.device, seed, directory), len(writer.account.answered))
 
 
 def promote(node: Node) -> None:
     """Make a target source, as an operator would who knows that alpha is off: without any force."""
     code, _, err = node.cli("promote", "r0", "--fenced", "alpha")
     assert code == 0, err
-    node.wait_until(lambda status: status and status.get("state") == "Serving", "it serves the device")
+    node.wait_serving()
 
 
 def _job(device: Path, seed: int) -> list[str]:

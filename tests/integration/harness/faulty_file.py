@@ -21,7 +21,7 @@ from pathlib import Path
 from dkrepl.io.fuse import OP_NAMES, READ, WRITE, FuseSession, Request, SessionEnded, mount
 from dkrepl.io.store.store import BackingStore
 from tests.integration.harness.node import ROOT
-from tests.integration.harness.waiting import LONG, wait_for
+from tests.lab.waiting import LONG, wait_for
 
 _END = 1 << 62
 _LOOK_AGAIN = 20  # ms between two looks whether what waits may go on

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.integration.harness.cluster import Cluster
 from tests.integration.harness.service_manager import ServiceManager
-from tests.integration.harness.waiting import LONG
+from tests.lab.waiting import LONG
 
 _ROUND = 8  # seconds of one fio, which then reads back all that it wrote
 _LOOK_AROUND = 0.5  # seconds: a kill comes this long, at most, after the moment that it waits for

@@ -1,7 +1,7 @@
 """A network of the nodes' own, one namespace each, in which every direction between two nodes can be cut alone.
 
 Each node's namespace has one link to a bridge, which has a namespace, too: nothing of it is on this host's own network
-(ip-netns(8)). A cut drops what arrives (iptables(8)): the sender is told nothing, as with a real line.
+(ip-netns(8)).
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import os
 from collections.abc import Iterator, Sequence
 
 from tests.integration.harness.applications import run
+from tests.lab.partition import Partition
 
 _networks = itertools.count()
 
 
 class Network:
-    """``addresses`` of the nodes by name; ``within(name)`` runs a command in a node's namespace."""
+    """``addresses`` of the nodes by name; ``partition`` cuts it."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._prefix = f"dkt{os.getpid()}-{next(_networks)}"
         self._hub = f"{self._prefix}-hub"
         self.addresses = {name: f"10.213.99.{place}" for place, name in enumerate(names, 11)}
+        self.partition = Partition(self.addresses, self.within)
 
     def within(self, name: str) -> tuple[str, ...]:
         """Return the command that runs another in a node's network, and in all else as it would be run here."""
@@ -42,23 +44,6 @@ class Network:
             run("ip", "-n", space, "address", "add", f"{address}/24", "dev", "eth0")
             run("ip", "-n", space, "link", "set", "eth0", "up")
             run("ip", "-n", space, "link", "set", "lo", "up")
-
-    def deafen(self, node: str, *senders: str) -> None:
-        """From now on nothing that these nodes send reaches ``node``; what it sends still reaches them."""
-        for sender in senders:
-            run(*self.within(node), "iptables", "--wait", "--append", "INPUT", "--source", self.addresses[sender],
-                "--jump", "DROP")  # fmt: skip
-
-    def part(self, node: str, *others: str) -> None:
-        """From now on nothing passes between ``node`` and these nodes."""
-        self.deafen(node, *others)
-        for other in others:
-            self.deafen(other, node)
-
-    def heal(self) -> None:
-        """Let everything pass again."""
-        for name in self.addresses:
-            run(*self.within(name), "iptables", "--wait", "--flush", "INPUT")
 
     def take_away(self) -> None:
         """Remove the namespaces, and with them the links and the bridge."""

@@ -11,21 +11,27 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dkrepl.api import client, requests
+from dkrepl.api.status import Status, from_json
 from dkrepl.cli.main import exit_code
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon.initialise import initialise
-from dkrepl.errors import DaemonNotRunning, Refused, TimedOut
+from dkrepl.errors import DaemonNotRunning, TimedOut
 from dkrepl.io.block import loop
 from dkrepl.io.fuse import mount
 from dkrepl.io.state import node_keys
 from dkrepl.io.state.paths import Paths
-from tests.integration.harness.waiting import LONG, wait_for
+from tests.lab.mirror import force
+from tests.lab.status import follows, misses_source, serves, settled
+from tests.lab.waiting import LONG, wait_for
 
 MIRROR = "r0"
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,26 +152,18 @@ class Node:
 
     def promote(self) -> None:
         """Make this node the source, whatever is lost, and wait until it serves."""
-
-        def forced() -> bool:
-            try:
-                self.ask("promote", force=self.ask("promote", dry_run=True)["token"])
-            except Refused as refusal:
-                if "has changed since that dry run" in str(refusal):
-                    return False  # a peer has just lost the old source; an administrator looks again
-                raise
-            return True
-
-        wait_for(forced, bool, f"{self.name}: a promotion by force", LONG)
-        self.wait_until(
-            lambda status: status and status.get("role") == "source" and status.get("state") == "Serving", "it serves"
-        )
+        wait_for(lambda: force(self.request), bool, f"{self.name}: a promotion by force")
+        self.wait_serving()
 
     # --- what it says --------------------------------------------------------------------------------
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Return the daemon's answer to a control command. Raises its error."""
-        return client.ask(self.paths.socket(MIRROR), MIRROR, requests.of(command, arguments))
+        return self.request(requests.of(command, arguments))
+
+    def request(self, request: requests.Request) -> Any:
+        """Return the daemon's answer to a request. Raises its error."""
+        return client.ask(self.paths.socket(MIRROR), MIRROR, request)
 
     def status(self) -> dict[str, Any] | None:
         """Return the daemon's status, None if it does not answer."""
@@ -177,11 +175,16 @@ class Node:
             return None
         return found
 
-    def shown(self) -> dict[str, Any]:
+    def present_status(self) -> dict[str, Any]:
         """Return the status of a daemon that has to answer."""
         found = self.status()
         assert found is not None, f"the daemon of {self.name} does not answer"
         return found
+
+    def shown(self) -> Status | None:
+        """Return the same as what it means; None also of a daemon that has ended."""
+        found = self.status()
+        return None if found is None or "ended" in found else from_json(found)
 
     def uptime(self) -> float:
         """Seconds since the daemon started, as it says itself; 0 if it does not answer."""
@@ -198,6 +201,26 @@ class Node:
         status = wait_for(self.status, look, f"{self.name}: {what}", seconds)
         assert status is not None
         return status
+
+    def wait_serving(self, seconds: float = LONG) -> dict[str, Any]:
+        """Wait until this node serves its device as source; return its status."""
+        return self._wait_shown(serves, "it serves the device as source", seconds)
+
+    def wait_missing_source(self) -> dict[str, Any]:
+        """Wait until this node is a target that hears no source; return its status."""
+        return self._wait_shown(misses_source, "it misses its source")
+
+    def wait_following(self, source: str) -> dict[str, Any]:
+        """Wait until this node is a target in sync with ``source``; return its status."""
+        return self._wait_shown(lambda shown: follows(shown, source), f"it follows {source}")
+
+    def wait_settled(self, *targets: str, seconds: float = LONG) -> dict[str, Any]:
+        """Wait until this source's targets (or these) are in sync, nothing on its way, no block dirty."""
+        who = ", ".join(targets) or "all targets"
+        return self._wait_shown(lambda shown: settled(shown, *targets), f"{who} have settled", seconds)
+
+    def _wait_shown(self, wanted: Callable[[Status], bool], what: str, seconds: float = LONG) -> dict[str, Any]:
+        return self.wait_until(lambda found: found is not None and wanted(from_json(found)), what, seconds)
 
     def cli(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command of ``dkrepl`` for this node; return (exit code, stdout, stderr)."""
@@ -241,6 +264,12 @@ class Node:
     def metadata(self) -> NodeMetadata:
         """Return the node's record."""
         return metadata.parse((self.state_dir / "node").read_bytes(), "node")
+
+    def forget_memory(self) -> None:
+        """Make it as if the node's kernel had been booted since its daemon ended: what was in a tmpfs is gone."""
+        for path in self._bits.iterdir():
+            path.unlink()
+        self.set_metadata(msgspec.structs.replace(self.metadata(), boot=f"{uuid.uuid4()}"))
 
     def set_metadata(self, record: NodeMetadata) -> None:
         """Replace the node's record, while its daemon does not run."""

@@ -12,7 +12,7 @@ from tests.integration.harness.cluster import MIB
 from tests.integration.harness.layout import Layout
 from tests.integration.harness.node import MIRROR, Node
 from tests.integration.harness.reconfigurable import Reconfigurable
-from tests.integration.harness.steady_writer import SteadyWriter
+from tests.integration.harness.writer import SteadyWriter
 
 THREE = Layout((("alpha", "sync"), ("beta", "sync"), ("gamma", "sync")), min_copies=2)
 ALONE = THREE.with_min_copies(1)
@@ -48,7 +48,7 @@ def mirror_in_use(
     finally:
         mirror.close()
         if writer:
-            writer.end()
+            writer.stop()
 
 
 def take_up(mirror: Reconfigurable, layout: Layout, *order: str) -> None:
@@ -56,7 +56,7 @@ def take_up(mirror: Reconfigurable, layout: Layout, *order: str) -> None:
     mirror.change(layout)
     source = mirror.source.name
     for name in order or (source, *(one for one in layout.names if one != source)):
-        mirror.restart_node(name)
+        mirror.units[name].restart()
     mirror.wait_source()
     mirror.wait_in_sync()
     code, said, error = mirror.source.cli("config", "diff", MIRROR)

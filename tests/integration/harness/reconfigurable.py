@@ -12,11 +12,9 @@ from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.layout import Layout
 from tests.integration.harness.network import Network
 from tests.integration.harness.node import MIRROR, Node
-from tests.integration.harness.service_manager import ServiceManager, path_with_systemctl
-from tests.integration.harness.steady_writer import SteadyWriter
-from tests.integration.harness.waiting import LONG, wait_for
-
-_RESTART = f"7 dkrepl@{MIRROR}.service restart running"
+from tests.integration.harness.unit import Unit
+from tests.integration.harness.writer import SteadyWriter
+from tests.lab.waiting import LONG, wait_for
 
 
 class Reconfigurable(Cluster):
@@ -39,8 +37,7 @@ class Reconfigurable(Cluster):
         keys = {"peer_timeout": "1s", "extent": "1MiB"} | keys
         addresses = network.addresses if network else {}
         super().__init__(directory, targets, size, initialise=False, addresses=addresses, **keys)
-        self.managers = {name: ServiceManager(node) for name, node in self.nodes.items()}
-        self._jobs = {name: directory / name / "systemctl-says" for name in self.nodes}
+        self.units = {name: Unit(node) for name, node in self.nodes.items()}
         for name, node in self.nodes.items():
             if network:
                 node.within = network.within(name)
@@ -86,58 +83,14 @@ class Reconfigurable(Cluster):
     def start(self) -> None:
         """Start every daemon of the layout and wait until all targets are in sync."""
         for name in self.layout.names:
-            self.start_node(name)
+            self.units[name].start()
         self.wait_in_sync()
-
-    def start_node(self, name: str) -> None:
-        """``systemctl start``."""
-        self._report(name, "")
-        path = path_with_systemctl(self.nodes[name].directory / "bin", "")
-        (self.nodes[name].directory / "bin" / "systemctl").write_text(f"#!/bin/sh\ncat {self._jobs[name]}\n")
-        self.managers[name].start(ready=False, PATH=path, DKREPL_UNIT=f"dkrepl@{MIRROR}.service")
-
-    def stop_node(self, name: str) -> None:
-        """``systemctl stop``."""
-        self._report(name, "")
-        assert self.nodes[name].stop() == 0, f"the daemon of {name} did not stop well"
-        self.managers[name].drop()
-
-    def stop_node_at_any_time(self, name: str) -> None:
-        """``systemctl stop``, maybe before the daemon is up, when a signal just ends it."""
-        self._report(name, "")
-        self.nodes[name].stop()
-        self.managers[name].drop()
-
-    def restart_node(self, name: str) -> None:
-        """``systemctl restart``: the device is left to the successor."""
-        self._report(name, _RESTART)
-        code = self.nodes[name].stop()
-        assert code == 0, f"the daemon of {name} ended with {code} when it was restarted"
-        self.start_node(name)
-
-    def kill_node(self, name: str) -> None:
-        """The daemon dies, and the service manager starts the next."""
-        self.nodes[name].kill()
-        self.start_node(name)
-
-    def lose_node(self, name: str) -> None:
-        """The node is off, and its device is gone with it."""
-        self.nodes[name].kill()
-        self.managers[name].drop()
-        self.nodes[name].take_device_away()
-
-    def _report(self, name: str, job: str) -> None:
-        self._jobs[name].write_text(job + "\n")
 
     # --- roles and accounts --------------------------------------------------------------------------
 
     def wait_source(self, seconds: float = LONG) -> None:
         """Wait until the node that is to be source serves its device."""
-        self.source.wait_until(
-            lambda status: status and status.get("role") == "source" and status["state"] == "Serving",
-            "it serves the device as source",
-            seconds,
-        )
+        self.source.wait_serving(seconds)
 
     def switch_over(self, name: str, writer: SteadyWriter | None = None) -> None:
         """Stop the application, ``dkrepl switchover``, and start it there."""
@@ -182,7 +135,7 @@ class Reconfigurable(Cluster):
             os.fsync(device.fileno())
         self.settle()
         self.assert_equal_to(self.source, *self.targets)
-        writer.assert_all_in([self.source.device, *(self.nodes[name].store for name in self.layout.names)])
+        writer.assert_all_in(self.source.device, *(self.nodes[name].store for name in self.layout.names))
         if resume:
             writer.resume()
 
@@ -191,6 +144,6 @@ class Reconfigurable(Cluster):
         try:
             super().close()
         finally:
-            for manager in self.managers.values():
+            for unit in self.units.values():
                 with contextlib.suppress(OSError):
-                    manager.close()
+                    unit.close()

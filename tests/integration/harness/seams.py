@@ -17,8 +17,8 @@ from tests.integration.harness.layout import Layout
 from tests.integration.harness.network import Network
 from tests.integration.harness.node import MIRROR
 from tests.integration.harness.reconfigurable import Reconfigurable
-from tests.integration.harness.steady_writer import SteadyWriter
-from tests.integration.harness.waiting import wait_for
+from tests.integration.harness.writer import SteadyWriter
+from tests.lab.waiting import wait_for
 
 PATIENCE = 90.0  # seconds for each wait; 15 times what any of them should take
 _UNUSED = 14 << 8  # pages: a place behind all that the writer writes
@@ -48,7 +48,7 @@ class Seams:
 
     def __init__(self, mirror: Reconfigurable, network: Network, writer: SteadyWriter, seed: int) -> None:
         self.figures = Figures()
-        self._mirror, self._network, self._writer = mirror, network, writer
+        self._mirror, self._cuts, self._writer = mirror, network.partition, writer
         self._dice = random.Random(seed)
         self._kinds: dict[str, tuple[int, Callable[[], None]]] = {
             "kill": (4, self._kill),
@@ -91,7 +91,7 @@ class Seams:
 
     def _kill(self) -> None:
         for _ in range(self._dice.choice((1, 1, 2, 3))):
-            self._mirror.kill_node(self._any())
+            self._mirror.units[self._any()].kill()
             self._rest(1.0)
 
     def _stand_still(self) -> None:
@@ -103,27 +103,27 @@ class Seams:
     def _cut(self) -> None:
         one = self._any()
         others = [name for name in self._mirror.layout.names if name != one]
-        cut = self._dice.choice((self._network.part, self._network.deafen))
+        cut = self._dice.choice((self._cuts.part, self._cuts.deafen))
         cut(one, *self._dice.sample(others, self._dice.choice((1, 2))))
         if self._dice.random() < 0.3:
-            self._mirror.kill_node(self._any())
+            self._mirror.units[self._any()].kill()
         self._rest(3.0)
-        self._network.heal()
+        self._cuts.heal()
 
     def _restart(self) -> None:
         for name in self._dice.sample(self._mirror.layout.names, self._dice.choice((1, 2, 3))):
-            self._mirror.restart_node(name)
+            self._mirror.units[name].restart()
             wait_for(self._mirror.nodes[name].status, lambda status: status is not None, f"{name} answers", PATIENCE)
 
     def _power(self) -> None:
         """Two nodes, or all, are off at once. Whichever was source serves again, for its peers answer."""
         names = self._dice.sample(self._mirror.layout.names, self._dice.choice((2, 3)))
         for name in names:
-            self._mirror.lose_node(name)
+            self._mirror.units[name].lose()
         self._rest(1.5)
         self._dice.shuffle(names)
         for name in names:
-            self._mirror.start_node(name)
+            self._mirror.units[name].start()
             self._rest(0.5)
 
     # --- changes of role -----------------------------------------------------------------------------
@@ -133,33 +133,33 @@ class Seams:
 
     def _failover(self) -> None:
         old, heir = self._mirror.source.name, self._target()
-        self._mirror.lose_node(old)
+        self._mirror.units[old].lose()
         if self._dice.random() < 0.3:
-            self._mirror.kill_node(self._target())
+            self._mirror.units[self._target()].kill()
         self._rest(1.0)
         self._promote(heir)
         self._writer.wait_for_more(20, PATIENCE)
-        self._mirror.start_node(old)
+        self._mirror.units[old].start()
 
     def _cut_off_source(self) -> None:
         """The source lives on, out of reach; with two copies it answers nothing, and gives way when it is back."""
         old, heir = self._mirror.source.name, self._target()
-        self._network.part(old, *(name for name in self._mirror.layout.names if name != old))
+        self._cuts.part(old, *(name for name in self._mirror.layout.names if name != old))
         self._rest(2.0)
         self._promote(heir)
         if self._dice.random() < 0.5:
             # What its application wrote last waits for a copy, and fails when the daemon is stopped.
-            self._mirror.stop_node(old)
+            self._mirror.units[old].stop()
             self._writer.wait_for_more(20, PATIENCE)
-            self._mirror.start_node(old)
+            self._mirror.units[old].start()
             self._rest(1.0)
-            self._network.heal()
+            self._cuts.heal()
         else:
             # Every thread of the writer waits for the old source. With this write the heir has a generation of its own:
             # without it the third node may as well follow the old source again, and the heir would be the one to go.
             run("dd", "if=/dev/zero", f"of={self._mirror.source.device}", "bs=4k", "count=1", f"seek={_UNUSED}",
                 "oflag=direct", "conv=notrunc,nocreat")  # fmt: skip
-            self._network.heal()
+            self._cuts.heal()
             self._mirror.nodes[old].wait_until(
                 lambda status: status and any("demote" in text for text in status["warnings"]),
                 "the old source hears of the new one",
@@ -167,8 +167,8 @@ class Seams:
             )
             found = self._mirror.nodes[old].status() or {}
             assert found.get("split_brain") is None, f"{old} could answer nothing, yet is in a split-brain: {found}"
-            self._mirror.stop_node(old)
-            self._mirror.start_node(old)
+            self._mirror.units[old].stop()
+            self._mirror.units[old].start()
 
     def _promote(self, heir: str) -> None:
         self.figures.refused += self._mirror.fail_over(heir, self._writer, PATIENCE)
@@ -181,7 +181,7 @@ class Seams:
         names = list(layout.names)
         self._dice.shuffle(names)
         for name in names:
-            self._mirror.restart_node(name)
+            self._mirror.units[name].restart()
             self._answers(name)
             self._rest(0.5)
         self._all_in_sync()
@@ -204,15 +204,15 @@ class Seams:
     def _remove_and_add(self) -> None:
         layout = self._mirror.layout
         name = self._target()
-        self._mirror.stop_node(name)
+        self._mirror.units[name].stop()
         self._take_up(layout.removing(name))
         self._writer.wait_for_more(20, PATIENCE)
         if self._dice.random() < 0.5:  # it comes back with its old description, and must stay out
-            self._mirror.start_node(name)
+            self._mirror.units[name].start()
             self._writer.wait_for_more(20, PATIENCE)
-            self._mirror.stop_node_at_any_time(name)
+            self._mirror.units[name].stop_at_any_time()
         self._mirror.describe_as(name, layout)
-        self._mirror.start_node(name)
+        self._mirror.units[name].start()
         self._answers(name)  # a signal just ends a daemon that is not up yet
         self._take_up(layout)
 
@@ -228,11 +228,11 @@ class Seams:
     # --- after each round ----------------------------------------------------------------------------
 
     def _repair(self) -> None:
-        self._network.heal()
+        self._cuts.heal()
         for name in self._mirror.layout.names:
             process = self._mirror.nodes[name].process
             if process is None or process.poll() is not None:
-                self._mirror.start_node(name)
+                self._mirror.units[name].start()
         self._all_in_sync()
         self._mirror.account(self._writer)
 
