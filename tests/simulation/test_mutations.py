@@ -34,13 +34,14 @@ from dkrepl.core.source.target_view import Entry, TargetView
 from dkrepl.core.source.targets import Targets
 from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.target import target
+from dkrepl.core.target.joining import Joining
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
 from dkrepl.daemon.control import promote
 from dkrepl.daemon.source import publisher
-from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.daemon.source.ending import Ending
 from dkrepl.io.store.store import StoreFailed
 from tests.simulation import cluster, faults, files, settings
 from tests.simulation.seeds import cores
@@ -284,17 +285,17 @@ def a_promotion_is_never_refused(patch: Patch) -> None:
 
 
 def nothing_is_kept_aside(patch: Patch) -> None:
-    patch.setattr(Target, "_must_keep", lambda self, peer: False)
+    patch.setattr(Joining, "_must_save", lambda self, peer: False)
 
 
 def a_handover_does_not_wait(patch: Patch) -> None:
-    right = SourceRuntime._say_goodbye
+    right = Ending._say_goodbye
 
-    def say_goodbye(self: SourceRuntime) -> None:
+    def say_goodbye(self: Ending) -> None:
         right(self)
-        self.drained = {view.name: view.epoch for view in self.source.views.values()}
+        self.drained = {view.name: view.epoch for view in self._source.views.values()}
 
-    patch.setattr(SourceRuntime, "_say_goodbye", say_goodbye)
+    patch.setattr(Ending, "_say_goodbye", say_goodbye)
 
 
 def a_promotion_does_not_count_who_answered(patch: Patch) -> None:

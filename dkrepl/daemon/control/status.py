@@ -183,7 +183,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
         last_heard=None if heard is None else msgspec.convert(heard, LastHeard),
         resync=_resync_of_target(target, description.size) if target.state == "Resyncing" else None,
         split_brain=_split_brain(runtime),
-        diverged=[msgspec.convert(kept.shown(), KeptBlocks) for kept in runtime.diverged],
+        diverged=[msgspec.convert(kept.shown(), KeptBlocks) for kept in runtime.diverged.found],
         warnings=[
             *([target.record.error] if target.record.error else []),
             *_verdicts(target.metadata),
@@ -235,7 +235,7 @@ def _source_standing_still(target: Target, now: float) -> list[str]:
 
 
 def _warnings(runtime: TargetRuntime) -> list[str]:
-    settled = [kept for kept in runtime.diverged if kept.settled]
+    settled = [kept for kept in runtime.diverged.found if kept.settled]
     if not settled:
         return []
     total = sum(kept.length for kept in settled)

@@ -24,6 +24,7 @@ from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Event, Events, Loop, Outside
 from dkrepl.daemon.peers.door import described, node_identity
 from dkrepl.daemon.peers.lookout import Lookout
+from dkrepl.daemon.source.ending import Ending
 from dkrepl.daemon.source.publisher import Publisher
 from dkrepl.daemon.source.requests import Requests
 from dkrepl.daemon.source.resync_reader import ResyncPump
@@ -67,8 +68,6 @@ class SourceRuntime:
         self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
-        self.unrecorded = ""  # why a flush of the store failed, if that could not be recorded before the end
-        self._changes_role = False
         self._commit_error: DkreplError | None = None  # the newest
         self.frames_refused = 0
         targets = [peer.name for peer in description.peers(node.name)]
@@ -91,7 +90,6 @@ class SourceRuntime:
         self.stall = outside.stall_watch(reactor, store.calls, events.report)
         self._ticked = clock.monotonic()
         self._late = False
-        self.drained: dict[str, int] = {}  # targets that had everything at the end, and their epochs
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
         self._workers = outside.workers(reactor)
@@ -111,6 +109,21 @@ class SourceRuntime:
         self.requests.attached = self.device.taken_over
         self._pump = ResyncPump(
             self.source, store, self.publisher, self._workers, self._resync_failed, clock, limits=limits
+        )
+        self._ending = Ending(
+            outside=outside,
+            source=self.source,
+            requests=self.requests,
+            publisher=self.publisher,
+            device=self.device,
+            workers=self._workers,
+            loop=reactor,
+            events=events,
+            perform=self._perform,
+            when_recorded=self.when_recorded,
+            goodbye=self._say_goodbye,
+            ended=self._ended,
+            limits=limits,
         )
         self._fuse_watched = False
         self._fuse_busy = False
@@ -367,110 +380,25 @@ class SourceRuntime:
         ``changes_role``: another role follows in this process.
         """
         self.state = "Stopping"
-        self._changes_role = changes_role
-        if not changes_role and self.device.kept:
-            # The manager is asked in a thread, for whatever it needs may lie on the device that is served here.
-            self._workers.run("read", self.outside.is_restart, lambda restart, _: self._stop_device(bool(restart)))
-        else:
-            self._stop_device(restart=False)
+        self._ending.begin(changes_role)
 
-    def _stop_device(self, restart: bool) -> None:
-        if restart:
-            self.requests.closed = True
-            self._drain_for_successor(self._now() + self.limits.last_answers_seconds)
-            return
-        users = self.device.users()
-        if users:
-            self.events.report("device_in_use", "warning", {"users": users, "outcome": "stopping all the same"})
-        self.device.detach(lambda free: self.reactor.post(lambda: self._detached(free)))
+    @property
+    def drained(self) -> dict[str, int]:
+        """The targets that had everything at the end, and their epochs."""
+        return self._ending.drained
 
-    def _drain_for_successor(self, deadline: float) -> None:
-        """When the requests that were taken are answered, or it takes too long, leave the device to the successor."""
-        if not self.requests.idle and self._now() < deadline:
-            self._later(lambda: self._drain_for_successor(deadline))
-            return
-        self.reactor.ignore(self.device.session.fd)
-        self.device.leave(drained=self.requests.idle)
-        self.events.report("device_handed_over", fields={"device": str(self.device.link)})
-        self.reactor.stopping = True
-
-    def _later(self, work: Callable[[], None]) -> None:
-        self.reactor.later(self.limits.poll_seconds, work)
-
-    def _detached(self, free: bool) -> None:
-        if not free:
-            self.events.report(
-                "device_in_use", "error", {"users": self.device.users(), "outcome": "its users get errors"}
-            )
-            self.source.quorum.refuse = True  # what waits for more copies has waited long enough
-            self.requests.quorum_changed()
-        if self.requests.emptying:  # the last flush is for that piece, too
-            self.requests.last = True
-            self._later(lambda: self._detached(True))
-            return
-        stream = self.source.stream
-        seq = stream.control_record()
-        self.publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
-        self.publisher.flush()
-        deadline = self._now() + self.limits.last_acks_seconds
-
-        def synced(_: object, error: DkreplError | None) -> None:
-            if error is None:
-                self.source.store_synced(seq)
-            else:
-                self.events.report("store_failed", "error", {"reason": str(error)})
-                self.source.local_sync_failed(str(error), self._now())
-                self._perform()
-            wait()
-
-        def wait() -> None:
-            if all(view.durable >= seq for view in stream.members) or self._now() > deadline:
-                self._say_goodbye()
-            else:
-                self._later(wait)
-
-        self._workers.run("flush", self.store.sync, synced)
+    @property
+    def unrecorded(self) -> str:
+        """Why a flush of the store failed, if that could not be recorded before the end."""
+        return self._ending.unrecorded
 
     def _say_goodbye(self) -> None:
-        if self.source.activity_log.committing or self.requests.emptying:
-            self._later(self._say_goodbye)
-            return
-        self.source.plan(self._now(), everything=True)
-        seq = self.source.stream.log.seq
-        self.drained = {
-            member.name: member.epoch
-            for member in self.source.stream.members
-            if member.in_sync_at is not None and member.durable == seq
-        }
-        self.source.ending = True  # the heir's epoch must stay the one that is recorded
-        self.source.send_positions()  # so that those that have everything mark nothing for each other
         for name in self._links:
             self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
-        self._record_verdict(self._now() + self.limits.last_record_seconds)
 
-    def _record_verdict(self, deadline: float) -> None:
-        """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""
-
-        def recorded() -> None:
-            if not self.source.store_verdict.unrecorded:
-                self._end()
-            elif self._now() < deadline:
-                self._later(lambda: self._record_verdict(deadline))
-            else:
-                self._end_unrecorded()
-
-        self.source.store_verdict.record_again()
-        # Commits are carried out one after the other: when this one is done, all are.
-        self.when_recorded(recorded)
-
-    def _end_unrecorded(self) -> None:
-        if self._changes_role:
-            self.unrecorded = self.source.metadata.store_failed  # recorded with the new role, or that is not taken
-        else:
+    def _ended(self, recorded: bool) -> None:
+        if not recorded:
             self.error = self._commit_error
-        self._end()
-
-    def _end(self) -> None:
         self.reactor.ignore(self.device.session.fd)
         self.device.close()
         self.reactor.stopping = True

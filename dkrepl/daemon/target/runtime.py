@@ -26,9 +26,9 @@ from dkrepl.daemon.outside import Event, Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.daemon.target.applier import Applying
-from dkrepl.errors import DkreplError, MetadataError, ProtocolError, StateDirectoryError, StoreError
+from dkrepl.daemon.target.diverged import DivergedBlocks
+from dkrepl.errors import DkreplError, ProtocolError, StateDirectoryError, StoreError
 from dkrepl.io.net.access import Access
-from dkrepl.io.store.diverged import Saved
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
@@ -99,9 +99,8 @@ class TargetRuntime:
         self.frames_refused = 0
         self.applied_bytes = 0
         self.resync_bytes = 0
-        self.diverged = self._found_kept()  # what was saved aside before it was replaced
-        self._unsettled = any(not one.settled for one in self.diverged)
         self._workers = outside.workers(reactor)
+        self.diverged = DivergedBlocks(outside, self._workers, events)
         self._applying = Applying(
             store, self.target.peer_bitmaps, self._workers, self._applied_later, clock, limits=limits
         )
@@ -169,8 +168,8 @@ class TargetRuntime:
         self.target.stalled = self.stall.worker_seconds(now)
         self.target.tick(self._now())
         self._perform()
-        if self._unsettled and self.target.state == "InSync" and self.state == "Serving":
-            self._settle_kept()
+        if self.target.state == "InSync" and self.state == "Serving":
+            self.diverged.settle()
 
     @property
     def durable_seq(self) -> int:
@@ -372,44 +371,13 @@ class TargetRuntime:
 
     def _save_diverged(self, peer: str) -> None:
         """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
-        block, metadata = self.description.block, self.target.metadata
-        bitmap = self.target.peer_bitmaps.bitmaps[peer]
-        bitmap.count()  # up to date, and nothing marks or clears while blocks are saved aside: so a thread may read it
 
-        def keep() -> Saved:
-            # Not in the loop: there may be as many runs as blocks (R13).
-            runs = ((first * block, (end - first) * block) for first, end in bitmap.runs())
-            return self.outside.state.save_diverged(self.store, metadata, peer, runs)
-
-        def done(kept: Saved | None, error: DkreplError | None) -> None:
-            if kept is not None:
-                self._unsettled = True
-                self.diverged = [*self.diverged, kept]
-                fields: dict[str, object] = {"name": kept.name, "bytes": kept.length, "replaced_by": peer}
-                self.events.report("diverged_saved", "warning", fields)
-            elif error is not None:
-                self.events.report("diverged_not_saved", "error", {"replaced_by": peer, "reason": str(error)})
-            self.target.diverged_saved(peer, None if error is None else str(error), self._now())
+        def done(error: str | None) -> None:
+            self.target.diverged_saved(peer, error, self._now())
             self._perform()
 
-        self._workers.run("read", keep, done)
-
-    def _settle_kept(self) -> None:
-        """In sync again: of what was saved aside, only what has really been replaced by something else stays."""
-
-        def done(kept: list[Saved] | None, error: DkreplError | None) -> None:
-            if error is not None:
-                self.events.report("diverged_not_settled", "warning", {"reason": str(error)})
-            elif kept is not None:
-                self.diverged = kept
-                fields: dict[str, object] = {
-                    "names": [one.name for one in kept],
-                    "bytes": sum(one.length for one in kept),
-                }
-                self.events.report("diverged_settled", "warning" if kept else "info", fields)
-
-        self._unsettled = False
-        self._workers.run("read", lambda: self.outside.state.settle_diverged(self.store), done)
+        bitmap = self.target.peer_bitmaps.bitmaps[peer]
+        self.diverged.save(self.target.metadata, bitmap, peer, done)
 
     def _connect(self, action: act.Connect) -> None:
         self._disconnect()
@@ -445,14 +413,6 @@ class TargetRuntime:
         self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
 
     # --- the end -------------------------------------------------------------------------------------
-
-    def _found_kept(self) -> list[Saved]:
-        """What lies aside from before; that one of these files cannot be read is no reason not to run."""
-        try:
-            return self.outside.state.diverged()
-        except MetadataError as error:
-            self.events.report("diverged_not_settled", "warning", {"reason": str(error)})
-            return []
 
     def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
         """Let what this node alone has be replaced by what ``node`` has; ``mode``: keep it aside before, or not."""
