@@ -1,6 +1,6 @@
 """Disks fail: I/O errors of stores, and of the intent log; a state directory without space.
 
-Each test holds the node to the policy in docs/internals/reliability.md: what is acknowledged is kept, the state shown
+Each test holds the node to the policy in docs/concepts/failures.md: what is acknowledged is kept, the state shown
 is true, and when the fault is over everything is in sync again.
 """
 

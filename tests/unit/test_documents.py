@@ -129,3 +129,42 @@ def test_the_codes_are_all_documented() -> None:
         "trouble", "Reason", "Refuse", "refuse", "Verdict"
     )
     assert codes - {"", "UsageError"} <= documented("reference/codes.md") | {"resumed"}
+
+
+FOLDERS = ("", "dkrepl", "tests/integration", "ansible", "docs/internals")
+NAMED = re.compile(r"`([\w./-]+\.(?:py|md|yml|service))(?:: ([\w, ]+))?`")
+
+
+def named() -> list[tuple[str, str, list[str]]]:
+    """Return (page, file, names in it) of every file that an internal page names."""
+    found = []
+    for page in sorted((DOCS / "internals").glob("*.md")):
+        for file, names in NAMED.findall(page.read_text()):
+            found.append((page.name, file, [name.strip() for name in names.split(",") if name.strip()]))
+    return found
+
+
+def test_the_files_and_functions_that_internal_pages_name_exist() -> None:
+    wrong = []
+    for page, name, functions in named():
+        files = [ROOT / folder / name for folder in FOLDERS if (ROOT / folder / name).is_file()]
+        text = files[0].read_text() if files else ""
+        wrong += [f"{page}: {name}: {one}" for one in functions if not re.search(rf"\b{one}\b", text)]
+        wrong += [] if files or name == "molecule.yml" else [f"{page}: {name}"]
+    assert not wrong
+
+
+def mutations() -> set[tuple[str, str]]:
+    """Return (rule, name) of every broken copy that the simulator must catch."""
+    text = (ROOT / "tests/simulation/test_mutations.py").read_text()
+    listed = text.partition("\nMUTATIONS: ")[2].partition("\n]\n")[0]
+    return set(re.findall(r'\("(\w+)", (\w+)\)', listed))
+
+
+def test_every_mutation_is_listed_with_its_rule() -> None:
+    listed = set()
+    for section in re.split(r"^## ", (DOCS / "internals/rules.md").read_text(), flags=re.MULTILINE)[1:]:
+        rule = section.partition("\n")[0].partition(":")[0].replace("Liveness", "liveness")
+        names = section.partition("\nMutations: ")[2]
+        listed |= {(rule, name) for name in re.findall(r"`(\w+)`", names)}
+    assert listed == mutations()
