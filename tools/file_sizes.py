@@ -10,23 +10,13 @@ from pathlib import Path
 LONGEST = 500  # lines of any Python file
 MEDIAN = 150  # lines of the files of the package
 
-# Too long as yet. A file that is taken out of this list must not grow again.
-TOO_LONG = {
-    "tests/simulation/test_ballots.py",
-}
-
 
 def complaints(lines: dict[str, int]) -> list[str]:
     """Return a sentence for each thing wrong; ``lines``: how many each file has, by its path in the checkout."""
     found = [
         f"{path} has {count} lines, and {LONGEST} are the most: split it by the questions that it answers"
         for path, count in sorted(lines.items())
-        if count > LONGEST and path not in TOO_LONG
-    ]
-    found += [
-        f"{path} is no longer too long: take it out of TOO_LONG in tools/file_sizes.py"
-        for path in sorted(TOO_LONG)
-        if lines.get(path, 0) <= LONGEST
+        if count > LONGEST
     ]
     # A file that only marks a package, or leads its reader to others, says nothing about the size of files.
     package = [

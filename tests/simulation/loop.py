@@ -51,6 +51,7 @@ class Workers:
         self._reactor = process.reactor
         self._waiting: dict[str, deque[tuple[Callable[[], Any], Callable[..., None]]]] = {}
         self._running = dict.fromkeys(_THREADS, 0)
+        self._told: dict[str, float] = {}  # when the loop is told the newest result of a kind
         self._reactor.workers = self
 
     @property
@@ -83,10 +84,11 @@ class Workers:
             process.working = False
         self._running[kind] -= 1
         self._start(kind)
-        process.world.after(
-            process.world.rng.random() * 0.002,
-            lambda: self._reactor.post(lambda: done(result, failure)) if process.alive else None,
-        )
+        now, delay = process.world.now, process.world.rng.random() * 0.002
+        if _THREADS[kind] == 1:  # what one thread has done is told in that order
+            self._told[kind] = max(now + delay, self._told.get(kind, 0.0))
+            delay = self._told[kind] - now
+        process.world.after(delay, lambda: self._reactor.post(lambda: done(result, failure)) if process.alive else None)
 
     def close(self) -> None:
         self._waiting.clear()
