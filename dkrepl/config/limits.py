@@ -1,8 +1,9 @@
-"""Which limits are in force: every size, count and time that can be tuned, in one place.
+"""Which limits are in force: sizes, counts and times that can be tuned, in one place.
 
 They are not part of the description: an administrator has no reason to change them. Tests and the simulator use smaller
 ones, so that each limit is reached often. What the protocol or a file format fixes is not here, nor what all nodes must
-agree on: those constants stay with the code that packs and parses, or in ``core/election/vote.py``.
+agree on: those constants stay with the code that packs and parses, or in ``core/election/vote.py``. So do the options
+of sockets and files that one module of ``io`` sets, and gives the reasons for.
 """
 
 from __future__ import annotations
@@ -119,7 +120,10 @@ class Limits:
     poll_ballots: int = 3  # tried in all, each newer than those that the answers to the one before it named
     description_questions: int = 12  # times that who has not answered is asked for its description
     description_question_seconds: float = 0.25  # between two of these
-    complaint_seconds: float = 1.0  # between two events about refused frames
+    complaint_seconds: float = 1.0  # between two events about refused frames, or about refused peers
+    barred_seconds: float = 10.0  # that a peer is kept out after it was thrown out
+    stall_messages: int = 5  # messages to each peer in one peer timeout, while the own store stands still
+    stall_looks: int = 4  # looks at the loop between two of these
 
     # --- control socket ----------------------------------------------------------------------------------
     command_seconds: float = 8.0  # that the loop, or a commit, may take for a command
@@ -129,6 +133,10 @@ class Limits:
     accept_again_seconds: float = 0.1  # after which a failed accept is tried again
     events_kept: int = 2000  # events
     start_failed_seconds: float = 2.0  # that a daemon waits before it ends because it cannot start
+
+    def __post_init__(self) -> None:
+        if self.logged_writes.bit_count() != 1 or not 0 < self.logged_writes_spare < self.logged_writes:
+            raise ValueError("the write log holds a power of two of writes, of which some are spare")
 
     @property
     def undurable_writes(self) -> int:

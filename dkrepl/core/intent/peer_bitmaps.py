@@ -32,6 +32,7 @@ class PeerBitmaps:
         self.active = False  # whether anything is to be marked
         self._shift = shift
         self._piece_shift = limits.piece_shift
+        assert all(bitmap.piece_shift == self._piece_shift for bitmap in bitmaps.values())
         self._most_spans = limits.peer_bitmap_spans
         self._pieces = limits.peer_bitmap_pieces
         self._set: list[IntentBitmap] = []

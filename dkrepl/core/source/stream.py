@@ -51,6 +51,7 @@ class Stream:
         self._resyncs: tuple[Resync, ...] = ()
         self._maps = [(target.bitmap.bits, target.bitmap.touched) for target in targets]
         self._bitmaps = [target.bitmap for target in targets]
+        assert all(bitmap.piece_shift == self._piece_shift for bitmap in self._bitmaps)
         self._writes: deque[tuple[int, Token]] = deque()
         self._flushes: deque[tuple[int, Token]] = deque()
 

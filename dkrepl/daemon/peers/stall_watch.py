@@ -11,14 +11,12 @@ import threading
 import time
 
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import messages
 from dkrepl.daemon.outside import Loop, Report
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.target_sockets import TargetSockets
 from dkrepl.io.store.calls import StoreCalls
-
-_OFTEN = 5  # messages to each peer in one peer timeout
-_LOOKS = 4  # looks at the loop between two messages
 
 
 class StallWatch:
@@ -32,6 +30,8 @@ class StallWatch:
         loop: Loop,
         calls: StoreCalls,
         report: Report,
+        *,
+        limits: Limits = DEFAULT,
     ) -> None:
         self._description = description
         self._node = node
@@ -39,7 +39,8 @@ class StallWatch:
         self._loop = loop
         self._calls = calls
         self._report = report
-        self._pause = description.peer_timeout / _OFTEN
+        self._pause = description.peer_timeout / limits.stall_messages
+        self._look = self._pause / limits.stall_looks
         self._stands_since = 0.0  # since when the loop waits for the store; 0: it does not
         self._told = False  # whether the event has been reported
         self._new_keys = False
@@ -80,7 +81,7 @@ class StallWatch:
         sockets = TargetSockets(self._description, self._node, self._access)
         try:
             moved, since, say_at = -1, time.monotonic(), 0.0
-            while not self._stop.wait(self._pause / _LOOKS):
+            while not self._stop.wait(self._look):
                 now = time.monotonic()
                 if self._new_keys:
                     self._new_keys = False

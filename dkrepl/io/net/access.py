@@ -17,6 +17,7 @@ import zmq
 
 from dkrepl.config import public_key
 from dkrepl.config.description import Description, Node
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.errors import NodeKeyError
 from dkrepl.io.state.node_keys import NodeKeys
 
@@ -26,8 +27,6 @@ OFF = (
     'security is "none": nodes do not know each other by keys and nothing is encrypted; whoever reaches the ports can '
     'read and write all data; make keys and write security = "curve"'
 )
-_BARRED_SECONDS = 10.0  # that a peer is kept out after it was thrown out
-_TELL_AGAIN = 1.0  # seconds between two events for the same reason
 
 
 class Report(Protocol):
@@ -40,8 +39,17 @@ class Report(Protocol):
 class Access:
     """``keys`` are None where the description says security = "none"; then everybody is let in."""
 
-    def __init__(self, description: Description, node: Node, keys: NodeKeys | None, report: Report) -> None:
+    def __init__(
+        self,
+        description: Description,
+        node: Node,
+        keys: NodeKeys | None,
+        report: Report,
+        *,
+        limits: Limits = DEFAULT,
+    ) -> None:
         """Raises ``NodeKeyError`` if the keys are not those that the description names for this node."""
+        self._limits = limits
         self._node = node.name
         self._keys = keys
         self._report = report
@@ -116,7 +124,7 @@ class Access:
     def bar(self, user: str) -> None:
         """Keep the owner of a key out for a while; it had to be thrown out."""
         if user in self._names:
-            self._barred[user] = time.monotonic() + _BARRED_SECONDS
+            self._barred[user] = time.monotonic() + self._limits.barred_seconds
 
     def serve(self, sock: zmq.Socket[bytes]) -> None:
         """Let only peers in at a socket, which is to be bound afterwards."""
@@ -138,7 +146,8 @@ class Access:
         with self._lock:
             self.refused[reason] += 1
             count = self.refused[reason]
-            if now - self._told.get(reason, -_TELL_AGAIN) < _TELL_AGAIN:
+            again = self._limits.complaint_seconds
+            if now - self._told.get(reason, -again) < again:
                 return
             self._told[reason] = now
         # While our own key is replaced peers try both, and one of them is always the wrong one.
