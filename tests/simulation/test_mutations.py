@@ -263,7 +263,7 @@ def a_record_that_failed_counts_as_made(patch: Patch) -> None:
 
 
 def a_targets_record_that_failed_counts_as_made(patch: Patch) -> None:
-    patch.setattr(Target, "commit_failed", lambda self, number, why, now: self.committed(number, now))
+    patch.setattr(Target, "commit_failed", lambda self, number, why, now, store=False: self.committed(number, now))
 
 
 def a_write_that_failed_is_published(patch: Patch) -> None:
