@@ -16,6 +16,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     progress: Any = msgspec.UNSET
     error: Failure | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def ends(self) -> bool:
+        """Whether nothing comes after it."""
+        return self.progress is msgspec.UNSET
+
 
 _decode = msgspec.json.Decoder(Line).decode
 

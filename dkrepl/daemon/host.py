@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 import uuid
 from collections.abc import Collection, Iterable
@@ -146,14 +145,6 @@ class Host:
     def stall_watch(self, loop: Loop, calls: StoreCalls, report: Report) -> StallWatch:
         """Make the thread that watches over ``loop`` and its ``calls`` of the store."""
         return StallWatch(self._description, self._node, self._access, loop, calls, report)
-
-    def event(self) -> threading.Event:
-        """Make an event that has not happened."""
-        return threading.Event()
-
-    def condition(self) -> threading.Condition:
-        """Make a condition."""
-        return threading.Condition()
 
     def source_sockets(self, limits: Limits) -> SourceSockets:
         """Bind the ports of a source. Raises ``HostError``."""

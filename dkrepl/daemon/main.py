@@ -14,7 +14,8 @@ from types import FrameType
 from dkrepl.config.description import Description, Node, require_keys, without_keys
 from dkrepl.config.limits import DEFAULT
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.daemon.control.commands import Commands
+from dkrepl.daemon.control.desk import Desk
+from dkrepl.daemon.control.dispatcher import Dispatcher
 from dkrepl.daemon.control.server import ControlServer
 from dkrepl.daemon.events import EventLog, set_up_logging
 from dkrepl.daemon.host import Host, HostState
@@ -149,8 +150,8 @@ def _serve(
     life: SignOfLife,
 ) -> None:
     """Run the loop of one role until it has ended."""
-    commands = Commands(runtime, reactor, events, roles.order, lambda: _new_keys(paths, description, runtime.access))
-    server = ControlServer(paths.socket(description.name), commands)
+    desk = Desk(runtime, reactor, events, roles.order, lambda: _new_keys(paths, description, runtime.access))
+    server = ControlServer(paths.socket(description.name), Dispatcher(desk, events).begin)
     watchdog = Watchdog(reactor, lambda: not isinstance(runtime, ArbitrationRuntime) and runtime.stall.excused)
     ready = threading.Event()
     events.report("daemon_started", fields={"role": runtime.role, "pid": os.getpid()})
@@ -162,7 +163,7 @@ def _serve(
 
     try:
         server.start()
-        runtime.start(ready)
+        runtime.start(ready.set)
         watchdog.start(ready)
         reactor.run(runtime.step, tick)
     finally:

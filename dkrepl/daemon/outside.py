@@ -8,7 +8,6 @@ socket and no file. Sizes are in bytes, times in seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from dkrepl.api import status
@@ -95,29 +94,6 @@ class Workers(Protocol):
         """Wait for what is running; drop what has not begun."""
 
 
-class Event(Protocol):
-    """As ``threading.Event``, to be waited for by the thread of a command."""
-
-    def is_set(self) -> bool:
-        """Whether it has happened."""
-
-    def set(self) -> None:
-        """It has happened. From any thread."""
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for it; return whether it has happened."""
-
-
-class Condition(AbstractContextManager[Any], Protocol):
-    """As ``threading.Condition``, to be waited for by the thread of a command."""
-
-    def notify_all(self) -> None:
-        """Wake whoever waits."""
-
-    def wait_for(self, done: Callable[[], bool], timeout: float, /) -> bool:
-        """Wait until ``done()``; return whether it is."""
-
-
 class StallWatch(Protocol):
     """Tells the peers that this node lives while its store stands still (R13)."""
 
@@ -166,12 +142,6 @@ class Outside(Protocol):
 
     def stall_watch(self, loop: Loop, calls: StoreCalls, report: Report) -> StallWatch:
         """Make a watch over ``loop``, as far as it waits for ``calls`` of the store; ``report``: from any thread."""
-
-    def event(self) -> Event:
-        """Make an event that has not happened."""
-
-    def condition(self) -> Condition:
-        """Make a condition."""
 
     def source_sockets(self, limits: Limits) -> SourceSockets:
         """Bind the ports of a source."""

@@ -23,6 +23,7 @@ class Workers:
             "commit": ThreadPoolExecutor(1, "commit"),
             "read": ThreadPoolExecutor(2, "read"),
             "empty": ThreadPoolExecutor(1, "empty"),
+            "command": ThreadPoolExecutor(4, "command"),
         }
 
     def run(self, kind: str, work: Callable[[], Result], done: Done[Result]) -> None:

@@ -150,11 +150,6 @@ class Cluster:
         else:
             self.checks.serves_again(process, arbitration)
 
-    def end(self) -> None:
-        """Nothing happens any more: let every thread go."""
-        for command in self.commands:
-            command.abandon()
-
     @property
     def commands(self) -> list[Command]:
         """The administrator's commands that have no outcome yet."""
@@ -169,8 +164,8 @@ class Cluster:
         machine.ended_at = self.world.now
         self._died_in(process)
         self.checks.verdicts.ended(machine)
-        for command in process.commands:
-            self.world.after(0.0, command.go_on)
+        for command in list(process.commands):
+            command.abandon()
         self.switch.process_ended(process, quietly)
         kept = not quietly and self.settings.kept and machine.disk.metadata().role == "source"
         self.application.source_ended(process, kept)

@@ -11,7 +11,7 @@ from dkrepl.errors import DkreplError
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
-_THREADS = {"flush": 1, "commit": 1, "read": 2, "empty": 1}
+_THREADS = {"flush": 1, "commit": 1, "read": 2, "empty": 1, "command": 4}
 
 
 class Reactor:

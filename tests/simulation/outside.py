@@ -11,7 +11,6 @@ from tests.simulation.device import Device
 from tests.simulation.files import State, Store
 from tests.simulation.listener import DoorSocket, SourceSockets
 from tests.simulation.loop import Workers
-from tests.simulation.operator import Condition, Event
 from tests.simulation.sockets import TargetSockets
 from tests.simulation.stall import StallWatch
 
@@ -66,12 +65,6 @@ class Outside:
 
     def stall_watch(self, loop: Loop, calls: StoreCalls, report: Report) -> StallWatch:
         return StallWatch()
-
-    def event(self) -> Event:
-        return Event(self._process.world)
-
-    def condition(self) -> Condition:
-        return Condition(self._process.world)
 
     def source_sockets(self, limits: Limits) -> SourceSockets:
         return SourceSockets(self._process, limits.copy_below_bytes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -258,7 +257,7 @@ class _Roles(Roles):
         process = self._process
         super()._begin(action)
         assert self.runtime is not None
-        self.runtime.start(threading.Event())
+        self.runtime.start(lambda: None)
         if action.role == "arbitrating":
             process.world.note(process.name, "asks its peers")
         else:

@@ -42,8 +42,6 @@ def simulate(seed: int, only: frozenset[int] | None = None, vary: int = 0) -> Re
         failure = RuleBroken("R5", f"{error}")
     except Exception:
         failure = RuleBroken("no exception", traceback.format_exc())
-    finally:
-        cluster.end()
     return Result(seed, failure, list(world.trace), world.counters, world.events, faults.struck, only, vary)
 
 

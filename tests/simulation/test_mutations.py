@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -39,7 +39,8 @@ from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
-from dkrepl.daemon.control import promote
+from dkrepl.daemon.control.commands import promote
+from dkrepl.daemon.peers import peer_poll
 from dkrepl.daemon.source import publisher
 from dkrepl.daemon.source.ending import Ending
 from dkrepl.io.store.store import StoreFailed
@@ -281,7 +282,8 @@ def nothing_is_marked_for_the_other_targets(patch: Patch) -> None:
 
 
 def a_promotion_is_never_refused(patch: Patch) -> None:
-    patch.setattr(promote, "elect", lambda runtime, token, in_loop, fenced: promote.Elected((), math.inf, None))
+    patch.setattr(promote, "_check", lambda found, token: None)
+    patch.setattr(peer_poll, "stand", lambda runtime, later, fenced, force, then: then(SimpleNamespace(codes=()), None))
 
 
 def nothing_is_kept_aside(patch: Patch) -> None:

@@ -1,4 +1,4 @@
-"""The control socket: a thread that takes one request a connection and gives its answer in JSON lines."""
+"""The control socket: one request a connection, read by a thread, which then waits for the answer and sends it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
 
-import msgspec
-
-from dkrepl.api.requests import LONGEST
+from dkrepl.api import lines, requests
+from dkrepl.api.failure import Failure
+from dkrepl.api.lines import Line
+from dkrepl.api.requests import LONGEST, AnyRequest
 from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.daemon.control.reply import QueuedReply, Reply
 from dkrepl.errors import DkreplError, HostError, Refused, UsageError
 
-
-class Dispatcher(Protocol):
-    """Carries out a request: yields progress objects and at last the answer."""
-
-    def carry_out(self, command: str, arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Yield ("progress", ...) any number of times, then ("ok", ...). Raises ``DkreplError``."""
+Watch = Callable[[], None]
+Begin = Callable[[AnyRequest, Reply], Watch]
 
 
 class ControlServer:
-    """Listens at ``path``, for root and the owning group only."""
+    """Listens at ``path``, for root and the owning group only.
 
-    def __init__(self, path: Path, dispatcher: Dispatcher, *, limits: Limits = DEFAULT) -> None:
+    ``begin`` has a request carried out and answered by its reply. What it returns is called now and then meanwhile, and
+    raises ``DkreplError`` once it is known that no answer will come.
+    """
+
+    def __init__(self, path: Path, begin: Begin, *, limits: Limits = DEFAULT) -> None:
         self._limits = limits
         self._path = path
-        self._dispatcher = dispatcher
+        self._begin = begin
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._clients = threading.Semaphore(limits.clients)
         self._closing = False
@@ -70,24 +71,31 @@ class ControlServer:
             if not self._clients.acquire(blocking=False):
                 with client, contextlib.suppress(OSError):
                     client.settimeout(0.1)
-                    client.sendall(msgspec.json.encode(_error(self._busy())) + b"\n")
+                    client.sendall(lines.encode(_error(self._busy())))
                 continue
             threading.Thread(target=self._serve, args=(client,), name="client", daemon=True).start()
 
+    def _busy(self) -> Refused:
+        most = self._limits.clients
+        return Refused(f"the daemon serves {most} commands already; end some of them (such as events --follow)")
+
+    # --- in a client's thread --------------------------------------------------------------------------
+
     def _serve(self, client: socket.socket) -> None:
+        reply = QueuedReply()
         try:
             with client, contextlib.suppress(OSError):
                 client.settimeout(self._limits.client_silence_seconds)
-                for line in self._answers(client):
-                    client.sendall(msgspec.json.encode(line) + b"\n")
+                for line in self._answer(client, reply):
+                    client.sendall(lines.encode(line))
         finally:
+            reply.close()
             self._clients.release()
 
-    def _answers(self, client: socket.socket) -> Iterator[dict[str, Any]]:
+    def _answer(self, client: socket.socket, reply: QueuedReply) -> Iterator[Line]:
         try:
-            request = self._read(client)
-            for kind, body in self._dispatcher.carry_out(request.pop("command"), request):
-                yield {kind: body}
+            watch = self._begin(requests.decode(_read(client)), reply)
+            yield from self._lines(reply, watch)
         except DkreplError as error:
             yield _error(error)
         except OSError:
@@ -95,25 +103,40 @@ class ControlServer:
         except Exception as error:
             yield _error(DkreplError(f"unexpected: {error!r}"))
 
-    def _busy(self) -> Refused:
-        most = self._limits.clients
-        return Refused(f"the daemon serves {most} commands already; end some of them (such as events --follow)")
+    def _lines(self, reply: QueuedReply, watch: Watch) -> Iterator[Line]:
+        """Yield what the command says, up to its answer, and a sign of life where it says nothing for long."""
+        said = time.monotonic()
+        while True:
+            found = reply.take(self._limits.command_look_seconds)
+            if found is None:
+                try:
+                    watch()
+                except DkreplError:
+                    found = reply.take(0.0)  # it may have been said just before
+                    if found is None:
+                        raise
+            if isinstance(found, Line):
+                said = time.monotonic()
+                yield found
+                if found.ends:
+                    return
+            elif found is not None:
+                yield from found()
+                return
+            elif time.monotonic() - said > self._limits.client_silence_seconds / 2:
+                said = time.monotonic()
+                yield Line(progress={})
 
-    def _read(self, client: socket.socket) -> dict[str, Any]:
-        line = b""
-        while not line.endswith(b"\n"):
-            part = client.recv(4096)
-            line += part
-            if not part or len(line) > LONGEST:
-                raise UsageError(f"a request is one line of JSON of at most {LONGEST >> 10} KiB")
-        try:
-            request = msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise UsageError(f"the request is not JSON ({error})") from None
-        if not isinstance(request.get("command"), str):
-            raise UsageError("the request names no command")
-        return request
+
+def _read(client: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        part = client.recv(4096)
+        line += part
+        if not part or len(line) > LONGEST:
+            raise UsageError(f"a request is one line of JSON of at most {LONGEST >> 10} KiB")
+    return line
 
 
-def _error(error: DkreplError) -> dict[str, Any]:
-    return {"error": {"code": error.exit_code, "name": error.name, "message": str(error)}}
+def _error(error: DkreplError) -> Line:
+    return Line(error=Failure.of(error))

@@ -5,7 +5,7 @@ It answers its peers' questions meanwhile, for they may have been restarted too,
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from dkrepl.config.description import Description, Node
@@ -16,7 +16,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.node import Outcome
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.daemon.outside import Event, Events, Loop, Outside
+from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.errors import DkreplError, ProtocolError
@@ -52,9 +52,9 @@ class ArbitrationRuntime:
         self.access = access
         self.error: DkreplError | None = None
         self._overruled: tuple[tuple[str, ...], float] = ((), 0.0)  # codes that a forced promotion overruled, and when
-        self._workers = outside.workers(reactor)
+        self.workers = outside.workers(reactor)
         self.arbitration = Arbitration(description, node.name, metadata, age, limits=limits)
-        self._ready: Event | None = None
+        self._ready: Callable[[], None] | None = None
         self._began = 0.0
         self.polls: list[PeerPoll] = []
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
@@ -73,8 +73,8 @@ class ArbitrationRuntime:
             self.door.close()
             raise
 
-    def start(self, ready: Event) -> None:
-        """Begin to ask. ``ready`` is set only if it takes long, so that nobody waits for ever for the service."""
+    def start(self, ready: Callable[[], None]) -> None:
+        """Begin to ask. ``ready()`` is called only if it takes long, so that nobody waits for ever for the service."""
         self._ready, self._began = ready, self.outside.clock.monotonic()
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.watch(fd, lambda: None)
@@ -146,7 +146,7 @@ class ArbitrationRuntime:
         """Let time pass."""
         now = self.outside.clock.monotonic()
         if self._ready is not None and now - self._began > self.limits.ready_anyway_seconds:
-            self._ready.set()
+            self._ready()
         self.arbitration.tick(self.outside.clock.boot())
         self._perform()
 
@@ -198,7 +198,7 @@ class ArbitrationRuntime:
             for poll in self.polls:
                 poll.ask()  # for votes now
 
-        self._workers.run("commit", lambda: self.outside.state.write_metadata(record), done)
+        self.workers.run("commit", lambda: self.outside.state.write_metadata(record), done)
 
     def stop(self, _changes_role: bool = False) -> None:
         """End without a verdict."""
@@ -208,6 +208,6 @@ class ArbitrationRuntime:
         """Give the sockets back."""
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.ignore(fd)
-        self._workers.close()
+        self.workers.close()
         self.sockets.close()
         self.door.close()

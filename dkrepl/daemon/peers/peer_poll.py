@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -18,15 +18,15 @@ from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.election.vote import of_answer
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Describe
-from dkrepl.daemon.outside import Outside
 
-InLoop = Callable[[Callable[[], Any]], Any]
+Work = Callable[[], None]
+Later = Callable[[float, Work], None]
+"""Calls something in the loop after so many seconds."""
 
 
 class Asking(Protocol):
     """A runtime that can ask its peers."""
 
-    outside: Outside
     description: Description
     limits: Limits
     node: Node
@@ -59,7 +59,7 @@ _NUMBERS = itertools.count(1 << 32)  # of polls; an arbitration numbers its roun
 
 
 class PeerPoll:
-    """One poll; made, and given its answers, in the loop.
+    """One poll.
 
     ``candidate``: it asks for votes too; ``force``: of a promotion by force.
     """
@@ -69,7 +69,8 @@ class PeerPoll:
         self.answers: dict[str, Answer | None] = dict.fromkeys(
             peer.name for peer in runtime.description.peers(runtime.node.name)
         )
-        self.complete = runtime.outside.event()
+        self.on_complete: Work = lambda: None
+        """Called when all have answered."""
         self._ask = Ask(own.node, own.mirror, own.mirror_id, number=next(_NUMBERS))
         self._runtime = runtime
         self.candidate = candidate
@@ -113,7 +114,7 @@ class PeerPoll:
         if peer in self.answers and answer.node == peer and answer.mirror == self._ask.mirror and len(ids) <= 2:
             self.answers[peer] = answer
             if all(map(self._is_answered, self.answers.values())):
-                self.complete.set()
+                self.on_complete()
 
     def _is_answered(self, answer: Answer | None) -> bool:
         if answer is None or not self.candidate:
@@ -121,69 +122,77 @@ class PeerPoll:
         return bool(self._newer(answer)) or not withholds_vote(answer, self.ballot)
 
 
-def look_around(runtime: Asking, in_loop: InLoop, fenced: Collection[str] = ()) -> Assessment:
-    """Ask the peers and return what a promotion of this node means. Called from a client's thread.
+def look_around(runtime: Asking, later: Later, fenced: Collection[str], then: Callable[[Assessment], None]) -> None:
+    """Ask the peers, then call ``then`` with what a promotion of this node means.
 
     ``fenced``: nodes that are declared not to have answered a write without this one.
     """
-    return _asked(runtime, in_loop, lambda: PeerPoll(runtime), fenced)[0]
+    _ask(runtime, later, PeerPoll(runtime), fenced, lambda found, _ballot, _newer: then(found))
 
 
-def stand(runtime: Asking, in_loop: InLoop, fenced: Collection[str], force: bool) -> tuple[Assessment, Ballot | None]:
+def stand(
+    runtime: Asking,
+    later: Later,
+    fenced: Collection[str],
+    force: bool,
+    then: Callable[[Assessment, Ballot | None], None],
+) -> None:
     """As ``look_around``, for a node that is being promoted: it asks its peers for their votes as well.
 
-    Returns the ballot of these votes, too. ``force``: even if this node votes for another. If the promotion is
+    ``then`` gets the ballot of these votes, too. ``force``: even if this node votes for another. If the promotion is
     refused, call ``stand_down``.
     """
 
-    def begin() -> PeerPoll:
-        runtime.stand(force)
-        return PeerPoll(runtime, candidate=True, force=force)
-
-    def outbid() -> PeerPoll:
+    def polled(found: Assessment, ballot: Ballot | None, newer: list[Ballot], left: int) -> None:
+        if not newer or not left:
+            then(found, ballot)
+            return
         if ballot is not None:
             PeerPoll(runtime).withdraw(ballot)
         runtime.outbid(newer)
-        return PeerPoll(runtime, candidate=True, force=force)
+        poll(left - 1)
 
-    found, ballot, newer = _asked(runtime, in_loop, begin, fenced)
-    for _ in range(runtime.limits.poll_ballots - 1):
-        if newer:
-            found, ballot, newer = _asked(runtime, in_loop, outbid, fenced)
-    return found, ballot
+    def poll(left: int) -> None:
+        candidate = PeerPoll(runtime, candidate=True, force=force)
+        _ask(runtime, later, candidate, fenced, lambda found, ballot, newer: polled(found, ballot, newer, left))
+
+    runtime.stand(force)
+    poll(runtime.limits.poll_ballots - 1)
 
 
-def stand_down(runtime: Asking, in_loop: InLoop) -> None:
+def stand_down(runtime: Asking) -> None:
     """Withdraw the candidacy: the promotion was refused."""
+    ballot = runtime.stands
+    if runtime.stand_down() and ballot is not None:
+        PeerPoll(runtime).withdraw(ballot)
+
+
+def _ask(
+    runtime: Asking,
+    later: Later,
+    poll: PeerPoll,
+    fenced: Collection[str],
+    then: Callable[[Assessment, Ballot | None, list[Ballot]], None],
+) -> None:
+    """Ask until all have answered, or for long enough."""
+    again = runtime.limits.poll_again_seconds
+
+    def look(left: int) -> None:
+        if poll not in runtime.polls:
+            return
+        if left:
+            poll.ask()
+            later(again, lambda: look(left - 1))
+        else:
+            end()
 
     def end() -> None:
-        ballot = runtime.stands
-        if runtime.stand_down() and ballot is not None:
-            PeerPoll(runtime).withdraw(ballot)
-
-    in_loop(end)
-
-
-def _asked(
-    runtime: Asking, in_loop: InLoop, begin: Callable[[], PeerPoll], fenced: Collection[str]
-) -> tuple[Assessment, Ballot | None, list[Ballot]]:
-    def ask() -> PeerPoll:
-        poll = begin()
-        runtime.polls.append(poll)
-        poll.ask()
-        return poll
-
-    def end() -> tuple[Assessment, Ballot | None, list[Ballot]]:
+        if poll not in runtime.polls:
+            return
         runtime.polls.remove(poll)
         facts, ballot = runtime.facts(), poll.ballot
-        found = assess(runtime.description, facts, poll.answers, fenced, poll.candidate, ballot)
-        return found, ballot, poll.newer
+        then(assess(runtime.description, facts, poll.answers, fenced, poll.candidate, ballot), ballot, poll.newer)
 
-    poll: PeerPoll = in_loop(ask)
-    again = runtime.limits.poll_again_seconds
-    for _ in range(round(runtime.limits.poll_answer_seconds / again)):
-        if poll.complete.wait(again):
-            break
-        in_loop(poll.ask)
-    found: tuple[Assessment, Ballot | None, list[Ballot]] = in_loop(end)
-    return found
+    runtime.polls.append(poll)
+    poll.on_complete = lambda: later(0.0, end)  # not now, for other polls have to get this answer, too
+    look(round(runtime.limits.poll_answer_seconds / again))

@@ -21,7 +21,7 @@ from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.outside import Event, Events, Loop, Outside
+from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.door import described, node_identity
 from dkrepl.daemon.peers.lookout import Lookout
 from dkrepl.daemon.source.ending import Ending
@@ -92,7 +92,7 @@ class SourceRuntime:
         self._late = False
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
-        self._workers = outside.workers(reactor)
+        self.workers = outside.workers(reactor)
         self.publisher = Publisher(self.sockets, self.source.stream, self.session, limits=limits)
         self.device = outside.device(limits)
         self.requests = Requests(
@@ -100,7 +100,7 @@ class SourceRuntime:
             store,
             self.source,
             self.publisher,
-            self._workers,
+            self.workers,
             events.report,
             clock,
             limits=limits,
@@ -108,7 +108,7 @@ class SourceRuntime:
         # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
         self.requests.attached = self.device.taken_over
         self._pump = ResyncPump(
-            self.source, store, self.publisher, self._workers, self._resync_failed, clock, limits=limits
+            self.source, store, self.publisher, self.workers, self._resync_failed, clock, limits=limits
         )
         self._ending = Ending(
             outside=outside,
@@ -116,7 +116,7 @@ class SourceRuntime:
             requests=self.requests,
             publisher=self.publisher,
             device=self.device,
-            workers=self._workers,
+            workers=self.workers,
             loop=reactor,
             events=events,
             perform=self._perform,
@@ -127,13 +127,13 @@ class SourceRuntime:
         )
         self._fuse_watched = False
         self._fuse_busy = False
-        self.digests: dict[tuple[str, int], str | None] = {}
+        self.digests: dict[tuple[str, int], Callable[[str], None]] = {}  # who waits for the answer to a verify's mark
         self._digest_numbers = itertools.count(1)
-        self.digest_came = outside.condition()
+        self._on_commit: dict[int, list[Callable[[DkreplError | None], None]]] = {}
         self._bad_frame_told = 0.0
 
-    def start(self, ready: Event) -> None:
-        """Begin to serve; ``ready`` is set once the device is there (or ``error`` is set)."""
+    def start(self, ready: Callable[[], None]) -> None:
+        """Begin to serve; ``ready()`` is called once the device is there (or ``error`` is set)."""
         self.reactor.watch(self.sockets.fd, self._frames_came)
         self._watch_fuse()
         self.stall.start()
@@ -147,7 +147,7 @@ class SourceRuntime:
                 self.requests.attached = True
                 fields: dict[str, object] = {"device": str(self.device.link), "taken_over": self.device.taken_over}
                 self.events.report("device_ready", fields=fields)
-            ready.set()
+            ready()
 
         self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
 
@@ -292,10 +292,8 @@ class SourceRuntime:
             self.events.report("frame_refused", "warning", fields)
 
     def _digest(self, name: str, message: messages.Digest) -> None:
-        with self.digest_came:
-            if (name, message.number) in self.digests:
-                self.digests[name, message.number] = message.checksum
-                self.digest_came.notify_all()
+        if (then := self.digests.pop((name, message.number), None)) is not None:
+            then(message.checksum)
 
     def _lost(self, peer: str, why: str, now: float) -> None:
         self._links.pop(peer, None)
@@ -359,13 +357,20 @@ class SourceRuntime:
             self.requests.retry_waiting()
             self.source.plan(now)
             self._perform()
+            for then in self._on_commit.pop(commit.number, ()):
+                then(error)
 
-        self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
+        self.workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
+
+    def when_committed(self, number: int, then: Callable[[DkreplError | None], None]) -> None:
+        """Call ``then`` in the loop once this commit, which has just been begun, is durable, or with why it is not."""
+        self._on_commit.setdefault(number, []).append(then)
+        self._perform()
 
     def when_recorded(self, then: Callable[[], None]) -> None:
         """Call ``then`` in the loop once every commit that was begun so far has been carried out."""
         self._perform()
-        self._workers.run("commit", lambda: None, lambda _, __: then())
+        self.workers.run("commit", lambda: None, lambda _, __: then())
 
     def _resync_failed(self, member: Member, error: DkreplError) -> None:
         self.requests.store_error = str(error)
@@ -413,7 +418,7 @@ class SourceRuntime:
         self.lookout.ask(peer, question)
 
     def next_digest(self) -> int:
-        """Return a number for a verify's question. May be called from any thread."""
+        """Return a number for a verify's mark."""
         return next(self._digest_numbers)
 
     def close(self) -> None:
@@ -423,7 +428,7 @@ class SourceRuntime:
         if self.device.kept and self.device.session.fd >= 0:
             self.device.leave(drained=False)
         self.device.close()
-        self._workers.close()
+        self.workers.close()
         self.stall.stop()
         self.lookout.close()
         self.sockets.close()

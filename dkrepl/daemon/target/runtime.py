@@ -22,7 +22,7 @@ from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.outside import Event, Events, Loop, Outside
+from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.daemon.target.applier import Applying
@@ -99,10 +99,10 @@ class TargetRuntime:
         self.frames_refused = 0
         self.applied_bytes = 0
         self.resync_bytes = 0
-        self._workers = outside.workers(reactor)
-        self.diverged = DivergedBlocks(outside, self._workers, events)
+        self.workers = outside.workers(reactor)
+        self.diverged = DivergedBlocks(outside, self.workers, events)
         self._applying = Applying(
-            store, self.target.peer_bitmaps, self._workers, self._applied_later, clock, limits=limits
+            store, self.target.peer_bitmaps, self.workers, self._applied_later, clock, limits=limits
         )
         self._after_applying: list[Callable[[], None]] = []
         self._stream_fds: list[int] = []
@@ -110,13 +110,13 @@ class TargetRuntime:
         self._control_came = True
         self._bad_frame_told = 0.0
 
-    def start(self, ready: Event) -> None:
+    def start(self, ready: Callable[[], None]) -> None:
         """Begin to look for the source."""
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.watch(fd, self._control_signalled)
         self.stall.start()
         self.state = "Serving"
-        ready.set()
+        ready()
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""
@@ -233,7 +233,7 @@ class TargetRuntime:
             self._perform()
 
         # Not in the loop, which waits for no disk (R13).
-        self._workers.run("read", lambda: xxh3_128_hexdigest(self.store.read(wanted.offset, wanted.length)), done)
+        self.workers.run("read", lambda: xxh3_128_hexdigest(self.store.read(wanted.offset, wanted.length)), done)
 
     def _flush_store(self, number: int) -> None:
         def done(_: object, error: DkreplError | None) -> None:
@@ -244,7 +244,7 @@ class TargetRuntime:
                 self.target.store_flush_failed(number, str(error), now)
             self._perform()
 
-        self._workers.run("flush", self.store.sync, done)
+        self.workers.run("flush", self.store.sync, done)
 
     # --- control frames and actions ------------------------------------------------------------------
 
@@ -410,7 +410,7 @@ class TargetRuntime:
                 for poll in self.polls:
                     poll.ask()  # for votes now
 
-        self._workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
+        self.workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -442,7 +442,7 @@ class TargetRuntime:
             self.target.settled(None if error is None else str(error), store=isinstance(error, StoreError))
             self._perform()
 
-        self._workers.run("commit", lambda: self.intent_store.settle(metadata, self.store), done)
+        self.workers.run("commit", lambda: self.intent_store.settle(metadata, self.store), done)
 
     def _ended(self, action: act.Ended) -> None:
         if action.error is not None:
@@ -455,7 +455,7 @@ class TargetRuntime:
         for fd in (*self.sockets.fds, self.door.fd):
             self.reactor.ignore(fd)
         self._disconnect()
-        self._workers.close()
+        self.workers.close()
         self.stall.stop()
         self.sockets.close()
         self.door.close()
