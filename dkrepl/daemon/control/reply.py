@@ -85,6 +85,11 @@ def answering(reply: Reply) -> Iterator[None]:
     except DkreplError as error:
         reply.fail(error)
     except Exception as error:
-        unexpected = DkreplError(f"unexpected: {error!r}")
-        unexpected.__cause__ = error
-        reply.fail(unexpected)
+        reply.fail(_unexpected(error))
+
+
+def _unexpected(error: Exception) -> DkreplError:
+    try:
+        raise DkreplError(f"unexpected: {error!r}") from error
+    except DkreplError as wrapped:
+        return wrapped

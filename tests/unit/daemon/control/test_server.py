@@ -9,42 +9,62 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dkrepl.api import requests
+from dkrepl.api.lines import Line
 from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.daemon.control.reply import Reply
 from dkrepl.daemon.control.server import ControlServer
-from dkrepl.errors import HostError, Refused
+from dkrepl.errors import DaemonNotRunning, HostError, Refused
 
 IMPATIENT = Limits(client_silence_seconds=0.1)
 
 
 class Answers:
-    """Carries out requests as the tests want."""
+    """Carries out requests as the tests want: each kind of request stands for a kind of answer."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[requests.Request] = []
         self.hold = threading.Event()
 
-    def carry_out(self, command: str, arguments: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        self.requests.append((command, arguments))
-        if command == "refuse":
-            raise Refused("not now: wait until it is in sync")
-        if command == "break":
-            raise ValueError("a bug")
-        if command == "long":
-            yield "progress", {"done": 1}
-            yield "progress", {"done": 2}
-        if command == "wait":
-            yield "progress", {"waiting": True}
-            self.hold.wait(20)
-        if command == "much":
-            while True:
-                yield "progress", {"text": "x" * 60_000}
-        yield "ok", {"command": command}
+    def begin(self, request: requests.AnyRequest, reply: Reply) -> Callable[[], None]:
+        self.requests.append(request)
+        match request:
+            case requests.Demote():
+                raise Refused("not now: wait until it is in sync")
+            case requests.Reload():
+                raise ValueError("a bug")
+            case requests.Verify():
+                reply.progress({"done": 1})
+                reply.progress({"done": 2})
+                reply.done({"command": "verify"})
+            case requests.Resume():
+                reply.progress({"waiting": True})
+                threading.Thread(target=self._answer_later, args=(reply,), daemon=True).start()
+            case requests.Descriptions():
+                reply.finish(_without_end)
+            case requests.Switchover():
+                return self._says_that_no_answer_comes
+            case _:
+                reply.done({"command": requests.command_of(request)})
+        return lambda: None
+
+    def _answer_later(self, reply: Reply) -> None:
+        self.hold.wait(20)
+        reply.done({"command": "resume"})
+
+    def _says_that_no_answer_comes(self) -> None:
+        raise DaemonNotRunning("the daemon changes its role")
+
+
+def _without_end() -> Iterator[Line]:
+    while True:
+        yield Line(progress={"text": "x" * 60_000})
 
 
 @pytest.fixture
@@ -61,7 +81,7 @@ def limits() -> Limits:
 def path(answers: Answers, limits: Limits) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "run" / "r0.sock"
-        server = ControlServer(path, answers, limits=limits)
+        server = ControlServer(path, answers.begin, limits=limits)
         server.start()
         try:
             yield path
@@ -91,23 +111,46 @@ def _ask(path: Path, request: bytes) -> list[dict[str, Any]]:
 
 
 def test_a_request_is_carried_out_with_its_arguments(path: Path, answers: Answers) -> None:
-    assert _ask(path, b'{"command": "status", "a": [1]}\n') == [{"ok": {"command": "status"}}]
-    assert answers.requests == [("status", {"a": [1]})]
+    assert _ask(path, b'{"command": "pause", "targets": ["beta"]}\n') == [{"ok": {"command": "pause"}}]
+    assert answers.requests == [requests.Pause(targets=("beta",))]
 
 
 def test_progress_comes_before_the_answer(path: Path) -> None:
-    found = _ask(path, b'{"command": "long"}\n')
-    assert found == [{"progress": {"done": 1}}, {"progress": {"done": 2}}, {"ok": {"command": "long"}}]
+    found = _ask(path, b'{"command": "verify"}\n')
+    assert found == [{"progress": {"done": 1}}, {"progress": {"done": 2}}, {"ok": {"command": "verify"}}]
+
+
+def test_a_command_that_works_long_without_progress_gives_signs_of_life(answers: Answers) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "r0.sock"
+        server = ControlServer(path, answers.begin, limits=IMPATIENT)
+        server.start()
+        with _connect(path) as client, client.makefile("rb") as lines:
+            client.sendall(b'{"command": "resume"}\n')
+            assert [json.loads(lines.readline()) for _ in range(3)] == [
+                {"progress": {"waiting": True}},
+                {"progress": {}},
+                {"progress": {}},
+            ]
+            answers.hold.set()
+            *_, last = map(json.loads, lines)
+            assert last == {"ok": {"command": "resume"}}
+        server.close()
+
+
+def test_a_command_that_will_never_be_answered_is_an_error(path: Path) -> None:
+    [answer] = _ask(path, b'{"command": "switchover", "to": "beta"}\n')
+    assert answer["error"]["name"] == "DaemonNotRunning"
 
 
 def test_an_error_has_its_code_name_and_sentence(path: Path) -> None:
     sentence = "not now: wait until it is in sync"
     error = {"code": Refused.exit_code, "name": "Refused", "message": sentence}
-    assert _ask(path, b'{"command": "refuse"}\n') == [{"error": error}]
+    assert _ask(path, b'{"command": "demote"}\n') == [{"error": error}]
 
 
 def test_a_bug_is_one_answer_and_not_the_end(path: Path) -> None:
-    [answer] = _ask(path, b'{"command": "break"}\n')
+    [answer] = _ask(path, b'{"command": "reload"}\n')
     assert answer["error"]["code"] == 1
     assert "a bug" in answer["error"]["message"]
     assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
@@ -155,7 +198,7 @@ def test_a_client_that_says_nothing_is_let_go(path: Path) -> None:
 def test_a_client_that_reads_nothing_is_let_go(path: Path) -> None:
     clients = [_connect(path) for _ in range(32)]
     for client in clients:
-        client.sendall(b'{"command": "much"}\n')
+        client.sendall(b'{"command": "descriptions"}\n')
     # All places are taken until the daemon has given up on these.
     deadline = time.monotonic() + 20
     answered: list[dict[str, Any]] = []
@@ -169,7 +212,7 @@ def test_a_client_that_reads_nothing_is_let_go(path: Path) -> None:
 
 def test_a_client_that_goes_away_in_the_middle_disturbs_nobody(path: Path, answers: Answers) -> None:
     client = _connect(path)
-    client.sendall(b'{"command": "wait"}\n')
+    client.sendall(b'{"command": "resume"}\n')
     client.recv(100)
     client.close()
     assert _ask(path, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
@@ -178,7 +221,7 @@ def test_a_client_that_goes_away_in_the_middle_disturbs_nobody(path: Path, answe
 def test_there_are_so_many_places_for_clients_and_no_more(path: Path, answers: Answers) -> None:
     clients = [_connect(path) for _ in range(32)]
     for client in clients:
-        client.sendall(b'{"command": "wait"}\n')
+        client.sendall(b'{"command": "resume"}\n')
         assert client.recv(100)
     with _connect(path) as late:
         late.shutdown(socket.SHUT_WR)
@@ -186,7 +229,7 @@ def test_there_are_so_many_places_for_clients_and_no_more(path: Path, answers: A
         assert answer["error"]["name"] == "Refused"
     answers.hold.set()
     for client in clients:
-        assert _lines(client) == [{"ok": {"command": "wait"}}]
+        assert _lines(client) == [{"ok": {"command": "resume"}}]
 
 
 def test_the_socket_is_for_root_and_its_group(path: Path) -> None:
@@ -198,7 +241,7 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(path: Path, answers: Answe
     left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     left.bind(str(other))
     left.close()
-    server = ControlServer(other, answers)
+    server = ControlServer(other, answers.begin)
     server.start()
     assert _ask(other, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
     server.close()
@@ -206,6 +249,6 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(path: Path, answers: Answe
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, answers: Answers) -> None:
     (tmp_path / "file").write_text("")
-    server = ControlServer(tmp_path / "file" / "r0.sock", answers)
+    server = ControlServer(tmp_path / "file" / "r0.sock", answers.begin)
     with pytest.raises(HostError, match=r"cannot listen at .*/file/r0.sock \("):
         server.start()
