@@ -20,7 +20,7 @@ from dkrepl.config.units import format_size
 from dkrepl.errors import CopiesDiffer
 
 SILENCE = 45.0
-"""Seconds without progress; the daemon itself gives a target 30 for a range, and then names it."""
+"""Seconds without a sign of life: a daemon of an older version gives a target 30 for a range without any."""
 _FEW = 10
 """Ranges that are listed for people; --json has them all."""
 

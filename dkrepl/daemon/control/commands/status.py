@@ -8,9 +8,11 @@ import msgspec
 
 from dkrepl.api.lines import Line
 from dkrepl.api.status import Status
-from dkrepl.daemon.control import status
 from dkrepl.daemon.control.desk import Desk
 from dkrepl.daemon.control.reply import Reply
+from dkrepl.daemon.control.snapshot.arbitrating import of_arbitration
+from dkrepl.daemon.control.snapshot.source import of_source
+from dkrepl.daemon.control.snapshot.target import of_target
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 
@@ -29,5 +31,5 @@ def carry_out(desk: Desk, reply: Reply) -> None:
 def _state(desk: Desk) -> Status:
     runtime = desk.runtime
     if isinstance(runtime, ArbitrationRuntime):
-        return status.of_arbitration(runtime)
-    return status.of_source(runtime) if isinstance(runtime, SourceRuntime) else status.of_target(runtime)
+        return of_arbitration(runtime)
+    return of_source(runtime) if isinstance(runtime, SourceRuntime) else of_target(runtime)
