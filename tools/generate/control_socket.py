@@ -34,8 +34,7 @@ The daemon of a mirror listens on a Unix stream socket, `/run/dkrepl/MIRROR.sock
 A client sends one JSON object on one line, at most 64 KiB: `{"command": "status"}`. The daemon answers with any number
 of `{"progress": ...}` lines and then one `{"ok": ...}` or `{"error": {"code", "name", "message"}}`, and closes. Neither
 side waits for more than 10 seconds for the next line of the other; a daemon that works longer on something sends
-`{"progress": {}}` as a sign of life. Only `verify` (45 seconds) and `events` with `follow` may be silent for longer. At
-most 32 clients are served at a time.
+`{"progress": {}}` every 5 seconds. At most 32 clients are served at a time.
 
 A change of role is answered when it is ordered; the daemon changes over afterwards.
 
