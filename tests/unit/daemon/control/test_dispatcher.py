@@ -53,7 +53,7 @@ class Scene:
         self.commits: list[tuple[int, Callable[[DkreplError | None], None]]] = []
         runtime: Any = self.runtime
         loop: Any = self.loop
-        self.desk = Desk(runtime, loop, self.log, lambda: None, lambda: None)
+        self.desk = Desk(runtime, loop, self.log, lambda change: True, lambda: None)
         self.dispatcher = Dispatcher(self.desk, self.log)
         self.reply = QueuedReply()
 
