@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from pathlib import Path
 
 from demo import image, loops
 from demo.labs import LABS, Lab
 from demo.shell import Trouble, run, succeeds
+from tests.lab.waiting import looks
 
 BOOT_SECONDS = 60
 READY = ("running", "degraded")
@@ -46,13 +46,10 @@ def start(lab: Lab, node: str, image_name: str) -> None:
 
 def wait_booted(lab: Lab, node: str) -> None:
     """Wait until systemd in a container has started everything; raise Trouble after BOOT_SECONDS."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    state = "nothing"
-    while time.monotonic() < deadline:
+    for _ in looks(BOOT_SECONDS, 0.3):
         state = run("podman", "exec", lab.container(node), "systemctl", "is-system-running", check=False)
         if state in READY:
             return
-        time.sleep(0.3)
     raise Trouble(
         f"systemd in {lab.container(node)} is still '{state}' after {BOOT_SECONDS} s:"
         f" look at 'podman logs {lab.container(node)}'."
