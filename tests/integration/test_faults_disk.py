@@ -91,13 +91,12 @@ def test_a_target_whose_store_fails_a_write_leaves_and_comes_back_when_that_is_o
 ) -> None:
     with _on_faulty_store(clusters, tmp_path, "beta") as (cluster, file):
         writer = Writer(cluster.device, 0, 16 * MIB)
-        cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+        writer.wait_for_more(100)
         file.fail("write", 0, 16 * MIB)
         seen = cluster.wait_state("beta", "Behind")
         assert "Input/output error" in seen["reason"]
         assert seen["dirty_blocks"] > 0
-        before = writer.count
-        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        writer.wait_for_more(100)
         cluster.wait_state("gamma", "InSync")
         assert cluster.nodes["beta"].logged("store_failed")[-1]["level"] == "error"
         # As long as it lasts the target tries and fails; nobody calls it in sync.
@@ -117,15 +116,14 @@ def test_a_target_whose_store_failed_a_flush_is_out_until_its_daemon_starts_anew
 ) -> None:
     with _on_faulty_store(clusters, tmp_path, "beta") as (cluster, file):
         writer = Writer(cluster.device, 0, 16 * MIB, flush_every=20)
-        cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+        writer.wait_for_more(100)
         file.fail("sync")
         cluster.wait_state("beta", "Behind")
         file.mend()
         # fsync(2): a flush that succeeds after one that failed does not tell of the pages that the first one lost.
         told = len(cluster.nodes["beta"].logged("store_failed"))
         wait_for(lambda: len(cluster.nodes["beta"].logged("store_failed")), lambda n: n > told, "beta fails again")
-        before = writer.count
-        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        writer.wait_for_more(100)
         writer.stop()
         assert writer.error is None
         assert cluster.seen("beta")["state"] != "InSync"

@@ -25,13 +25,12 @@ def linked(module_clusters: Clusters) -> Cluster:
 
 def _writing(cluster: Cluster) -> Writer:
     writer = Writer(cluster.device, 0, 16 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    writer.wait_for_more(100)
     return writer
 
 
 def _goes_on(cluster: Cluster, writer: Writer) -> None:
-    before = writer.count
-    cluster.source.wait_until(lambda status: status and writer.count > before + 50, "the application goes on")
+    writer.wait_for_more(50)
 
 
 @pytest.mark.parametrize("name", ["beta", "gamma"])

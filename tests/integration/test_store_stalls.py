@@ -39,7 +39,7 @@ def _on_faulty_store(
         cluster.start()
         try:
             writer = Writer(cluster.device, 0, 16 * MIB, flush_every=50)
-            cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+            writer.wait_for_more(100)
             yield cluster, file, writer
         finally:
             file.mend()  # a process that waits for it could not be ended
@@ -53,8 +53,7 @@ def _left(node: Node, target: str) -> list[dict[str, Any]]:
 
 def _all_is_well(cluster: Cluster, writer: Writer, stalled: str) -> None:
     """The application goes on, nothing that it was told is missing, and the store is known to move again."""
-    before = writer.count
-    cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+    writer.wait_for_more(100)
     writer.stop()
     assert writer.error is None
     cluster.settle()
@@ -123,8 +122,7 @@ def test_a_target_whose_store_stands_still_for_too_long_is_out_until_it_moves(
         [left] = _left(cluster.source, "beta")
         assert left["after"] == "Behind"
         assert "its store has stood still for more than 5 s" in left["reason"]
-        before = writer.count
-        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        writer.wait_for_more(100)
         assert cluster.seen("gamma")["state"] == "InSync"
         file.mend()
         cluster.wait_in_sync("beta")
