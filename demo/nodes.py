@@ -8,7 +8,7 @@ from pathlib import Path
 
 from demo import image, loops
 from demo.labs import LABS, Lab
-from demo.shell import Trouble, run, succeeds
+from demo.shell import Trouble, exit_code_of, run, succeeds
 from tests.lab.waiting import looks
 
 BOOT_SECONDS = 60
@@ -113,24 +113,15 @@ def keep_logs(lab: Lab, directory: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line asks; print one sentence and return 1 where it cannot be done."""
-    try:
-        match arguments:
-            case ["up", name] if name in LABS:
-                up(LABS[name])
-            case ["down", name] if name in LABS:
-                down(LABS[name], with_image=True)
-            case ["logs", name, directory] if name in LABS:
-                keep_logs(LABS[name], Path(directory))
-            case _:
-                print(
-                    f"usage: python -m demo.nodes up|down {'|'.join(LABS)}; ... logs LAB DIRECTORY",
-                    file=sys.stderr,
-                )
-                return 2
-    except Trouble as trouble:
-        print(f"dkrepl: {trouble}", file=sys.stderr)
-        return 1
-    return 0
+    match arguments:
+        case ["up", name] if name in LABS:
+            return exit_code_of(lambda: up(LABS[name]))
+        case ["down", name] if name in LABS:
+            return exit_code_of(lambda: down(LABS[name], with_image=True))
+        case ["logs", name, directory] if name in LABS:
+            return exit_code_of(lambda: keep_logs(LABS[name], Path(directory)))
+    print(f"usage: python -m demo.nodes up|down {'|'.join(LABS)}; ... logs LAB DIRECTORY", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

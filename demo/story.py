@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from demo import nodes
 from demo.labs import LABS
-from demo.shell import CACHE, ROOT, Trouble, environment, run
+from demo.shell import CACHE, ROOT, Trouble, environment, exit_code_of, run
 from demo.watch import during, mebibytes, source_status, status_of, until
 from tests.lab.status import settled, target_of
 
@@ -175,14 +175,10 @@ def tell() -> None:
 def main() -> int:
     """Return 0 at the end of the story, 1 with one sentence where it broke off."""
     try:
-        tell()
-    except Trouble as trouble:
-        print(f"dkrepl: {trouble}", file=sys.stderr)
-        return 1
+        return exit_code_of(tell)
     except KeyboardInterrupt:
         print("\nBroken off; 'make demo-down' removes what is there.", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

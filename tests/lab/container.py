@@ -23,13 +23,13 @@ from demo.labs import Lab
 from demo.shell import environment, run
 from dkrepl.api import requests
 from dkrepl.api.failure import Failure
-from dkrepl.api.status import SourceStatus, Status, from_json
+from dkrepl.api.status import SourceStatus, Status
 from dkrepl.errors import DkreplError
 from tests.lab import pages
 from tests.lab.mirror import Mirror, Wanted
 from tests.lab.node import Node
 from tests.lab.partition import Partition
-from tests.lab.status import serves, source_status
+from tests.lab.status import serves, source_status, status_by
 from tests.lab.waiting import REAL, wait_for
 from tests.lab.workload import Account, Area, Missing, first_number
 
@@ -116,10 +116,7 @@ class ContainerNode:
         power.restore(self.lab, self.name)
 
     def status(self) -> Status | None:
-        try:
-            return from_json(self.ask(requests.Status()))
-        except DkreplError:
-            return None
+        return status_by(self.ask)
 
     def ask(self, request: requests.Request) -> dict[str, Any]:
         done = self.run("dkrepl", *command_line(request), "--json", seconds=90)
