@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from demo.labs import LABS, Lab
-from demo.shell import Trouble, run, succeeds
+from demo.shell import Trouble, exit_code_of, run, succeeds
 
 
 def root() -> None:
@@ -75,13 +75,12 @@ CHECKS: dict[str, Callable[[], None]] = {
 
 def main(names: list[str]) -> int:
     """Run the named checks in order and stop at the first that fails."""
-    try:
+
+    def check() -> None:
         for name in names:
             CHECKS[name]()
-    except Trouble as trouble:
-        print(f"dkrepl: {trouble}", file=sys.stderr)
-        return 1
-    return 0
+
+    return exit_code_of(check)
 
 
 if __name__ == "__main__":

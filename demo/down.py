@@ -7,7 +7,7 @@ import sys
 
 from demo import nodes
 from demo.labs import LABS
-from demo.shell import Trouble
+from demo.shell import exit_code_of
 
 
 def main() -> int:
@@ -15,11 +15,8 @@ def main() -> int:
     if shutil.which("podman", path="/usr/bin:/bin:/usr/local/bin") is None:
         print("There is no podman on this host, so there is nothing of the demo either.")
         return 0
-    try:
-        nodes.down(LABS["demo"], with_image=True)
-    except Trouble as trouble:
-        print(f"dkrepl: {trouble}", file=sys.stderr)
-        return 1
+    if code := exit_code_of(lambda: nodes.down(LABS["demo"], with_image=True)):
+        return code
     print(
         "The demo is gone: its containers, network, loop devices and image."
         " .cache keeps what makes the next one quick; 'make clean' removes that, too."

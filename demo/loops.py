@@ -6,11 +6,11 @@ Loop devices belong to the whole kernel: one that a container left attached woul
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from demo.shell import Trouble, run
+from tests.lab.waiting import looks
 
 # linux/loop.h: the request, the size of struct loop_info64, and where in it lo_file_name is.
 LOOP_GET_STATUS64 = 0x4C05
@@ -39,16 +39,16 @@ def detach(labels: list[str]) -> None:
 
     Raises Trouble if one is still attached after DETACH_SECONDS: the kernel waits for whoever has it open.
     """
-    deadline = time.monotonic() + DETACH_SECONDS
-    while left := attached(labels):
+    for _ in looks(DETACH_SECONDS, 0.1):
+        left = attached(labels)
+        if not left:
+            return
         for device in left:
             run("losetup", "--detach", str(device), check=False)
-        if time.monotonic() > deadline:
-            raise Trouble(
-                f"{', '.join(map(str, left))} of a container that is gone cannot be detached: look at 'losetup --list'"
-                " and at who has it open."
-            )
-        time.sleep(0.1)
+    raise Trouble(
+        f"{', '.join(map(str, left))} of a container that is gone cannot be detached: look at 'losetup --list'"
+        " and at who has it open."
+    )
 
 
 def attached(labels: list[str]) -> list[Path]:

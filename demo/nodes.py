@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from pathlib import Path
 
 from demo import image, loops
 from demo.labs import LABS, Lab
-from demo.shell import Trouble, run, succeeds
+from demo.shell import Trouble, exit_code_of, run, succeeds
+from tests.lab.waiting import looks
 
 BOOT_SECONDS = 60
 READY = ("running", "degraded")
@@ -46,13 +46,10 @@ def start(lab: Lab, node: str, image_name: str) -> None:
 
 def wait_booted(lab: Lab, node: str) -> None:
     """Wait until systemd in a container has started everything; raise Trouble after BOOT_SECONDS."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    state = "nothing"
-    while time.monotonic() < deadline:
+    for _ in looks(BOOT_SECONDS, 0.3):
         state = run("podman", "exec", lab.container(node), "systemctl", "is-system-running", check=False)
         if state in READY:
             return
-        time.sleep(0.3)
     raise Trouble(
         f"systemd in {lab.container(node)} is still '{state}' after {BOOT_SECONDS} s:"
         f" look at 'podman logs {lab.container(node)}'."
@@ -116,24 +113,15 @@ def keep_logs(lab: Lab, directory: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line asks; print one sentence and return 1 where it cannot be done."""
-    try:
-        match arguments:
-            case ["up", name] if name in LABS:
-                up(LABS[name])
-            case ["down", name] if name in LABS:
-                down(LABS[name], with_image=True)
-            case ["logs", name, directory] if name in LABS:
-                keep_logs(LABS[name], Path(directory))
-            case _:
-                print(
-                    f"usage: python -m demo.nodes up|down {'|'.join(LABS)}; ... logs LAB DIRECTORY",
-                    file=sys.stderr,
-                )
-                return 2
-    except Trouble as trouble:
-        print(f"dkrepl: {trouble}", file=sys.stderr)
-        return 1
-    return 0
+    match arguments:
+        case ["up", name] if name in LABS:
+            return exit_code_of(lambda: up(LABS[name]))
+        case ["down", name] if name in LABS:
+            return exit_code_of(lambda: down(LABS[name], with_image=True))
+        case ["logs", name, directory] if name in LABS:
+            return exit_code_of(lambda: keep_logs(LABS[name], Path(directory)))
+    print(f"usage: python -m demo.nodes up|down {'|'.join(LABS)}; ... logs LAB DIRECTORY", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

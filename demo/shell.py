@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +48,16 @@ def run(*command: str, seconds: float = 60, check: bool = True, stdin: str | Non
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
         raise Trouble(f"'{' '.join(command[:4])}' failed with exit code {done.returncode}: {said}")
     return done.stdout.rstrip("\n")
+
+
+def exit_code_of(work: Callable[[], None]) -> int:
+    """Do something; return 0, or 1 where that ended in Trouble, which is said."""
+    try:
+        work()
+    except Trouble as trouble:
+        print(f"dkrepl: {trouble}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def succeeds(*command: str, seconds: float = 60) -> bool:

@@ -13,9 +13,9 @@ from rich.markup import escape
 
 from demo import nodes
 from demo.labs import LABS
-from demo.shell import CACHE, ROOT, Trouble, environment, run
-from demo.watch import during, mebibytes, source_status, status_of, target_of, until
-from dkrepl.api.status import SourceStatus
+from demo.shell import CACHE, ROOT, Trouble, environment, exit_code_of, run
+from demo.watch import during, mebibytes, source_status, status_of, until
+from tests.lab.status import settled, target_of
 
 LAB = LABS["demo"]
 MIRROR = "r0"
@@ -95,12 +95,7 @@ def write_tree() -> None:
     )  # fmt: skip
     count, size = on(SOURCE, f"find {MOUNT}/usr -type f | wc -l; du -sb {MOUNT}/usr | cut -f1").split()
     console.print(f"   {count} files, {mebibytes(int(size))}, written and flushed in {seconds:.1f} s")
-    until(console, LAB, SOURCE, MIRROR, "waiting for gamma to have it all", all_in_sync, RESYNC_SECONDS)
-
-
-def all_in_sync(status: SourceStatus) -> bool:
-    """Every target is in sync and nothing is on its way."""
-    return all(target.state == "InSync" and target.dirty_blocks == 0 for target in status.targets)
+    until(console, LAB, SOURCE, MIRROR, "waiting for gamma to have it all", settled, RESYNC_SECONDS)
 
 
 def cut_off() -> tuple[int, int]:
@@ -127,7 +122,7 @@ def cut_off() -> tuple[int, int]:
         f" {mebibytes(dirty.dirty_bytes)}, that {CUT} lacks"
     )
     console.print(f"   {CUT} is back on the network")
-    status = until(console, LAB, SOURCE, MIRROR, f"{CUT} catches up", all_in_sync, RESYNC_SECONDS)
+    status = until(console, LAB, SOURCE, MIRROR, f"{CUT} catches up", settled, RESYNC_SECONDS)
     target = target_of(status, CUT)
     last, resent = target.last_resync, target.resent_bytes - before
     took = f"{last.kind} resync: {mebibytes(resent)} resent in {last.seconds:.1f} s" if last else "no resync"
@@ -139,7 +134,7 @@ def prove() -> None:
     """Hold the file system still for a moment and hash each node's own store, not through dkrepl."""
     on(SOURCE, f"fsfreeze -f {MOUNT}")
     try:
-        until(console, LAB, SOURCE, MIRROR, "waiting for a moment without writes", all_in_sync, RESYNC_SECONDS)
+        until(console, LAB, SOURCE, MIRROR, "waiting for a moment without writes", settled, RESYNC_SECONDS)
         hashes = {node: on(node, f"sha256sum < {STORE}", seconds=120).split()[0] for node in LAB.nodes}
     finally:
         on(SOURCE, f"fsfreeze -u {MOUNT}")
@@ -180,14 +175,10 @@ def tell() -> None:
 def main() -> int:
     """Return 0 at the end of the story, 1 with one sentence where it broke off."""
     try:
-        tell()
-    except Trouble as trouble:
-        print(f"dkrepl: {trouble}", file=sys.stderr)
-        return 1
+        return exit_code_of(tell)
     except KeyboardInterrupt:
         print("\nBroken off; 'make demo-down' removes what is there.", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rich.text import Text
 from demo.labs import Lab
 from demo.shell import Trouble, environment, run
 from dkrepl.api.status import SourceStatus, Status, TargetAtSource, from_json
+from tests.lab.waiting import looks
 
 # A look costs the start of a Python in the container; the two cores have better things to do.
 INTERVAL_SECONDS = 0.7
@@ -41,11 +42,6 @@ def source_status(lab: Lab, node: str, mirror: str) -> SourceStatus:
     if not isinstance(status, SourceStatus):
         raise Trouble(f"{node} is not the source of {mirror}, or does not serve it yet: it is {status.state}.")
     return status
-
-
-def target_of(status: SourceStatus, name: str) -> TargetAtSource:
-    """Return what the source says of one target."""
-    return next(target for target in status.targets if target.name == name)
 
 
 def progress_of(target: TargetAtSource) -> RenderableType:
@@ -92,10 +88,9 @@ def until(
     console: Console, lab: Lab, node: str, mirror: str, title: str, done: Callable[[SourceStatus], bool], seconds: float
 ) -> SourceStatus:
     """Show the status again and again until `done` says so of one; raises Trouble after `seconds`."""
-    deadline = time.monotonic() + seconds
     next_line = time.monotonic() + PLAIN_INTERVAL_SECONDS
     with Live(console=console, transient=True, refresh_per_second=8) as live:
-        while True:
+        for _ in looks(seconds, INTERVAL_SECONDS):
             status = source_status(lab, node, mirror)
             if console.is_terminal:
                 live.update(draw(status, title))
@@ -103,13 +98,8 @@ def until(
                 console.print(line(status, title), highlight=False)
                 next_line = time.monotonic() + PLAIN_INTERVAL_SECONDS
             if done(status):
-                break
-            if time.monotonic() > deadline:
-                raise Trouble(
-                    f"'{title}' did not end within {seconds:.0f} s: {line(status, 'the targets are').strip()}."
-                )
-            time.sleep(INTERVAL_SECONDS)
-    return status
+                return status
+    raise Trouble(f"'{title}' did not end within {seconds:.0f} s: {line(status, 'the targets are').strip()}.")
 
 
 def during(console: Console, lab: Lab, node: str, mirror: str, title: str, command: str, seconds: float) -> float:

@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.register_assert_rewrite("tests.lab", "tests.integration.harness")
 pytest_plugins = ["tests.integration.harness.fixtures"]

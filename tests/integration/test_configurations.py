@@ -28,7 +28,7 @@ def test_more_extents_are_written_than_may_be_active_at_once(clusters: Clusters)
     assert status is not None
     assert status["active_extents"] <= 1024
     writer = Writer(cluster.device, 0, 64 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 500, "the writer is under way")
+    writer.wait_for_more(500)
     cluster.source.kill()
     writer.join()
     cluster.source.start()

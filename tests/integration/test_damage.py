@@ -121,7 +121,7 @@ def test_a_target_with_metadata_from_a_backup_is_copied_in_full(clusters: Cluste
     gamma = cluster.nodes["gamma"]
     old = (gamma.state_dir / "node").read_bytes()
     writer = Writer(cluster.device, 0, 16 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    writer.wait_for_more(100)
     gamma.kill()
     cluster.wait_state("gamma", "Disconnected")
     gamma.start()

@@ -19,7 +19,8 @@ import pytest
 from dkrepl.errors import StateDirectoryError
 from tests.integration.harness.applications import run
 from tests.integration.harness.cluster import MIB, Cluster
-from tests.integration.harness.faulty_file import FaultyFile, faulty_file
+from tests.integration.harness.faulty_file import faulty_file
+from tests.integration.harness.faulty_store import SIZE, on_faulty_store
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import ROOT, Node
 from tests.integration.harness.writer import Writer
@@ -27,24 +28,6 @@ from tests.lab.pages import PAGE, pattern
 from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
-
-SIZE = 32 * MIB
-BOTH = (("beta", "sync"), ("gamma", "async"))
-
-
-@contextlib.contextmanager
-def _on_faulty_store(clusters: Clusters, directory: Path, name: str) -> Iterator[tuple[Cluster, FaultyFile]]:
-    """A mirror in sync, whose node ``name`` has a store that can be made to fail."""
-    cluster = clusters.make(start=False, initialise=False, size=SIZE, targets=BOTH)
-    with faulty_file(directory / "faulty", SIZE) as file:
-        cluster.nodes[name].store.symlink_to(file.path)
-        for node in cluster.nodes.values():
-            node.initialise()
-        cluster.start()
-        try:
-            yield cluster, file
-        finally:
-            cluster.nodes[name].clean()
 
 
 def _write(device: Path, page: int, number: int) -> int:
@@ -89,15 +72,14 @@ def _restart(node: Node) -> None:
 def test_a_target_whose_store_fails_a_write_leaves_and_comes_back_when_that_is_over(
     clusters: Clusters, tmp_path: Path
 ) -> None:
-    with _on_faulty_store(clusters, tmp_path, "beta") as (cluster, file):
+    with on_faulty_store(clusters, tmp_path, "beta") as (cluster, file):
         writer = Writer(cluster.device, 0, 16 * MIB)
-        cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+        writer.wait_for_more(100)
         file.fail("write", 0, 16 * MIB)
         seen = cluster.wait_state("beta", "Behind")
         assert "Input/output error" in seen["reason"]
         assert seen["dirty_blocks"] > 0
-        before = writer.count
-        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        writer.wait_for_more(100)
         cluster.wait_state("gamma", "InSync")
         assert cluster.nodes["beta"].logged("store_failed")[-1]["level"] == "error"
         # As long as it lasts the target tries and fails; nobody calls it in sync.
@@ -115,17 +97,16 @@ def test_a_target_whose_store_fails_a_write_leaves_and_comes_back_when_that_is_o
 def test_a_target_whose_store_failed_a_flush_is_out_until_its_daemon_starts_anew(
     clusters: Clusters, tmp_path: Path
 ) -> None:
-    with _on_faulty_store(clusters, tmp_path, "beta") as (cluster, file):
+    with on_faulty_store(clusters, tmp_path, "beta") as (cluster, file):
         writer = Writer(cluster.device, 0, 16 * MIB, flush_every=20)
-        cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+        writer.wait_for_more(100)
         file.fail("sync")
         cluster.wait_state("beta", "Behind")
         file.mend()
         # fsync(2): a flush that succeeds after one that failed does not tell of the pages that the first one lost.
         told = len(cluster.nodes["beta"].logged("store_failed"))
         wait_for(lambda: len(cluster.nodes["beta"].logged("store_failed")), lambda n: n > told, "beta fails again")
-        before = writer.count
-        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        writer.wait_for_more(100)
         writer.stop()
         assert writer.error is None
         assert cluster.seen("beta")["state"] != "InSync"
@@ -141,7 +122,7 @@ def test_a_target_whose_store_failed_a_flush_is_out_until_its_daemon_starts_anew
 def test_a_write_that_the_sources_store_fails_is_told_to_the_application_and_to_nobody_as_data(
     clusters: Clusters, tmp_path: Path
 ) -> None:
-    with _on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
+    with on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
         assert _write(cluster.device, 5, 1) == 0
         file.fail("write", 5 * PAGE, 6 * PAGE)
         assert _write(cluster.device, 5, 2) == errno.EIO
@@ -163,7 +144,7 @@ def test_a_write_that_the_sources_store_fails_is_told_to_the_application_and_to_
 def test_a_block_that_the_source_cannot_read_keeps_a_target_out_of_sync_until_it_can(
     clusters: Clusters, tmp_path: Path
 ) -> None:
-    with _on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
+    with on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
         gamma = cluster.nodes["gamma"]
         gamma.kill()
         cluster.wait_state("gamma", "Disconnected")
@@ -184,7 +165,7 @@ def test_a_block_that_the_source_cannot_read_keeps_a_target_out_of_sync_until_it
 def test_a_flush_that_the_sources_store_fails_is_told_and_nothing_is_copied_until_an_administrator_says_so(
     clusters: Clusters, tmp_path: Path
 ) -> None:
-    with _on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
+    with on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
         assert [_write(cluster.device, page, page) for page in range(50)] == [0] * 50
         assert _fsync(cluster.device) == 0
         assert [_write(cluster.device, page, 1000 + page) for page in range(50)] == [0] * 50
@@ -219,7 +200,7 @@ def test_a_flush_that_the_sources_store_fails_is_told_and_nothing_is_copied_unti
 def test_a_source_whose_store_failed_a_flush_gives_way_to_a_target_that_has_every_answered_write(
     clusters: Clusters, tmp_path: Path
 ) -> None:
-    with _on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
+    with on_faulty_store(clusters, tmp_path, "alpha") as (cluster, file):
         alpha, beta = cluster.source, cluster.nodes["beta"]
         assert [_write(cluster.device, page, 1000 + page) for page in range(50)] == [0] * 50
         file.fail("sync")
@@ -243,7 +224,7 @@ def test_a_source_whose_store_failed_a_flush_gives_way_to_a_target_that_has_ever
 @contextlib.contextmanager
 def _on_small_state(clusters: Clusters, name: str) -> Iterator[tuple[Cluster, Path]]:
     """A mirror in sync, whose node ``name`` keeps its records on a disk of 1 MiB."""
-    cluster = clusters.make(start=False, initialise=False, size=SIZE, targets=BOTH)
+    cluster = clusters.make(start=False, initialise=False, size=SIZE)
     state = cluster.nodes[name].paths.state
     state.mkdir()
     run("mount", "-t", "tmpfs", "-o", "size=1m", "dkrepl-test", state)

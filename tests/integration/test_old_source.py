@@ -22,6 +22,18 @@ def _write(node: Node, offset: int) -> None:
         "--direct=1", "--end_fsync=1", "--randrepeat=0", "--verify_state_save=0")  # fmt: skip
 
 
+def _write_and_settle(cluster: Cluster) -> None:
+    _write(cluster.source, 0)
+    cluster.settle()
+
+
+def _takes_over(beta: Node) -> None:
+    """beta is promoted in place of alpha, which is off."""
+    beta.wait_missing_source()
+    beta.ask("promote", fenced=["alpha"])
+    beta.wait_serving()
+
+
 def _after_a_reboot(node: Node) -> None:
     """Change the record as if the node's kernel had been booted since."""
     state_dir = node.paths.state_dir("r0")
@@ -30,12 +42,9 @@ def _after_a_reboot(node: Node) -> None:
 
 def test_a_source_that_died_and_was_replaced_comes_back_as_a_target(cluster: Cluster) -> None:
     alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write(alpha, 0)
-    cluster.settle()
+    _write_and_settle(cluster)
     alpha.kill()
-    beta.wait_missing_source()
-    beta.ask("promote", fenced=["alpha"])
-    beta.wait_serving()
+    _takes_over(beta)
     _write(beta, 4 * MIB)
 
     alpha.start(ready=False)
@@ -48,8 +57,7 @@ def test_a_source_that_died_and_was_replaced_comes_back_as_a_target(cluster: Clu
 
 def test_a_source_that_was_rebooted_serves_again_when_all_peers_have_answered(cluster: Cluster) -> None:
     alpha = cluster.source
-    _write(alpha, 0)
-    cluster.settle()
+    _write_and_settle(cluster)
     alpha.stop()
     _after_a_reboot(alpha)
     alpha.start()
@@ -59,8 +67,7 @@ def test_a_source_that_was_rebooted_serves_again_when_all_peers_have_answered(cl
 
 def test_a_source_that_was_rebooted_waits_for_a_peer_that_does_not_answer(cluster: Cluster) -> None:
     alpha, gamma = cluster.source, cluster.nodes["gamma"]
-    _write(alpha, 0)
-    cluster.settle()
+    _write_and_settle(cluster)
     gamma.kill()
     alpha.stop()
     _after_a_reboot(alpha)
@@ -83,12 +90,9 @@ def test_a_source_that_was_rebooted_waits_for_a_peer_that_does_not_answer(cluste
 def test_a_source_that_was_stopped_does_not_serve_because_its_kernel_still_runs(cluster: Cluster) -> None:
     """The one that was promoted meanwhile does not answer at once: what passed since is not known to the old source."""
     alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write(alpha, 0)
-    cluster.settle()
+    _write_and_settle(cluster)
     alpha.stop()
-    beta.wait_missing_source()
-    beta.ask("promote", fenced=["alpha"])
-    beta.wait_serving()
+    _takes_over(beta)
     _write(beta, 4 * MIB)
     beta.freeze()
     cluster.nodes["gamma"].freeze()
@@ -106,8 +110,7 @@ def test_a_source_that_was_stopped_does_not_serve_because_its_kernel_still_runs(
 def test_an_administrator_or_the_description_can_let_a_source_start_alone(clusters: Clusters) -> None:
     cluster = clusters.make(start_alone="1s")
     alpha = cluster.source
-    _write(alpha, 0)
-    cluster.settle()
+    _write_and_settle(cluster)
     for node in cluster.nodes.values():
         node.stop()
     _after_a_reboot(alpha)
@@ -125,12 +128,9 @@ def test_an_administrator_or_the_description_can_let_a_source_start_alone(cluste
 
 def test_a_first_source_that_was_lost_and_initialised_anew_follows_the_one_that_has_the_data(cluster: Cluster) -> None:
     alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write(alpha, 0)
-    cluster.settle()
+    _write_and_settle(cluster)
     alpha.stop()
-    beta.wait_missing_source()
-    beta.ask("promote", fenced=["alpha"])
-    beta.wait_serving()
+    _takes_over(beta)
     shutil.rmtree(alpha.paths.state_dir("r0"))
     alpha.store.unlink()
     alpha.initialise()

@@ -65,7 +65,7 @@ def test_with_two_copies_of_each_write_the_loss_of_a_node_is_safe_and_the_dry_ru
     cluster = clusters.make(targets=(("beta", "sync"), ("gamma", "sync")), min_copies=2)
     alpha, beta, gamma = cluster.nodes.values()
     writer = Writer(cluster.device, 0, 16 * MIB)
-    alpha.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    writer.wait_for_more(100)
     alpha.kill()
     writer.join()
     _misses_source(beta, gamma)

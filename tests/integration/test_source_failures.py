@@ -38,7 +38,7 @@ def _crash_under_load(cluster: Cluster, flush_every: int = 25) -> Writer:
     run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
     cluster.settle()
     writer = Writer(cluster.device, 16 * MIB, 24 * MIB, flush_every=flush_every)
-    cluster.source.wait_until(lambda status: status and writer.count > 200, "the writer is under way")
+    writer.wait_for_more(200)
     cluster.source.kill()
     writer.join()
     assert writer.error is not None, "the application must be told"
@@ -71,7 +71,7 @@ def test_a_source_killed_under_load_sends_again_only_what_its_intent_log_names(
 def test_a_source_killed_again_and_again_ends_equal(shared: Cluster) -> None:
     for seed in range(1, 5):
         writer = Writer(shared.device, 0, 32 * MIB, seed=seed)
-        shared.source.wait_until(lambda status, w=writer: status and w.count > 50, "the writer is under way")
+        writer.wait_for_more(50)
         shared.source.kill()
         writer.join()
         shared.source.start()
@@ -110,7 +110,7 @@ def test_idle_extents_are_not_sent_again_after_a_power_loss(clusters: Clusters) 
     cluster.source.start()
     cluster.settle()
     writer = Writer(cluster.device, 16 * MIB, 18 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 50, "the writer is under way")
+    writer.wait_for_more(50)
     cluster.source.kill()
     writer.join()
     _lose_power(cluster.source)
@@ -135,7 +135,7 @@ def test_a_source_killed_while_idle_sends_nothing_again(shared: Cluster) -> None
 
 def test_all_nodes_killed_at_once_return_equal(shared: Cluster) -> None:
     writer = Writer(shared.device, 0, 16 * MIB)
-    shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    writer.wait_for_more(100)
     for node in shared.nodes.values():
         node.signal(signal.SIGKILL)
     for node in shared.nodes.values():
@@ -154,7 +154,7 @@ def test_a_source_killed_while_a_target_is_away_still_knows_what_that_target_lac
     gamma.kill()
     shared.wait_state("gamma", "Disconnected")
     writer = Writer(shared.device, 8 * MIB, 12 * MIB)
-    shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    writer.wait_for_more(100)
     shared.source.kill()
     writer.join()
     shared.source.start(ready=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness.applications import run
-from tests.integration.harness.cluster import MIB
+from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
 
@@ -24,15 +24,22 @@ def _write(node: Node, offset: int, value: int, size: int = MIB) -> None:
         "--size=4k", "--direct=1", "--end_fsync=1", f"--buffer_pattern={value}", "--verify_state_save=0")  # fmt: skip
 
 
-def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters: Clusters, tmp_path: Path) -> None:
+def _beta_takes_over(clusters: Clusters) -> Cluster:
+    """Return a pair whose link is cut, with beta promoted: both are source."""
     cluster = clusters.make(targets=(("beta", "sync"),), linked=True)
-    alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write(alpha, 0, 1)
+    _write(cluster.source, 0, 1)
     cluster.settle()
     cluster.links["beta"].cut()
+    beta = cluster.nodes["beta"]
     beta.wait_missing_source()
     code, _, sentence = beta.cli("promote", "r0", "--fenced", "alpha")
     assert code == 0, sentence
+    return cluster
+
+
+def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters: Clusters, tmp_path: Path) -> None:
+    cluster = _beta_takes_over(clusters)
+    alpha, beta = cluster.source, cluster.nodes["beta"]
     _write(alpha, 8 * MIB, 0xA)  # alpha alone
     _write(alpha, 0, 0xA)
     _write(beta, 16 * MIB, 0xB)  # beta alone
@@ -79,13 +86,8 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
 
 
 def test_a_source_that_was_replaced_and_wrote_nothing_alone_is_told_so(clusters: Clusters) -> None:
-    cluster = clusters.make(targets=(("beta", "sync"),), linked=True)
+    cluster = _beta_takes_over(clusters)
     alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write(alpha, 0, 1)
-    cluster.settle()
-    cluster.links["beta"].cut()
-    beta.wait_missing_source()
-    assert beta.cli("promote", "r0", "--fenced", "alpha")[0] == 0
     _write(beta, 16 * MIB, 0xB)
     cluster.links["beta"].mend()
     alpha.wait_until(

@@ -36,7 +36,7 @@ def _assert_nothing_left(cluster: Cluster) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_after_a_clean_stop_nothing_is_left_and_nothing_is_sent_again(cluster: Cluster, number: signal.Signals) -> None:
     writer = Writer(cluster.device, 0, 16 * MIB)
-    cluster.source.wait_until(lambda status: status and writer.count > 200, "the writer is under way")
+    writer.wait_for_more(200)
     writer.stop()
     cluster.source.signal(number)
     assert cluster.source.exit_code() == 0
@@ -56,7 +56,7 @@ def test_after_a_clean_stop_nothing_is_left_and_nothing_is_sent_again(cluster: C
 def test_targets_stopped_cleanly_under_load_lack_only_what_was_written_since(cluster: Cluster) -> None:
     writer = Writer(cluster.device, 0, 16 * MIB)
     for node in cluster.targets:
-        cluster.source.wait_until(lambda status: status and writer.count > 200, "the writer is under way")
+        writer.wait_for_more(200)
         assert node.stop() == 0
         cluster.wait_state(node.name, "Disconnected")
     writer.stop()

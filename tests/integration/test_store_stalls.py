@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.integration.harness.cluster import MIB, Cluster
-from tests.integration.harness.faulty_file import FaultyFile, faulty_file
+from tests.integration.harness.faulty_file import FaultyFile
+from tests.integration.harness.faulty_store import on_faulty_store
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
 from tests.integration.harness.writer import Writer
@@ -19,8 +20,6 @@ from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 
-SIZE = 32 * MIB
-BOTH = (("beta", "sync"), ("gamma", "async"))
 LONGER = 3.0  # seconds; three times the peer timeout
 
 
@@ -28,22 +27,12 @@ LONGER = 3.0  # seconds; three times the peer timeout
 def _on_faulty_store(
     clusters: Clusters, directory: Path, name: str, store_timeout: str
 ) -> Iterator[tuple[Cluster, FaultyFile, Writer]]:
-    """A mirror in sync that is written to, whose node ``name`` has a store that can be made to stand still."""
-    cluster = clusters.make(
-        start=False, initialise=False, size=SIZE, targets=BOTH, peer_timeout="1s", store_timeout=store_timeout
-    )
-    with faulty_file(directory / "faulty", SIZE) as file:
-        cluster.nodes[name].store.symlink_to(file.path)
-        for node in cluster.nodes.values():
-            node.initialise()
-        cluster.start()
-        try:
-            writer = Writer(cluster.device, 0, 16 * MIB, flush_every=50)
-            cluster.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
-            yield cluster, file, writer
-        finally:
-            file.mend()  # a process that waits for it could not be ended
-            cluster.nodes[name].clean()
+    """A mirror that is written to, whose node ``name`` has a store that can be made to stand still."""
+    keys = {"peer_timeout": "1s", "store_timeout": store_timeout}
+    with on_faulty_store(clusters, directory, name, **keys) as (cluster, file):
+        writer = Writer(cluster.device, 0, 16 * MIB, flush_every=50)
+        writer.wait_for_more(100)
+        yield cluster, file, writer
 
 
 def _left(node: Node, target: str) -> list[dict[str, Any]]:
@@ -53,8 +42,7 @@ def _left(node: Node, target: str) -> list[dict[str, Any]]:
 
 def _all_is_well(cluster: Cluster, writer: Writer, stalled: str) -> None:
     """The application goes on, nothing that it was told is missing, and the store is known to move again."""
-    before = writer.count
-    cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+    writer.wait_for_more(100)
     writer.stop()
     assert writer.error is None
     cluster.settle()
@@ -123,8 +111,7 @@ def test_a_target_whose_store_stands_still_for_too_long_is_out_until_it_moves(
         [left] = _left(cluster.source, "beta")
         assert left["after"] == "Behind"
         assert "its store has stood still for more than 5 s" in left["reason"]
-        before = writer.count
-        cluster.source.wait_until(lambda status: status and writer.count > before + 100, "the application goes on")
+        writer.wait_for_more(100)
         assert cluster.seen("gamma")["state"] == "InSync"
         file.mend()
         cluster.wait_in_sync("beta")

@@ -25,11 +25,10 @@ def test_a_target_killed_under_load_comes_back_by_a_bounded_resync(shared: Clust
     _prefill(shared)
     target = shared.nodes[name]
     writer = Writer(shared.device, 16 * MIB, 24 * MIB)
-    shared.source.wait_until(lambda status: status and writer.count > 100, "the writer is under way")
+    writer.wait_for_more(100)
     target.kill()
     shared.wait_state(name, "Disconnected")
-    before = writer.count
-    shared.source.wait_until(lambda status: status and writer.count > before + 50, "the application goes on")
+    writer.wait_for_more(50)
     writer.stop()
     assert writer.error is None
     dirty, resent = (shared.seen(name)[key] for key in ("dirty_blocks", "resent_bytes"))
@@ -71,12 +70,11 @@ def test_a_sync_target_that_stands_still_holds_writes_until_its_timeout_and_no_l
     beta = shared.nodes["beta"]
     resent = shared.seen("beta")["resent_bytes"]
     writer = Writer(shared.device, 0, 8 * MIB)
-    shared.source.wait_until(lambda status: status and writer.count > 50, "the writer is under way")
+    writer.wait_for_more(50)
     beta.freeze()
     seen = shared.wait_state("beta", "Disconnected", "Behind")
     assert seen["dirty_blocks"] > 0
-    before = writer.count
-    shared.source.wait_until(lambda status: status and writer.count > before + 50, "the application goes on")
+    writer.wait_for_more(50)
     beta.thaw()
     shared.wait_in_sync("beta")
     writer.stop()
@@ -114,7 +112,7 @@ def test_an_async_target_under_on_full_block_holds_writes_at_its_limit(clusters:
     assert seen["window"]["writes"] <= 33, "one write waits, and no other was answered"
     assert writer.count <= 32
     gamma.thaw()
-    cluster.source.wait_until(lambda status: status and writer.count > 200, "the application goes on")
+    writer.wait_for_more(200)
     writer.stop()
     cluster.settle()
     assert cluster.seen("gamma")["resent_bytes"] == 0, "it never left the stream"

@@ -11,11 +11,20 @@ from demo.shell import run
 
 
 class Partition:
-    """``addresses`` of the nodes by name; ``within(name)`` is the command that runs another in a node's network."""
+    """``addresses`` of the nodes by name; ``within(name)`` is the command that runs another in a node's network.
 
-    def __init__(self, addresses: Mapping[str, str], within: Callable[[str], Sequence[str]]) -> None:
+    ``running``: the nodes that have a network now; all of them, if it is not given.
+    """
+
+    def __init__(
+        self,
+        addresses: Mapping[str, str],
+        within: Callable[[str], Sequence[str]],
+        running: Callable[[], Iterable[str]] | None = None,
+    ) -> None:
         self.addresses = addresses
         self._within = within
+        self._running = running or addresses.keys
 
     def deafen(self, node: str, *senders: str) -> None:
         """From now on nothing that these nodes send reaches ``node``; what it sends still reaches them."""
@@ -28,9 +37,9 @@ class Partition:
         for other in others:
             self.deafen(other, node)
 
-    def heal(self, nodes: Iterable[str] | None = None) -> None:
-        """Let everything pass again, at these nodes or at all."""
-        for node in self.addresses if nodes is None else nodes:
+    def heal(self) -> None:
+        """Let everything pass again at all nodes that run. (At one that was started again, everything does.)"""
+        for node in self._running():
             self._change(node, "--flush", "INPUT")
 
     def _change(self, node: str, *rule: str) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from dkrepl.api import requests
-from dkrepl.api.status import Status, from_json
+from dkrepl.api.status import Status
 from dkrepl.errors import DaemonNotRunning, DkreplError, TimedOut
 from dkrepl.io.fuse import SYNC, WRITE
 from tests.lab.mirror import Mirror, Wanted
 from tests.lab.node import Node
 from tests.lab.pages import pattern
+from tests.lab.status import status_by
 from tests.lab.waiting import LONG, wait_for
 from tests.lab.workload import Account, Area, Missing
 from tests.simulation.commands import give
@@ -158,10 +159,7 @@ class SimulatedNode:
         self.start()
 
     def status(self) -> Status | None:
-        try:
-            return from_json(self.ask(requests.Status()))
-        except DkreplError:
-            return None
+        return status_by(self.ask)
 
     def ask(self, request: requests.Request) -> dict[str, Any]:
         command, arguments = requests.command_of(request), msgspec.to_builtins(request)

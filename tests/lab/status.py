@@ -5,7 +5,21 @@ No answer (None) is a status too: of a node in no state that anybody waits for.
 
 from __future__ import annotations
 
-from dkrepl.api.status import SourceStatus, Status, TargetAtSource, TargetStatus
+from collections.abc import Callable
+from typing import Any
+
+from dkrepl.api.requests import Request
+from dkrepl.api.requests import Status as StatusRequest
+from dkrepl.api.status import SourceStatus, Status, TargetAtSource, TargetStatus, from_json
+from dkrepl.errors import DkreplError
+
+
+def status_by(ask: Callable[[Request], Any]) -> Status | None:
+    """Return the status of a node that is asked for it, None if it does not answer."""
+    try:
+        return from_json(ask(StatusRequest()))
+    except DkreplError:
+        return None
 
 
 def source_status(status: Status | None) -> SourceStatus:

@@ -81,14 +81,14 @@ class Account:
 
     def missing(self, read: Callable[[int], bytes]) -> list[Missing]:
         """Return what is not found where ``read`` gives the page at an offset. A later write may be there."""
-        return self.lacking(compared(read, self._wanted()))
+        return self.lacking(compared(read, self.wanted()))
 
     def missing_in(self, path: Path, settles: bool = False) -> list[Missing]:
         """Return what a store, a device or a copy of one lacks.
 
         ``settles``: a later write that is found counts as answered from here on.
         """
-        found = list(compared_in(str(path), self._wanted(), self.page))
+        found = list(compared_in(str(path), self.wanted(), self.page))
         if settles:
             self.answered.update({place: seen for place, number, seen in found if seen > number})
         return self.lacking(found)
@@ -98,7 +98,8 @@ class Account:
         """Return what is missing by what was seen: (place, number, the number seen there)."""
         return [Missing(*one) for one in found if one[2] < one[1]]
 
-    def _wanted(self) -> list[tuple[int, int]]:
+    def wanted(self) -> list[tuple[int, int]]:
+        """Return (place, number) of what must be found."""
         assert self.answered, "nothing was answered, so nothing can be looked for"
         return sorted(self.answered.items())
 

@@ -230,6 +230,12 @@ class Story:
         promote(self.machine(node), force)
         self.until(lambda: self.cluster.source is not None and self.source.name == node, f"{node} is source")
 
+    def switch_over(self, old: str, new: str) -> None:
+        """Hand the mirror over, and see the other node serve."""
+        self.command(old, "switchover", to=new)
+        self.until(lambda: self.is_source(new), f"{new} is source")
+        self.cluster.official = new
+
     # --- what became of it ---------------------------------------------------------------------------
 
     def copied(self, target: str) -> int:

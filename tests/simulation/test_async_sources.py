@@ -17,9 +17,7 @@ def test_the_copy_of_an_asynchronous_source_does_not_count(seed: int) -> None:
     answer nothing, and gamma may be promoted."""
     with telling(seed, nodes=3, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
-        story.command("alpha", "switchover", to="beta")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        story.switch_over("alpha", "beta")
         story.until(story.in_sync, "all follow beta")
         story.cut("gamma", "alpha", "beta")
         story.run(2 * PEER_TIMEOUT)
@@ -35,9 +33,7 @@ def test_async_sources_and_two_pairs(seed: int) -> None:
     """The same with four nodes: gamma and delta elect gamma, and both pairs answer writes."""
     with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
-        story.command("alpha", "switchover", to="beta")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        story.switch_over("alpha", "beta")
         story.until(story.in_sync, "all follow beta")
         story.cut("gamma", "alpha", "beta")
         story.cut("delta", "alpha", "beta")

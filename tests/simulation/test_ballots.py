@@ -119,9 +119,7 @@ def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle:
         story.run(vote.SECONDS + 2)
         if not idle:
             story.write_a_little(b"B")
-        story.command("beta", "switchover", to="gamma")
-        story.until(lambda: story.is_source("gamma"), "gamma is source")
-        story.cluster.official = "gamma"
+        story.switch_over("beta", "gamma")
         story.until(lambda: story.follows("beta"), "beta follows gamma")
         story.join("delta", "beta", "alpha")
         story.run(8.0)

@@ -11,10 +11,8 @@ import pytest
 
 from dkrepl.core.election import vote
 from dkrepl.errors import DkreplError
-from dkrepl.io.fuse import WRITE
 from tests.simulation.commands import give
-from tests.simulation.disk import SECTOR
-from tests.simulation.elections import elected, sources
+from tests.simulation.elections import answering, elected, sources
 from tests.simulation.settings import PEER_TIMEOUT
 from tests.simulation.story import SEEDS, Story, telling
 
@@ -33,17 +31,7 @@ def only_beta_answers(story: Story) -> None:
     """delta sees alpha again, which was cut off and lives."""
     story.join("alpha", "delta")
     story.run(8.0)
-    assert who_answers_writes(story, "alpha", "beta") == ["beta"]
-
-
-def who_answers_writes(story: Story, *names: str) -> list[str]:
-    found = []
-    for name in names:
-        asked = story.cluster.application.ask(story.process(name), WRITE, 0, SECTOR, name.encode()[:1] * SECTOR)
-        story.run(2.0)
-        if asked.code == 0:
-            found.append(name)
-    return found
+    assert answering(story, "alpha", "beta") == ["beta"]
 
 
 def _voted_for_beta(story: Story, name: str) -> bool:
@@ -95,7 +83,7 @@ def test_a_voter_does_not_go_back_to_the_source_that_it_left(seed: int) -> None:
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
         story.run(5.0)
-        assert who_answers_writes(story, "alpha", "beta") == ["beta"]
+        assert answering(story, "alpha", "beta") == ["beta"]
 
 
 @each
@@ -302,7 +290,7 @@ def test_an_heir_that_has_voted_does_not_take_over_when_its_vote_has_ended(seed:
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
         story.run(8.0)
-        assert sources(story) == ["beta"], f"seed {seed}: {who_answers_writes(story, *sources(story))}"
+        assert sources(story) == ["beta"], f"seed {seed}: {answering(story, *sources(story))}"
 
 
 @each

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from demo import power
+from dkrepl.api.status import TargetAtSource
 from support.nodes import BLOCK, DEVICE, EXTENT, LAB, MIB, Node, assert_equal_copies, in_sync
 from support.writer import writing
+from tests.scenarios.test_power_loss import test_a_target_that_loses_its_power_in_a_resync_goes_on_where_it_stopped
+
+__all__ = ["test_a_target_that_loses_its_power_in_a_resync_goes_on_where_it_stopped"]
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("settled")]
 
@@ -21,14 +23,14 @@ AREA_LENGTH = 4 * MIB
 def fall_behind(alpha: Node, beta: Node) -> None:
     """Have beta miss MISSED bytes; return when it has been sent half of them."""
     beta.sh("systemctl stop dkrepl@r0")
-    alpha.wait("beta gone", lambda: alpha.target("beta")["state"] == "Disconnected")
+    alpha.wait("beta gone", lambda: alpha.target("beta").state == "Disconnected")
     alpha.sh(f"head -c {MISSED} /dev/urandom > {MISSED_FILE}")
     alpha.sh(f"dd if={MISSED_FILE} of={DEVICE} bs=1M oflag=direct conv=fsync,notrunc,nocreat")
     beta.sh("systemctl start dkrepl@r0")
 
     def half_way() -> bool:
-        resync = alpha.target("beta")["resync"]
-        return resync is not None and 50 <= resync["percent"] < 95
+        resync = alpha.target("beta").resync
+        return resync is not None and 50 <= resync.percent < 95
 
     alpha.wait("beta half way through its resync", half_way)
 
@@ -37,50 +39,30 @@ def assert_missed_part_is_there(alpha: Node) -> None:
     alpha.sh(f"cmp --bytes={MISSED} {MISSED_FILE} {DEVICE}")
 
 
-def resent(target: dict[str, Any]) -> int:
+def resent(target: TargetAtSource) -> int:
     """Bytes that the last resync of a target sent; it was partial."""
-    assert target["last_resync"]["kind"] == "partial", "the intent log has to spare the whole copy"
-    return int(target["last_resync"]["sent_bytes"])
-
-
-def test_the_target_that_is_resynced(nodes: dict[str, Node], alpha: Node) -> None:
-    fall_behind(alpha, nodes["beta"])
-    with writing(alpha, AREA, AREA_LENGTH) as writer:
-        writer.wait_for(500)
-        power.cut(LAB, "beta")
-        alpha.wait("beta gone", lambda: alpha.target("beta")["state"] == "Disconnected")
-        writer.wait_for(500)
-        left = alpha.target("beta")["dirty_bytes"]
-        power.restore(LAB, "beta")
-        in_sync(alpha, 120)
-        writer.stop()
-    assert not writer.errors(), "the application must not notice"
-    assert left <= MISSED // 2 + 16 * MIB, "what beta had stored before must not be sent again"
-    sent = resent(alpha.target("beta"))
-    print(f"beta lacked {left} bytes and was sent {sent}")
-    assert 0 < sent <= left + AREA_LENGTH
-    assert not writer.missing_on(alpha)
-    assert_missed_part_is_there(alpha)
-    assert_equal_copies(nodes)
+    assert target.last_resync is not None
+    assert target.last_resync.kind == "partial", "the intent log has to spare the whole copy"
+    return target.last_resync.sent_bytes
 
 
 def test_a_target_beside_the_one_that_is_resynced(nodes: dict[str, Node], alpha: Node) -> None:
-    before = alpha.target("beta")["resent_bytes"]
+    before = alpha.target("beta").resent_bytes
     fall_behind(alpha, nodes["beta"])
     with writing(alpha, AREA, AREA_LENGTH) as writer:
-        writer.wait_for(500)
+        writer.wait_for_more(500)
         power.cut(LAB, "gamma")
-        alpha.wait("gamma gone", lambda: alpha.target("gamma")["state"] == "Disconnected")
-        writer.wait_for(500)
+        alpha.wait("gamma gone", lambda: alpha.target("gamma").state == "Disconnected")
+        writer.wait_for_more(500)
         power.restore(LAB, "gamma")
         in_sync(alpha, 120)
         writer.stop()
-    assert not writer.errors(), "the application must not notice"
+    assert not writer.errors, "the application must not notice"
     gamma, beta = alpha.target("gamma"), alpha.target("beta")
-    print(f"gamma was sent {resent(gamma)} bytes, beta {beta['resent_bytes'] - before}")
+    print(f"gamma was sent {resent(gamma)} bytes, beta {beta.resent_bytes - before}")
     # gamma missed nothing but what the writer wrote, and perhaps the end of what it had not yet confirmed before.
     assert 0 < resent(gamma) <= AREA_LENGTH + EXTENT
-    assert beta["resent_bytes"] - before <= MISSED + AREA_LENGTH, "beta's resync must not begin anew"
+    assert beta.resent_bytes - before <= MISSED + AREA_LENGTH, "beta's resync must not begin anew"
     assert not writer.missing_on(alpha)
     assert_missed_part_is_there(alpha)
     assert_equal_copies(nodes)
@@ -88,7 +70,7 @@ def test_a_target_beside_the_one_that_is_resynced(nodes: dict[str, Node], alpha:
 
 def came_back(alpha: Node, left: int) -> None:
     """The source serves again, and its intent log spared it all but what a power loss may have taken."""
-    alpha.wait("service", lambda: alpha.status()["state"] == "Serving")
+    alpha.wait("service", lambda: alpha.shown().state == "Serving")
     (recovered,) = alpha.events("activity_log_recovered")
     assert recovered["power_lost"], "the test is about the loss of power"
     active = recovered["active_extents"] * EXTENT
@@ -105,8 +87,8 @@ def came_back(alpha: Node, left: int) -> None:
 def test_the_source(nodes: dict[str, Node], alpha: Node) -> None:
     fall_behind(alpha, nodes["beta"])
     with writing(alpha, AREA, AREA_LENGTH) as writer:
-        writer.wait_for(500)
-        left = alpha.target("beta")["dirty_bytes"]
+        writer.wait_for_more(500)
+        left = alpha.target("beta").dirty_bytes
         power.cut(LAB, "alpha")
         writer.stop()
     power.restore(LAB, "alpha")
@@ -119,8 +101,8 @@ def test_the_source(nodes: dict[str, Node], alpha: Node) -> None:
 def test_all_nodes_at_once(nodes: dict[str, Node], alpha: Node) -> None:
     fall_behind(alpha, nodes["beta"])
     with writing(alpha, AREA, AREA_LENGTH) as writer:
-        writer.wait_for(500)
-        left = alpha.target("beta")["dirty_bytes"]
+        writer.wait_for_more(500)
+        left = alpha.target("beta").dirty_bytes
         power.cut(LAB, *LAB.nodes)
         writer.stop()
     power.restore(LAB, *LAB.nodes)

@@ -9,6 +9,7 @@ import pytest
 
 from support.nodes import MIRROR, NODES, TARGETS, UNIT, Node
 from support.playbook import changed, playbook
+from tests.lab.status import follows
 
 pytestmark = pytest.mark.usefixtures("settled")
 
@@ -28,20 +29,19 @@ def test_the_description_is_the_same_everywhere_and_valid(nodes: dict[str, Node]
 
 
 def test_the_source_serves_its_device(alpha: Node) -> None:
-    status = alpha.status()
-    assert (status["role"], status["state"], status["device"]) == ("source", "Serving", f"/dev/dkrepl/{MIRROR}")
-    assert alpha.sh(f"blockdev --getsize64 /dev/dkrepl/{MIRROR}") == str(status["size"])
+    status = alpha.source()
+    assert (status.role, status.state, status.device) == ("source", "Serving", f"/dev/dkrepl/{MIRROR}")
+    assert alpha.sh(f"blockdev --getsize64 /dev/dkrepl/{MIRROR}") == str(status.size)
 
 
 def test_both_targets_are_in_sync_in_their_modes(alpha: Node) -> None:
-    states = {target["name"]: (target["mode"], target["state"]) for target in alpha.status()["targets"]}
+    states = {target.name: (target.mode, target.state) for target in alpha.source().targets}
     assert states == {"beta": ("sync", "InSync"), "gamma": ("async", "InSync")}
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_knows_that_it_is_in_sync(nodes: dict[str, Node], name: str) -> None:
-    status = nodes[name].status()
-    assert (status["role"], status["state"], status["source"]) == ("target", "InSync", "alpha")
+    assert follows(nodes[name].status(), "alpha")
 
 
 def test_check_mode_finds_nothing_to_change() -> None:

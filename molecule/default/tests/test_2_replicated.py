@@ -11,16 +11,16 @@ pytestmark = pytest.mark.usefixtures("settled")
 
 def resent(alpha: Node) -> dict[str, int]:
     """Bytes of data that resync has sent to each target since the source's daemon started."""
-    return {name: int(alpha.target(name)["resent_bytes"]) for name in TARGETS}
+    return {name: alpha.target(name).resent_bytes for name in TARGETS}
 
 
 def wait_state(alpha: Node, name: str, state: str) -> None:
-    alpha.wait(f"{name} {state}", lambda: alpha.target(name)["state"] == state)
+    alpha.wait(f"{name} {state}", lambda: alpha.target(name).state == state)
 
 
 def wait_writes(alpha: Node, more: int) -> None:
-    before = alpha.status()["counters"]["writes"]
-    alpha.wait("some writes", lambda: alpha.status()["counters"]["writes"] > before + more)
+    before = alpha.source().counters.writes
+    alpha.wait("some writes", lambda: alpha.source().counters.writes > before + more)
 
 
 def wait_new_daemon(node: Node, old: str) -> None:
@@ -49,14 +49,15 @@ def test_a_target_that_was_away_gets_the_blocks_that_were_written_and_no_others(
             alpha.sh(
                 f"dd if=/dev/urandom of={DEVICE} bs={BLOCK} count=1 seek={index * 100} oflag=direct conv=fsync,nocreat"
             )
-        dirty = alpha.target(name)["dirty_blocks"]
+        dirty = alpha.target(name).dirty_blocks
         assert 10 <= dirty <= 10 + 1, "only the blocks written may be dirty"
         nodes[name].sh(f"systemctl start {UNIT}")
         in_sync(alpha)
         target = alpha.target(name)
-        assert target["last_resync"]["kind"] == "partial"
-        assert target["resent_bytes"] - before[name] <= dirty * BLOCK
-        assert target["resent_bytes"] - before[name] >= 9 * BLOCK
+        assert target.last_resync is not None
+        assert target.last_resync.kind == "partial"
+        assert target.resent_bytes - before[name] <= dirty * BLOCK
+        assert target.resent_bytes - before[name] >= 9 * BLOCK
     assert_equal_copies(nodes)
 
 
@@ -74,8 +75,9 @@ def test_a_target_restarted_during_writes_comes_back_by_partial_resync(nodes: di
         assert nodes[name].main_pid() != old
         wait_state(alpha, name, "InSync")
         target = alpha.target(name)
-        assert target["last_resync"]["kind"] == "partial"
-        assert 0 < target["resent_bytes"] - before[name] <= area
+        assert target.last_resync is not None
+        assert target.last_resync.kind == "partial"
+        assert 0 < target.resent_bytes - before[name] <= area
     alpha.wait("the end of the load", lambda: not alpha.host.process.filter(comm="fio"), 40)
     assert "err= 0" in alpha.sh("cat /tmp/fio.log"), "the application must not notice"
     assert_equal_copies(nodes)
@@ -104,7 +106,7 @@ def test_a_source_that_died_under_load_uses_its_intent_log(
         assert alpha.host.process.filter(comm="fio"), "the load must go on, or the test shows nothing"
         alpha.sh(f"kill -KILL {old}" if how == "killed" else f"systemctl restart {UNIT}")
         wait_new_daemon(alpha, old)
-        alpha.wait("service", lambda: alpha.status()["state"] == "Serving")
+        alpha.wait("service", lambda: alpha.shown().state == "Serving")
         if how == "restarted" or kernel_repeats_requests(alpha):
             continue
         break  # the load has got I/O errors, and ended
@@ -114,9 +116,10 @@ def test_a_source_that_died_under_load_uses_its_intent_log(
     in_sync(alpha)
     for name in TARGETS:
         target = alpha.target(name)
-        assert target["last_resync"]["kind"] == "partial", "the intent log has to spare the whole copy"
+        assert target.last_resync is not None
+        assert target.last_resync.kind == "partial", "the intent log has to spare the whole copy"
         # Rounded up to extents, of which the load touched those of its area.
-        assert target["resent_bytes"] <= area + EXTENT
+        assert target.resent_bytes <= area + EXTENT
     assert_equal_copies(nodes)
 
 

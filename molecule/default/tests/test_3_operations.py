@@ -41,7 +41,7 @@ def test_an_upgrade_takes_one_node_after_the_other_and_applications_do_not_notic
 ) -> None:
     assert changed(playbook("upgrade.yml")) == 0, "nothing is newer, so nothing may be restarted"
     nodes["gamma"].sh(f"systemctl stop {UNIT}")
-    alpha.wait("gamma gone", lambda: alpha.target("gamma")["state"] == "Disconnected")
+    alpha.wait("gamma gone", lambda: alpha.target("gamma").state == "Disconnected")
     before = {name: nodes[name].main_pid() for name in NODES}
     release = alpha.sh("readlink -f /opt/dkrepl")
     with open(DEPLOYED / "dkrepl/__init__.py", "a") as source:
@@ -96,18 +96,18 @@ def test_a_changed_inventory_is_applied_to_a_mirror_in_use_and_a_second_run_chan
     refused = apply("beta", "gamma")
     assert refused.returncode != 0
     assert "cannot be removed" in refused.stdout
-    assert {one["name"] for one in alpha.status()["targets"]} == {"beta", "gamma"}
+    assert {one.name for one in alpha.source().targets} == {"beta", "gamma"}
     with writing(alpha, 64 * MIB) as writer:
-        writer.wait_for(100)
+        writer.wait_for_more(100)
         for names, modes in ((("beta", "alpha"), {}), (("alpha", "beta", "gamma"), {"gamma": "sync"}), (NODES, {})):
             done = apply(*names, **modes)
             assert done.returncode == 0, done.stdout[-3000:]
-            assert {one["name"] for one in alpha.status()["targets"]} == {*names} - {"alpha"}
+            assert {one.name for one in alpha.source().targets} == {*names} - {"alpha"}
             if "gamma" not in names:
                 assert nodes["gamma"].sh(f"systemctl is-active {UNIT} || true") == "inactive"
-            writer.wait_for(100)
+            writer.wait_for_more(100)
         writer.stop()
-    assert not writer.errors(), "the application must see a pause, and no error"
+    assert not writer.errors, "the application must see a pause, and no error"
     assert changed(apply(*NODES)) == 0
     assert not writer.missing_on(alpha)
     assert_equal_copies(nodes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from demo import power
+from dkrepl.api.status import LastResync
 from support.nodes import (
     DEVICE,
     EXTENT,
@@ -39,7 +39,7 @@ def _alpha_is_source(nodes: dict[str, Node], alpha: Node) -> Iterator[None]:
     in_sync(alpha)
     alpha.sh(f"dd if=/dev/urandom of={DEVICE} bs=1M count={BASE // MIB} oflag=direct conv=fsync,notrunc,nocreat")
     quiet(alpha)
-    alpha.wait("no extent active", lambda: alpha.status()["active_extents"] == 0)
+    alpha.wait("no extent active", lambda: alpha.source().active_extents == 0)
     yield
     power.restore(LAB, *NODES)
     for name in NODES:
@@ -47,27 +47,28 @@ def _alpha_is_source(nodes: dict[str, Node], alpha: Node) -> Iterator[None]:
 
 
 def role(node: Node) -> tuple[str, str]:
-    status = node.status()
-    return status["role"], status["state"]
+    status = node.shown()
+    return status.role, status.state
 
 
-def last_resync(source: Node, name: str) -> dict[str, Any]:
+def last_resync(source: Node, name: str) -> LastResync:
     """How a target became equal to the source: nothing at all, or what was partial."""
-    target = source.target(name)
-    found: dict[str, Any] = target["last_resync"] or {"kind": "none", "sent_bytes": 0, "copied_bytes": 0}
-    print(f"{name} follows {source.name}: {found['kind']} resync, {found['sent_bytes']} bytes sent")
+    nothing = LastResync(kind="none", seconds=0.0, copied_bytes=0, sent_bytes=0)
+    found = source.target(name).last_resync or nothing
+    print(f"{name} follows {source.name}: {found.kind} resync, {found.sent_bytes} bytes sent")
     return found
 
 
 def test_a_dead_source_is_replaced_and_comes_back_as_a_target(nodes: dict[str, Node], alpha: Node) -> None:
     beta = nodes["beta"]
     with writing(alpha, 128 * MIB, AREA_LENGTH, seed=1) as writer:
-        writer.wait_for(2000)
+        writer.wait_for_more(2000)
         assert changed(playbook("failover.yml")) == 0, "a mirror whose source lives must be left alone"
         assert role(alpha) == ("source", "Serving")
-        writer.wait_for(1000)
+        writer.wait_for_more(1000)
         power.cut(LAB, "alpha")
-        print(f"{writer.stop()} writes were answered before the power of alpha was cut")
+        writer.stop()
+        print(f"{writer.account.count} writes were answered before the power of alpha was cut")
 
     looked = playbook("failover.yml", "--check")
     assert looked.returncode == 0, looked.stdout[-3000:]
@@ -80,26 +81,26 @@ def test_a_dead_source_is_replaced_and_comes_back_as_a_target(nodes: dict[str, N
     assert not writer.missing_on(beta)
     # R8: of the survivor, too, only what it was not known to hold.
     survivor = last_resync(beta, "gamma")
-    assert survivor["kind"] in ("none", "partial")
-    assert survivor["sent_bytes"] <= AREA_LENGTH
+    assert survivor.kind in ("none", "partial")
+    assert survivor.sent_bytes <= AREA_LENGTH
     assert changed(playbook("failover.yml")) == 0, "the second run must change nothing"
 
     with writing(beta, 160 * MIB, AREA_LENGTH, seed=2) as later:
-        later.wait_for(1000)
+        later.wait_for_more(1000)
         power.restore(LAB, "alpha")
         in_sync(beta, 120)
         later.stop()
-    assert not later.errors()
+    assert not later.errors
     old = last_resync(beta, "alpha")
-    assert old["kind"] == "partial"
-    assert 0 < old["sent_bytes"] <= ACTIVE + AREA_LENGTH, "only what may differ"
+    assert old.kind == "partial"
+    assert 0 < old.sent_bytes <= ACTIVE + AREA_LENGTH, "only what may differ"
     assert role(alpha) == ("target", "InSync")
     assert not writer.missing_on(beta)
     assert not later.missing_on(beta)
     assert_equal_copies(nodes, "beta")
 
     # Back again: nothing need be copied.
-    before = {name: beta.target(name)["resent_bytes"] for name in ("alpha", "gamma")}
+    before = {name: beta.target(name).resent_bytes for name in ("alpha", "gamma")}
     assert changed(playbook("switchover.yml", "--check", "-e", "dkrepl_switchover_to=alpha")) == 0
     assert role(beta) == ("source", "Serving"), "check mode must change nothing"
     with device_open(beta):
@@ -113,7 +114,7 @@ def test_a_dead_source_is_replaced_and_comes_back_as_a_target(nodes: dict[str, N
     assert changed(playbook("switchover.yml", "-e", "dkrepl_switchover_to=alpha")) == 0
     in_sync(alpha)
     for name in ("beta", "gamma"):
-        assert last_resync(alpha, name)["sent_bytes"] == 0, before
+        assert last_resync(alpha, name).sent_bytes == 0, before
     assert not writer.missing_on(alpha)
     assert not later.missing_on(alpha)
     assert_equal_copies(nodes, "alpha")
@@ -135,13 +136,13 @@ def test_what_may_lose_data_is_done_only_when_told(nodes: dict[str, Node], alpha
         # With min_copies = 2 it answers nothing until another node follows it.
         power.restore(LAB, "alpha")
         nodes["beta"].sh(f"systemctl start {UNIT}")
-        writer.wait_for(500)
+        writer.wait_for_more(500)
         in_sync(gamma, 120)
         writer.stop()
     for name in ("alpha", "beta"):
         found = last_resync(gamma, name)
-        assert found["kind"] == "partial"
-        assert found["sent_bytes"] <= AREA_LENGTH + EXTENT
+        assert found.kind == "partial"
+        assert found.sent_bytes <= AREA_LENGTH + EXTENT
     assert not writer.missing_on(gamma)
     assert_equal_copies(nodes, "gamma")
     done = playbook("switchover.yml", "-e", f"dkrepl_mirror={MIRROR}", "-e", "dkrepl_switchover_to=alpha")

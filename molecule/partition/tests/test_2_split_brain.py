@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from dkrepl.api.status import SplitBrain
 from support import network
 from support.nodes import DEVICE, MIB, MIRROR, NODES, Node, assert_equal_copies, device_open, in_sync, quiet
 from support.playbook import playbook
-from support.writer import Writer, writing
+from support.writer import writing
+from tests.lab.container import ContainerLoad
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -41,40 +43,37 @@ def promote(node: Node) -> None:
     node.sh(f"dkrepl promote {MIRROR}" + ("" if outlook["safe"] else f" --force {outlook['token']}"))
 
 
-def split(source: Node, others: list[Node], promoted: Node, offsets: tuple[int, int]) -> tuple[Writer, Writer]:
+def split(
+    source: Node, others: list[Node], promoted: Node, offsets: tuple[int, int]
+) -> tuple[ContainerLoad, ContainerLoad]:
     """Have two sources, each with writes that the other lacks; return the writers, which have ended."""
     for other in others:
         network.part(source.name, other.name)
     with writing(source, offsets[0], AREA_LENGTH, seed=1) as mine:
         promote(promoted)
         with writing(promoted, offsets[1], AREA_LENGTH, seed=2) as theirs:
-            theirs.wait_for(300)
-            mine.wait_for(300)
+            theirs.wait_for_more(300)
+            mine.wait_for_more(300)
             theirs.stop()
         mine.stop()
-    assert not mine.errors()
-    assert not theirs.errors()
+    assert not mine.errors
+    assert not theirs.errors
     return mine, theirs
 
 
-def evidence(node: Node, other: Node) -> dict[str, Any]:
+def evidence(node: Node, other: Node) -> SplitBrain:
     """What a node reports once it has met the other source."""
-
-    def reported() -> dict[str, Any] | None:
-        found: dict[str, Any] | None = node.status()["split_brain"]
-        return found
-
-    found: dict[str, Any] = node.wait(f"a split-brain with {other.name} is reported", reported)
+    found: SplitBrain = node.wait(f"a split-brain with {other.name} is reported", lambda: node.source().split_brain)
     print(f"{node.name}: {found}")
-    assert found["with"] == other.name
-    assert found["since"]
-    for bytes_alone in (found["here_bytes"], found["there_bytes"]):
-        assert 0 < bytes_alone <= AREA_LENGTH, "only what one side alone has written"
-    assert any("split" in warning.lower() for warning in node.status()["warnings"])
+    assert found.peer == other.name
+    assert found.since
+    for bytes_alone in (found.here_bytes, found.there_bytes):
+        assert 0 < (bytes_alone or 0) <= AREA_LENGTH, "only what one side alone has written"
+    assert any("split" in warning.lower() for warning in node.shown().warnings)
     return found
 
 
-def give_way(loser: Node, winner: Node, lost: Writer) -> None:
+def give_way(loser: Node, winner: Node, lost: ContainerLoad) -> None:
     """Resolve in favour of the winner; the loser's writes are in the side file before they are replaced."""
     with device_open(loser):
         assert "in use" in loser.refused(f"dkrepl resolve {MIRROR} --keep {winner.name}", REFUSED)
@@ -85,12 +84,13 @@ def give_way(loser: Node, winner: Node, lost: Writer) -> None:
     assert not lost.missing_on(loser, image), "what the loser alone had must be in the side file"
     assert int(loser.sh(f"du --block-size=1 {image}").split()[0]) <= 2 * AREA_LENGTH, "and not much else"
     assert loser.sh(f"dkrepl diverged list {MIRROR}")
-    resync = winner.target(loser.name)["last_resync"]
+    resync = winner.target(loser.name).last_resync
     print(f"{loser.name} gave way: {resync}")
-    assert resync["kind"] == "partial"
-    assert 0 < resync["sent_bytes"] <= 2 * AREA_LENGTH + MIB, "only what one of the two sides wrote"
+    assert resync is not None
+    assert resync.kind == "partial"
+    assert 0 < resync.sent_bytes <= 2 * AREA_LENGTH + MIB, "only what one of the two sides wrote"
     for node in (loser, winner):
-        assert node.status().get("split_brain") is None
+        assert getattr(node.shown(), "split_brain", None) is None
 
 
 def test_the_promoted_node_gives_way(nodes: dict[str, Node], alpha: Node) -> None:
@@ -99,10 +99,10 @@ def test_the_promoted_node_gives_way(nodes: dict[str, Node], alpha: Node) -> Non
     mine, theirs = split(alpha, [beta], beta, (64 * MIB, 96 * MIB))
     network.heal()
     here, there = evidence(alpha, beta), evidence(beta, alpha)
-    assert (here["here_bytes"], here["there_bytes"]) == (there["there_bytes"], there["here_bytes"])
+    assert (here.here_bytes, here.there_bytes) == (there.there_bytes, there.here_bytes)
     for node in (alpha, beta):
-        assert node.status()["role"] == "source", "both stay as they are until told"
-    assert alpha.target("gamma")["state"] == "InSync"
+        assert node.shown().role == "source", "both stay as they are until told"
+    assert alpha.target("gamma").state == "InSync"
     assert not mine.missing_on(alpha)
     assert not theirs.missing_on(beta)
     refused = playbook("switchover.yml", "-e", "dkrepl_switchover_to=gamma")
@@ -112,14 +112,14 @@ def test_the_promoted_node_gives_way(nodes: dict[str, Node], alpha: Node) -> Non
     give_way(beta, alpha, theirs)
     assert not mine.missing_on(alpha)
     assert_equal_copies(nodes)
-    assert gamma.status()["state"] == "InSync"
+    assert gamma.shown().state == "InSync"
 
 
 def test_the_old_source_gives_way(nodes: dict[str, Node], alpha: Node) -> None:
     beta, gamma = nodes["beta"], nodes["gamma"]
     mine, theirs = split(alpha, [beta, gamma], beta, (64 * MIB, 96 * MIB))
-    beta.wait("gamma follows beta", lambda: beta.target("gamma")["state"] == "InSync")
-    assert beta.target("gamma")["resent_bytes"] <= AREA_LENGTH
+    beta.wait("gamma follows beta", lambda: beta.target("gamma").state == "InSync")
+    assert beta.target("gamma").resent_bytes <= AREA_LENGTH
     network.heal()
     evidence(alpha, beta)
     evidence(beta, alpha)

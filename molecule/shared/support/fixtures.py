@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.nodes import NODES, Node, in_sync
+from support.nodes import LAB, NODES, Node, in_sync
+from tests.lab.container import ContainerLab
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,12 @@ def nodes() -> dict[str, Node]:
 @pytest.fixture(scope="session")
 def alpha(nodes: dict[str, Node]) -> Node:
     return nodes["alpha"]
+
+
+@pytest.fixture
+def lab() -> ContainerLab:
+    """For the stories of tests/scenarios: the mirror that is deployed."""
+    return ContainerLab(LAB)
 
 
 @pytest.fixture

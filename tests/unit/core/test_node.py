@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from dkrepl.core.actions import Event
-from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
+from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.role_records import as_source, as_target
 from dkrepl.core.node import (
     AbandonDevice,
@@ -29,19 +29,9 @@ from dkrepl.core.node import (
 )
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.errors import LocalProtocolError
+from tests.unit.records import record
 
-SOURCE = NodeMetadata(
-    format=FORMAT,
-    mirror="r0",
-    mirror_id="m1",
-    node="alpha",
-    role="source",
-    size=1 << 20,
-    block=4096,
-    extent=32768,
-    generation="g3",
-    store_state="Consistent",
-)
+SOURCE = record()
 TARGET = as_target(SOURCE)
 BALLOT = Ballot(3, "alpha")
 PROMOTION = Promotion(ballot=BALLOT, until=100.0, overruled=("NoQuorum",), at=1700.0, mirror_id="new")

@@ -12,26 +12,14 @@ from dkrepl.config.example import render_example
 from dkrepl.config.limits import DEFAULT
 from dkrepl.core.actions import Commit, Send
 from dkrepl.core.election.arbitration import Arbitration
-from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.role_records import as_follower, as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Copy
+from tests.unit.records import record
 
 QUICK = DEFAULT.quick_seconds
-ALPHA = NodeMetadata(
-    format=3,
-    mirror="r0",
-    mirror_id="m1",
-    node="alpha",
-    role="source",
-    size=1 << 20,
-    block=4096,
-    extent=32768,
-    generation="g3",
-    history=("g2", "g1"),
-    store_state="Consistent",
-    peers={"beta": PeerRecord(generations=("g3",), base=("g3",), tracked=True)},
-)
+ALPHA = record(history=("g2", "g1"), peers={"beta": PeerRecord(generations=("g3",), base=("g3",), tracked=True)})
 
 
 def answer(

@@ -10,23 +10,10 @@ import pytest
 from dkrepl.core.lineage.generation import decide
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.protocol.messages import Hello
+from tests.unit.records import record
 
 BETA = PeerRecord(epoch=5, offered=7, generations=("g3", "g9"), base=("g2",), tracked=True, merged=True)
-SOURCE = NodeMetadata(
-    format=3,
-    mirror="r0",
-    mirror_id="m1",
-    node="alpha",
-    role="source",
-    size=1 << 20,
-    block=4096,
-    extent=32768,
-    generation="g3",
-    history=("g2", "g1"),
-    store_state="Consistent",
-    epoch=2,
-    peers={"beta": BETA},
-)
+SOURCE = record(history=("g2", "g1"), epoch=2, peers={"beta": BETA})
 HELLO = Hello(
     protocol_min=1,
     protocol_max=1,

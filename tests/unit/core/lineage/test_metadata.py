@@ -12,19 +12,14 @@ from dkrepl.config.limits import DEFAULT
 from dkrepl.core.lineage import metadata
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.errors import MetadataError
+from tests.unit.records import record
 
-RECORD = NodeMetadata(
-    format=3,
-    mirror="r0",
-    mirror_id="m1",
-    node="alpha",
-    role="source",
+RECORD = record(
     size=1 << 30,
     block=65536,
     extent=4 << 20,
     generation="g2",
     history=("g1", "g0"),
-    store_state="Consistent",
     epoch=3,
     follows="beta",
     boot="b",

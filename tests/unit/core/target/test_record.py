@@ -6,22 +6,13 @@ import msgspec
 import pytest
 
 from dkrepl.core.actions import Commit, TargetAction
-from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
+from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.errors import LocalProtocolError
+from tests.unit.records import record
 
 RETRY = 2.0
-CONSISTENT = NodeMetadata(
-    format=FORMAT,
-    mirror="r0",
-    mirror_id="m1",
-    node="beta",
-    role="target",
-    size=1 << 20,
-    block=1 << 16,
-    extent=1 << 19,
-    store_state="Consistent",
-)
+CONSISTENT = record(node="beta", role="target", block=1 << 16, extent=1 << 19, generation="")
 INCONSISTENT = msgspec.structs.replace(CONSISTENT, store_state="Inconsistent")
 
 
