@@ -273,6 +273,8 @@ class Checks:
     def _descends(self, machine: Machine, session: Session) -> None:
         """R7: what the target holds is part of the source's past."""
         point, machine.discards, discards = machine.holds(), False, machine.discards
+        record = machine.disk.durable_metadata()  # if it dies in the resync, it gives way again
+        discards |= (record.yields, record.yields_to) == ("discard", session.node)
         self._gives_way(machine, session, point, discards)
         if point is None or discards:
             return

@@ -33,7 +33,7 @@ from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import Entry, TargetView
 from dkrepl.core.source.targets import Targets
 from dkrepl.core.source.write_log import WriteLog
-from dkrepl.core.target import target
+from dkrepl.core.target import target, voter, welcome
 from dkrepl.core.target.joining import Joining
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
@@ -306,7 +306,8 @@ def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
 
 
 def a_voter_goes_back_to_an_older_source(patch: Patch) -> None:
-    patch.setattr(target, "newest", lambda metadata: Ballot())
+    for module in (target, voter, welcome):
+        patch.setattr(module, "newest", lambda metadata: Ballot())
     patch.setattr(faults, "ROLES", faults.ROLES | {"cut off": 30})
     patch.setattr(cluster, "draw", _two_pairs)
 
@@ -420,6 +421,7 @@ OFTEN: dict[Callable[[Patch], None], dict[str, float]] = {  # faults that strike
     former_terms_are_forgotten: {"edit the description": 20},
     a_restart_forgets_a_failed_flush: {"disk fails": 20},
     a_restart_forgets_a_full_resync: {"command": 4, "power": 2},
+    a_resync_that_was_cut_short_counts: {"kill": 20},
 }
 
 
