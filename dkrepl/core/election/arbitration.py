@@ -10,7 +10,7 @@ A node that was initialised anew and holds nothing follows any peer that holds d
 Some answers count as silence:
 
 - A peer that was source too, and is asking as well, unless it was elected before this node, or its data is known to be
-  older: nothing tells which of the two was source last.
+  older and it was not elected after this node: nothing tells which of the two is to serve.
 - A target that holds writes which this node lacks, while this node holds writes which the target lacks. The
   administrator decides which of the two is right, by promoting one or by having the target give way.
 - A source that was elected before this node: it may lack what was answered since, so it is not followed, and this node
@@ -300,7 +300,9 @@ class Arbitration:
         apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
         if answer.role == "arbitrating":
             before = answer.ballot < self._metadata.ballot and not apart  # that was elected before this node
-            return None if before or self._older(answer) else "asks"
+            # Older data, but elected after this node: the administrator accepted the loss, and may have meant it.
+            older = self._older(answer) and answer.ballot <= self._metadata.ballot
+            return None if before or older else "asks"
         return "diverged" if apart and answer.yields_to != self._node else None
 
     def _older(self, answer: Answer) -> bool:

@@ -277,3 +277,16 @@ def test_what_cannot_be_recorded_is_tried_again_after_a_while() -> None:
     arbitration.tick(QUICK + 1.1)
     recorded(arbitration)
     assert arbitration.stands == Ballot(2, "alpha")
+
+
+@pytest.mark.parametrize(("number", "expected"), [(2, None), (1, "serve")])
+def test_beside_a_former_source_that_was_elected_later_it_waits_even_if_that_holds_older_data(
+    number: int, expected: str | None
+) -> None:
+    """The administrator promoted it and accepted the loss: which of the two is to serve, only they know."""
+    beta = answer("beta", "arbitrating", "g2", ballot=Ballot(number, "beta"))
+    arbitration = asking(alone=1.0, ballot=Ballot(1, "gamma"))
+    assert verdict(arbitration, GAMMA, beta) == expected
+    arbitration.tick(1.0)
+    assert arbitration.verdict == expected
+    assert ("beta was source too" in arbitration.reason) is (expected is None)
