@@ -90,7 +90,7 @@ def mirror(directory: Path, size: int, modes: list[str]) -> Iterator[Running]:
 
 def status(directory: Path) -> dict[str, object]:
     """Return what `dkrepl status` says on the source."""
-    out = check([*_DKREPL, "--json", "status", _MIRROR], _environ(directory, "n0"))
+    out = check([*_DKREPL, "status", _MIRROR, "--json"], _environ(directory, "n0"))
     answer: dict[str, object] = json.loads(out)
     return answer
 
