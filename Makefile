@@ -100,12 +100,12 @@ simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS) \
 	    --vary $(VARY) $(if $(ONLY),--only $(ONLY))
 
-simulation: $(READY)  ## the simulator's first 2000 seeds, and broken copies of the logic that it must catch
-	$(BIN)/python -m pytest tests/simulation
+simulation: $(READY)  ## the simulator's first 2000 seeds, stories, and broken copies of the logic that it must catch
+	$(BIN)/python -m pytest tests/simulation tests/scenarios -m 'not root'
 
 integration: $(READY)  ## the daemon on real FUSE, loop devices and ZeroMQ (root)
 	@$(BIN)/python -m demo.check root fuse loop
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration tests/scenarios -k 'not simulated'
 
 test-long: $(READY)  ## 40 minutes of faults, upgrades, failovers, reconfigurations: seeds and figures (root)
 	@$(BIN)/python -m demo.check root fuse loop

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.harness.applications import fio_command, run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
+from tests.integration.harness.node import Node
 from tests.lab.pages import PAGE
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.root
 
@@ -28,6 +32,10 @@ class Counter:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._count, daemon=True)
         self._thread.start()
+
+    def wait_for_more(self, rounds: int) -> None:
+        goal = self.value + rounds
+        wait_for(lambda: self.value, lambda value: value > goal, "writes go on")
 
     def stop(self) -> None:
         self._stop.set()
@@ -47,37 +55,41 @@ class Counter:
             os.close(fd)
 
 
-def test_a_target_that_stands_still_shows_a_prefix_of_the_writes(clusters: Clusters) -> None:
-    cluster = clusters.make(size=16 * MIB, peer_timeout="30s")
+@contextlib.contextmanager
+def _counted_on(cluster: Cluster, rounds: int) -> Iterator[Iterator[Node]]:
+    """An application counts; each target comes ``rounds`` times, after it has counted on. At the end all are equal."""
     counter = Counter(cluster)
+
+    def targets() -> Iterator[Node]:
+        for target in cluster.targets * rounds:
+            counter.wait_for_more(10)
+            yield target
+
     try:
-        for target in cluster.targets * 4:
-            before = counter.value
-            cluster.source.wait_until(lambda status, v=before: status and counter.value > v + 10, "writes go on")
-            target.freeze()
-            _assert_prefix(target.store.read_bytes())
-            target.thaw()
+        yield targets()
     finally:
         counter.stop()
     cluster.settle()
     cluster.assert_equal()
+
+
+def test_a_target_that_stands_still_shows_a_prefix_of_the_writes(clusters: Clusters) -> None:
+    cluster = clusters.make(size=16 * MIB, peer_timeout="30s")
+    with _counted_on(cluster, 4) as targets:
+        for target in targets:
+            target.freeze()
+            _assert_prefix(target.store.read_bytes())
+            target.thaw()
 
 
 def test_a_target_that_was_killed_shows_a_prefix_of_the_writes(clusters: Clusters) -> None:
     cluster = clusters.make(size=16 * MIB)
-    counter = Counter(cluster)
-    try:
-        for target in cluster.targets * 2:
-            before = counter.value
-            cluster.source.wait_until(lambda status, v=before: status and counter.value > v + 10, "writes go on")
+    with _counted_on(cluster, 2) as targets:
+        for target in targets:
             target.kill()
             _assert_prefix(target.store.read_bytes())
             target.start()
             cluster.wait_in_sync()
-    finally:
-        counter.stop()
-    cluster.settle()
-    cluster.assert_equal()
 
 
 def _assert_prefix(content: bytes) -> None:

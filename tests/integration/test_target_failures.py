@@ -120,13 +120,19 @@ def test_an_async_target_under_on_full_block_holds_writes_at_its_limit(clusters:
     writer.assert_all_in(gamma.store)
 
 
-def test_a_target_killed_in_the_middle_of_a_resync_continues_it(clusters: Clusters) -> None:
-    cluster = clusters.make(targets=[("gamma", "async")], resync_rate="16MiB/s")
-    gamma = cluster.nodes["gamma"]
-    gamma.kill()
+def _gamma_comes_back_to_a_full_device(clusters: Clusters, resync_rate: str) -> Cluster:
+    """Return a mirror whose target begins a resync of everything."""
+    cluster = clusters.make(targets=[("gamma", "async")], resync_rate=resync_rate)
+    cluster.nodes["gamma"].kill()
     cluster.wait_state("gamma", "Disconnected")
     run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
-    gamma.start()
+    cluster.nodes["gamma"].start()
+    return cluster
+
+
+def test_a_target_killed_in_the_middle_of_a_resync_continues_it(clusters: Clusters) -> None:
+    cluster = _gamma_comes_back_to_a_full_device(clusters, "16MiB/s")
+    gamma = cluster.nodes["gamma"]
     half = 32 * MIB
     cluster.wait_target("gamma", lambda one: one["resync"] and one["resync"]["done_bytes"] > half, "is half copied")
     gamma.kill()
@@ -142,12 +148,7 @@ def test_a_target_killed_in_the_middle_of_a_resync_continues_it(clusters: Cluste
 
 
 def test_progress_of_a_resync_stays_within_its_bounds(clusters: Clusters) -> None:
-    cluster = clusters.make(targets=[("gamma", "async")], resync_rate="24MiB/s")
-    gamma = cluster.nodes["gamma"]
-    gamma.kill()
-    cluster.wait_state("gamma", "Disconnected")
-    run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=1m", "--direct=1")
-    gamma.start()
+    cluster = _gamma_comes_back_to_a_full_device(clusters, "24MiB/s")
     percents: list[float] = []
 
     def note(one: dict[str, object]) -> bool:

@@ -75,10 +75,6 @@ class Mirror(ABC):
     def fill(self, node: Node, area: Area) -> Writes:
         """Write all of an area of the device of ``node``, and flush it."""
 
-    @abstractmethod
-    def used(self, node: Node) -> AbstractContextManager[None]:
-        """An application has the device of ``node`` open, and does nothing."""
-
     # --- what applications do ------------------------------------------------------------------------
 
     def area(self, number: int, parts: int = 4) -> Area:

@@ -13,7 +13,7 @@ from support import network
 from support.nodes import DEVICE, MIB, MIRROR, NODES, Node, assert_equal_copies, device_open, in_sync, quiet
 from support.playbook import playbook
 from support.writer import writing
-from tests.lab.container import ContainerLoad
+from tests.lab.container_load import ContainerLoad
 
 pytestmark = pytest.mark.timeout(400)
 

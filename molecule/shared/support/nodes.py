@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from demo.labs import LABS
 from dkrepl.api.status import SourceStatus, Status, TargetAtSource
-from tests.lab.container import DEVICE, MIRROR, STORE, UNIT, ContainerNode, device_open
+from tests.lab.container_node import DEVICE, MIRROR, STORE, UNIT, ContainerNode, device_open
 from tests.lab.status import settled, source_status, target_of
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from support.nodes import MIB, Node
-from tests.lab.container import ContainerLoad
+from tests.lab.container_load import ContainerLoad
 from tests.lab.workload import Area
 
 

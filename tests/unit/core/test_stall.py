@@ -9,16 +9,16 @@ import pytest
 
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
-from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Event, Send
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Alive, Evict, Hello, Ready, Stalled, Welcome
+from dkrepl.core.protocol.messages import Alive, Evict, Ready, Stalled
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
 from dkrepl.core.target.target import Target
+from tests.unit.greetings import hello, welcome
+from tests.unit.records import record
 
 DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -35,18 +35,9 @@ class FromSource:
     """A source of which beta is a target in the stream; what it did is in ``done``."""
 
     def __init__(self) -> None:
-        record = NodeMetadata(
-            format=1,
-            mirror="r0",
-            mirror_id="m1",
-            node="alpha",
-            role="source",
-            **FACTS,
-            generation="g1",
-            store_state="Consistent",
-        )
+        alpha = record(**FACTS, generation="g1")
         intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
-        self.core = Source(DESCRIPTION, "alpha", record, bitmaps("beta", "gamma"), intent, 7, lambda: "a2")
+        self.core = Source(DESCRIPTION, "alpha", alpha, bitmaps("beta", "gamma"), intent, 7, lambda: "a2")
         self.view = self.core.views["beta"]
         self.done: list[Any] = []
         self.now = 1.0
@@ -55,24 +46,7 @@ class FromSource:
         assert self.view.in_stream
 
     def hello(self) -> None:
-        self.say(
-            Hello(
-                protocol_min=PROTOCOL_MIN,
-                protocol_max=PROTOCOL_MAX,
-                mirror="r0",
-                mirror_id="m1",
-                node="beta",
-                size=DESCRIPTION.size,
-                block=DESCRIPTION.block,
-                generation="g1",
-                history=[],
-                store_state="Consistent",
-                epoch=self.view.epoch,
-                software="x",
-                follows="alpha",
-                terms=required(DESCRIPTION),
-            )
-        )
+        self.say(hello(DESCRIPTION, epoch=self.view.epoch))
 
     def say(self, message: Any) -> None:
         self.core.on_message("beta", message, self.now)
@@ -193,34 +167,10 @@ class FromTarget:
     """A target that follows alpha."""
 
     def __init__(self) -> None:
-        record = NodeMetadata(
-            format=1,
-            mirror="r0",
-            mirror_id="m1",
-            node="beta",
-            role="target",
-            **FACTS,
-            generation="g1",
-            store_state="Consistent",
-        )
-        self.core = Target(DESCRIPTION, "beta", record, bitmaps("alpha", "gamma"), "x")
+        beta = record(node="beta", role="target", **FACTS, generation="g1")
+        self.core = Target(DESCRIPTION, "beta", beta, bitmaps("alpha", "gamma"), "x")
         self.now = 1.0
-        terms = required(DESCRIPTION)
-        self.say(
-            Welcome(
-                protocol=PROTOCOL_MAX,
-                epoch=5,
-                session=7,
-                group=0,
-                slot=0,
-                mirror_id="m1",
-                generation="g1",
-                history=[],
-                decision="Copy",
-                source="alpha",
-                terms=terms,
-            )
-        )
+        self.say(welcome(DESCRIPTION))
         self.core.admit(mark(frames.START), self.now)
         assert self.core.joined
 

@@ -13,10 +13,11 @@ from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Connect, Send
 from dkrepl.core.election.vote import SECONDS, without_promise
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, Alive, Answer, Ask, Handover, Hello, Welcome
+from dkrepl.core.protocol.messages import Alive, Answer, Ask, Handover, Hello
 from dkrepl.core.target.target import Target
+from tests.unit.greetings import welcome
+from tests.unit.records import record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -31,18 +32,8 @@ def bitmap() -> IntentBitmap:
 
 def beta(began: float = 0.0, **facts: Any) -> Target:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    record = NodeMetadata(
-        format=1,
-        mirror="r0",
-        mirror_id="m1",
-        node="beta",
-        role="target",
-        **shape,
-        generation="g1",
-        store_state="Consistent",
-        **facts,
-    )
-    return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x", began)
+    beta = record(**{"node": "beta", "role": "target", "generation": "g1"} | shape | facts)
+    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x", began)
 
 
 def asked(target: Target, candidate: str, now: float, vote: Any = "wanted", ballot: int = 1) -> str:
@@ -65,23 +56,10 @@ def voting(candidate: str = "gamma") -> Target:
     return target
 
 
-def welcome(target: Target, source: str, now: float, ballot: Ballot = OLD) -> bool:
+def is_welcomed(target: Target, source: str, now: float, ballot: Ballot = OLD) -> bool:
     """Let a source welcome it; return whether it follows."""
     terms = required(DESCRIPTION)
-    found = Welcome(
-        protocol=PROTOCOL_MAX,
-        epoch=5,
-        session=7,
-        group=0,
-        slot=0,
-        mirror_id="m1",
-        generation="g1",
-        history=[],
-        decision="Copy",
-        source=source,
-        terms=terms,
-        ballot=ballot,
-    )
+    found = welcome(DESCRIPTION, source=source, terms=terms, ballot=ballot)
     target.on_message(source, found, now)
     commits = [action for action in target.actions if isinstance(action, Commit)]
     for action in commits:
@@ -135,8 +113,8 @@ def test_it_follows_nobody_but_the_one_that_it_voted_for() -> None:
     target = voting("gamma")
     target.tick(NOW + 1.0)
     assert hellos(target) == ["gamma"]
-    assert not welcome(target, "alpha", NOW + 1.0)
-    assert welcome(target, "gamma", NOW + 1.0, ELECTED)
+    assert not is_welcomed(target, "alpha", NOW + 1.0)
+    assert is_welcomed(target, "gamma", NOW + 1.0, ELECTED)
     assert target.vote(NOW + 1.0) == ""
 
 
@@ -144,7 +122,7 @@ def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None
     """The one that was elected counts on its voters: else two sources could have two copies each."""
     target = voting("gamma")
     later = NOW + 2 * SECONDS
-    assert not welcome(target, "alpha", later)
+    assert not is_welcomed(target, "alpha", later)
     assert (target.state, target.source_view.refusal) == ("Refused", "Elected")
     assert "dkrepl resolve --keep alpha on beta" in str(target.reason)
 
@@ -156,7 +134,7 @@ def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None
 def test_it_follows_the_source_of_its_ballot_or_a_newer_one(ballot: Ballot, follows: bool) -> None:
     """Of a newer one also if another node was elected under it, or took over from the one that was."""
     target = voting("gamma")
-    assert welcome(target, "alpha", NOW + SECONDS, ballot) == follows
+    assert is_welcomed(target, "alpha", NOW + SECONDS, ballot) == follows
     assert target.metadata.ballot == (ballot if follows else OLD)
 
 
@@ -179,7 +157,7 @@ def test_what_ends_that(release: str) -> None:
             stood=1,
         )
         target.on_answer(msgspec.structs.replace(answer, number=question.number - 1), later)
-        assert not welcome(target, "alpha", later), "it was an answer to an older question"
+        assert not is_welcomed(target, "alpha", later), "it was an answer to an older question"
         target.on_answer(answer, later)
     elif release == "votes anew":
         ballot = Ballot(2, "alpha")
@@ -187,7 +165,7 @@ def test_what_ends_that(release: str) -> None:
     else:
         target.yield_to("alpha", "keep")
     commit(target, later)
-    assert welcome(target, "alpha", later, ballot)
+    assert is_welcomed(target, "alpha", later, ballot)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +196,7 @@ def test_what_the_elected_node_says_that_does_not_end_it(facts: dict[str, Any]) 
     )
     target.on_answer(msgspec.structs.replace(answer, **facts), later)
     commit(target, later)
-    assert not welcome(target, "alpha", later)
+    assert not is_welcomed(target, "alpha", later)
 
 
 def test_a_request_or_a_withdrawal_of_an_earlier_ballot_changes_nothing() -> None:
@@ -231,7 +209,7 @@ def test_a_request_or_a_withdrawal_of_an_earlier_ballot_changes_nothing() -> Non
     asked(target, "alpha", later + SECONDS, ballot=2)
     commit(target, later + SECONDS)
     assert target.metadata.promised[0] == Ballot(3, "gamma")
-    assert not welcome(target, "alpha", later + SECONDS, Ballot(2, "alpha"))
+    assert not is_welcomed(target, "alpha", later + SECONDS, Ballot(2, "alpha"))
 
 
 def test_a_vote_under_a_newer_ballot_counts_once_that_is_recorded() -> None:
@@ -269,7 +247,7 @@ def test_a_vote_that_is_withdrawn_while_it_is_recorded_does_not_count() -> None:
 
 def test_while_it_hears_a_source_it_votes_for_nobody() -> None:
     target = beta()
-    assert welcome(target, "alpha", NOW)
+    assert is_welcomed(target, "alpha", NOW)
     target.actions.clear()
     assert asked(target, "gamma", NOW + 1.0) == ""
     assert not target.actions
@@ -280,11 +258,11 @@ def test_one_that_is_to_be_source_votes_for_itself_and_follows_nobody() -> None:
     target.stand(NOW)
     commit(target, NOW)
     assert asked(target, "gamma", NOW + 1.0) == "beta"
-    assert not welcome(target, "alpha", NOW + 1.0)
+    assert not is_welcomed(target, "alpha", NOW + 1.0)
     target.tick(NOW + 1.0)
     assert hellos(target) == []
     target.stand_down()
-    assert welcome(target, "alpha", NOW + 1.0)
+    assert is_welcomed(target, "alpha", NOW + 1.0)
 
 
 def test_one_that_votes_for_another_is_source_only_by_force() -> None:
@@ -319,7 +297,7 @@ def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
 
 def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
     target = beta()
-    assert welcome(target, "alpha", NOW)
+    assert is_welcomed(target, "alpha", NOW)
     target.actions.clear()
     late = NOW + DESCRIPTION.peer_timeout * 0.6  # no longer heard, and not yet given up
     asked(target, "gamma", late)

@@ -10,25 +10,12 @@ import pytest
 from dkrepl.core.lineage.generation import decide
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.protocol.messages import Hello
+from tests.unit.greetings import hello
 from tests.unit.records import record
 
 BETA = PeerRecord(epoch=5, offered=7, generations=("g3", "g9"), base=("g2",), tracked=True, merged=True)
 SOURCE = record(history=("g2", "g1"), epoch=2, peers={"beta": BETA})
-HELLO = Hello(
-    protocol_min=1,
-    protocol_max=1,
-    mirror="r0",
-    mirror_id="m1",
-    node="beta",
-    size=1 << 20,
-    block=4096,
-    generation="g3",
-    history=["g2"],
-    store_state="Consistent",
-    epoch=6,
-    software="x",
-    follows="alpha",
-)
+HELLO = hello(protocol_min=1, protocol_max=1, generation="g3", history=["g2"], epoch=6)
 NEW = msgspec.structs.replace(HELLO, mirror_id="", generation="", history=[], store_state="Empty", epoch=0, follows="")
 EMPTY = msgspec.structs.replace(SOURCE, generation="", history=(), store_state="Empty", peers={})
 # What it remembers if it was not the source's target last, but kept a bitmap for it.

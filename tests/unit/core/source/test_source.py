@@ -8,7 +8,7 @@ import msgspec
 
 from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
-from dkrepl.config.terms import Terms, required
+from dkrepl.config.terms import Terms
 from dkrepl.core.actions import Commit, Send
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
@@ -16,9 +16,11 @@ from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.lineage.role_records import as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import Ack
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Ready, Refuse, Welcome
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, Hello, Ready, Refuse, Welcome
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
+from tests.unit.greetings import hello
+from tests.unit.records import record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -35,17 +37,7 @@ def bitmap() -> IntentBitmap:
 
 def new_record(**facts: Any) -> NodeMetadata:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    return NodeMetadata(
-        format=1,
-        mirror="r0",
-        mirror_id="m1",
-        node="alpha",
-        role="source",
-        **shape,
-        generation="b1",
-        store_state="Consistent",
-        **facts,
-    )
+    return record(**{"generation": "b1"} | shape | facts)
 
 
 def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
@@ -58,22 +50,7 @@ def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Sou
 
 
 def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
-    return Hello(
-        protocol_min=PROTOCOL_MIN,
-        protocol_max=PROTOCOL_MAX,
-        mirror="r0",
-        mirror_id="m1",
-        node="beta",
-        size=DESCRIPTION.size,
-        block=DESCRIPTION.block,
-        generation="b1",
-        history=[],
-        store_state="Consistent",
-        epoch=5,
-        software="x",
-        follows="alpha",
-        terms=required(description),
-    )
+    return hello(description, size=DESCRIPTION.size, block=DESCRIPTION.block, generation="b1")
 
 
 def too_new() -> Hello:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.messages import Answer
 from dkrepl.core.source.split_brain import found
+from tests.unit.records import record
 
-RECORD = NodeMetadata(
-    format=1,
-    mirror="r0",
-    mirror_id="m1",
-    node="alpha",
-    role="source",
-    size=1 << 20,
-    block=4096,
-    extent=32768,
-    generation="g1",
-)
+RECORD = record(generation="g1")
 
 
 def test_for_a_peer_that_is_not_source_no_bitmap_is_counted() -> None:

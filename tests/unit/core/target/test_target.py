@@ -11,10 +11,12 @@ from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Connect, SaveDiverged
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
+from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, Hello, Welcome
+from dkrepl.core.protocol.messages import Hello
 from dkrepl.core.target.target import Target
+from tests.unit.greetings import welcome
+from tests.unit.records import record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -27,18 +29,8 @@ def bitmap() -> IntentBitmap:
 
 def target(**peers: PeerRecord) -> Target:
     facts: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    record = NodeMetadata(
-        format=1,
-        mirror="r0",
-        mirror_id="m1",
-        node="beta",
-        role="target",
-        **facts,
-        generation="g1",
-        store_state="Consistent",
-        peers=dict(peers),
-    )
-    return Target(DESCRIPTION, "beta", record, {name: bitmap() for name in ("alpha", "gamma")}, "x")
+    beta = record(node="beta", role="target", **facts, generation="g1", peers=dict(peers))
+    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x")
 
 
 def welcomed(made: Target, peer: str, epoch: int) -> list[Any]:
@@ -47,19 +39,7 @@ def welcomed(made: Target, peer: str, epoch: int) -> list[Any]:
     terms = required(DESCRIPTION)
     made.on_message(
         peer,
-        Welcome(
-            protocol=PROTOCOL_MAX,
-            epoch=epoch,
-            session=7,
-            group=0,
-            slot=0,
-            mirror_id="m1",
-            generation="g1",
-            history=[],
-            decision="Copy",
-            source=peer,
-            terms=terms,
-        ),
+        welcome(DESCRIPTION, epoch=epoch, source=peer, terms=terms),
         1.0,
     )
     while made.actions:
@@ -92,19 +72,7 @@ def test_one_that_stops_while_its_epoch_is_recorded_does_not_enter() -> None:
     made = target()
     made.on_message(
         "alpha",
-        Welcome(
-            protocol=PROTOCOL_MAX,
-            epoch=5,
-            session=7,
-            group=0,
-            slot=0,
-            mirror_id="m1",
-            generation="g1",
-            history=[],
-            decision="Copy",
-            source="alpha",
-            terms=required(DESCRIPTION),
-        ),
+        welcome(DESCRIPTION),
         1.0,
     )
     [commit] = [action for action in made.actions if isinstance(action, Commit)]
@@ -125,19 +93,7 @@ def test_what_was_saved_aside_counts_for_one_source_and_until_another_is_followe
     assert record_of(made.metadata, "alpha").saved == (source == "alpha")
     made.on_message(
         source,
-        Welcome(
-            protocol=PROTOCOL_MAX,
-            epoch=5,
-            session=7,
-            group=0,
-            slot=0,
-            mirror_id="m1",
-            generation="g1",
-            history=[],
-            decision="Copy",
-            source=source,
-            terms=required(DESCRIPTION),
-        ),
+        welcome(DESCRIPTION, source=source),
         1.0,
     )
     made.tick(1000.0)

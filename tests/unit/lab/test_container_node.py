@@ -6,7 +6,7 @@ import pytest
 
 from dkrepl.api import requests
 from dkrepl.api.requests import Request
-from tests.lab.container import command_line
+from tests.lab.container_node import command_line
 
 
 @pytest.mark.parametrize(
