@@ -143,7 +143,8 @@ def test_a_stranger_gets_in_nowhere(shared: Cluster, stranger: NodeKeys, tmp_pat
     alpha, gamma = shared.source, shared.nodes["gamma"]
     keys: NodeKeys | None = stranger
     if whose == "another mirror":
-        keys = Cluster(tmp_path / "other", initialise=False).nodes["beta"].keys
+        with contextlib.closing(Cluster(tmp_path / "other", initialise=False)) as other:
+            keys = other.nodes["beta"].keys
     server = gamma if whose == "another server" else alpha
     reason = "unknown_key"
     if whose in ("no key", "another server"):
