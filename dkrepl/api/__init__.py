@@ -1,5 +1,5 @@
 """What a daemon can be asked over its control socket, and what it answers: shared by daemon, command line and tests.
 
-Answers may gain fields, so whoever reads one passes over those it does not know. A request with a field that the daemon
-does not know is refused: an option that it ignored might be the one that was to keep it from acting.
+Answers may gain fields; readers ignore those they do not know. A request with a field that the daemon does not know is
+refused, because the unknown option may have been meant to keep the daemon from acting.
 """

@@ -17,7 +17,7 @@ SCHEMA = 1
 """Counted up when the meaning of a field changes; a field that is only added does not count."""
 
 STATES = ("Disconnected", "Connecting", "Resyncing", "InSync", "Behind", "Paused", "Refused")
-"""The states of a target, on both sides. A newer daemon may have more: whoever reads a status must not mind."""
+"""The states of a target, on both sides. A newer daemon may send others; readers must accept them."""
 _STATE = f"Its state: {', '.join(f'`{name}`' for name in STATES[:-1])} or `{STATES[-1]}`."
 
 
@@ -181,7 +181,7 @@ class TargetCounters(Refusals, frozen=True, kw_only=True):
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What every node tells of a mirror."""
+    """What every node reports about a mirror."""
 
     schema: Annotated[int, Meta(description="The version of this structure.")] = SCHEMA
     mirror: Annotated[str, Meta(description="The mirror.")]

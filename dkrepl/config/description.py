@@ -79,7 +79,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on_no_quorum: Literal["wait", "error"]
     """What happens to writes while fewer can."""
     security: Literal["curve", "none"]
-    """Whether nodes encrypt what they say and know each other by their keys, or whoever reaches the ports is let in."""
+    """Whether nodes encrypt and know each other by their keys, or let in anyone who reaches the ports."""
     nodes: tuple[Node, ...]
 
     @property

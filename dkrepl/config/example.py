@@ -30,7 +30,7 @@ source = "alpha"        # the first source; after `dkrepl init` the nodes' metad
 # extent = "4MiB"       # (=) unit of the activity log: a power of two, 8 blocks to 64MiB. Fixed at `dkrepl init`
 # control_port = 7400
 # data_port = 7401
-# security = "curve"    # "none": no keys, no encryption; whoever reaches the ports can read and write all data
+# security = "curve"    # "none": no keys, no encryption; anyone who reaches the ports can read and write all data
 
 [[node]]
 name = "alpha"                          # its host name

@@ -157,7 +157,9 @@ class Arbitration:
         elif waited >= self._quick and self._enough() and self._has_votes():
             self._serve_elected(f"enough peers have answered, and none holds newer data; {self._names} did not answer")
         elif self._alone is not None and waited >= self._alone and not patient:
-            self._decide("serve", f"{self._names} did not answer within {self._alone:g} s")
+            short = "every peer has answered, but it did not get the votes that it needs"
+            what = f"{self._names} did not answer" if self.missing else short
+            self._decide("serve", f"{what} within {self._alone:g} s")
         elif now >= self._ask_at:
             self._ask_at = now + self._wait
             self._wait = min(self._limits.question_last_seconds, self._wait * 2)

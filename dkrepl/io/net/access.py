@@ -22,10 +22,10 @@ from dkrepl.errors import NodeKeyError
 from dkrepl.io.state.node_keys import NodeKeys
 
 DOMAIN = b"dkrepl"
-"""The ZAP domain (RFC 27) of every socket that is bound: it is enforced, so without a authenticator nobody gets in."""
+"""The ZAP domain (RFC 27) of every socket that is bound: it is enforced, so without an authenticator nobody gets in."""
 OFF = (
-    'security is "none": nodes do not know each other by keys and nothing is encrypted; whoever reaches the ports can '
-    'read and write all data; make keys and write security = "curve"'
+    'security is "none": nodes do not know each other by keys and nothing is encrypted; anyone who reaches the ports '
+    'can read and write all data; make keys and write security = "curve"'
 )
 
 

@@ -290,3 +290,11 @@ def test_beside_a_former_source_that_was_elected_later_it_waits_even_if_that_hol
     arbitration.tick(1.0)
     assert arbitration.verdict == expected
     assert ("beta was source too" in arbitration.reason) is (expected is None)
+
+
+def test_if_it_serves_for_want_of_votes_it_does_not_blame_silent_peers() -> None:
+    arbitration = asking(alone=1.0)
+    assert verdict(arbitration, GAMMA, answer("beta", vote="gamma")) is None
+    arbitration.tick(1.0)
+    assert arbitration.verdict == "serve"
+    assert arbitration.reason == "every peer has answered, but it did not get the votes that it needs within 1 s"
