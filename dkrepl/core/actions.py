@@ -107,7 +107,10 @@ class SendAck:
 
 @dataclass(frozen=True)
 class FlushStore:
-    """Target: flush the store; answer with ``store_flushed(number)`` or ``store_flush_failed(number, why)``."""
+    """Flush the store; answer with ``store_flushed(number)`` or ``store_flush_failed(number, why)``.
+
+    A source asks for it at its end only; see ``last_flush_ended`` there.
+    """
 
     number: int
 
@@ -140,7 +143,9 @@ class Ended:
     unsound: bool = False
 
 
-SourceAction = Send | PublishMarker | PublishGeneration | PublishFlush | Commit | QuorumChanged | Event
+SourceAction = (
+    Send | PublishMarker | PublishGeneration | PublishFlush | Commit | QuorumChanged | FlushStore | Ended | Event
+)
 TargetAction = (
     Send | SendAck | Connect | Disconnect | Commit | FlushStore | ReadDigest | SaveDiverged | Settle | Ended | Event
 )

@@ -24,10 +24,12 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import StreamMessage
-from dkrepl.core.source import entering, known_terms
+from dkrepl.core.source import entering, known_terms, publisher
+from dkrepl.core.source.ending import Ending
 from dkrepl.core.source.entering import Entering
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resyncs import Resyncs
 from dkrepl.core.source.source import Source
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import Entry, TargetView
@@ -41,8 +43,6 @@ from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
 from dkrepl.daemon.control.commands import promote
 from dkrepl.daemon.peers import peer_poll
-from dkrepl.daemon.source import publisher
-from dkrepl.daemon.source.ending import Ending
 from dkrepl.io.store.store import StoreFailed
 from tests.simulation import cluster, faults, files, settings
 from tests.simulation.seeds import cores
@@ -216,13 +216,13 @@ def checksums_are_not_looked_at(patch: Patch) -> None:
 
 
 def in_sync_is_said_too_early(patch: Patch) -> None:
-    right = Source._admit_target
+    right = Resyncs.begin
 
-    def admit_target(self: Source, view: TargetView, now: float) -> None:
+    def begin(self: Resyncs, view: TargetView, now: float) -> None:
         right(self, view, now)
         self._targets.fire(view, "copied", None)
 
-    patch.setattr(Source, "_admit_target", admit_target)
+    patch.setattr(Resyncs, "begin", begin)
 
 
 def the_dead_are_not_missed(patch: Patch) -> None:
@@ -293,9 +293,9 @@ def nothing_is_kept_aside(patch: Patch) -> None:
 def a_handover_does_not_wait(patch: Patch) -> None:
     right = Ending._say_goodbye
 
-    def say_goodbye(self: Ending) -> None:
-        right(self)
-        self.drained = {view.name: view.epoch for view in self._source.views.values()}
+    def say_goodbye(self: Ending, now: float) -> None:
+        right(self, now)
+        self.drained = {member.name: member.epoch for member in self._stream.members}
 
     patch.setattr(Ending, "_say_goodbye", say_goodbye)
 

@@ -44,6 +44,15 @@ class SourceRecord:
         self._number = 0
         self._waiting: dict[int, Purpose] = {}
 
+    @property
+    def newest(self) -> int:
+        """The number of the newest commit."""
+        return self._number
+
+    def ended(self, number: int) -> bool:
+        """Whether every commit up to ``number`` has ended, well or not."""
+        return all(waiting > number for waiting in self._waiting)
+
     def waits_for(self, purpose: Purpose) -> bool:
         """Whether a commit of that purpose is on its way."""
         return purpose in self._waiting.values()

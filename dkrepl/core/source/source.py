@@ -3,7 +3,8 @@
 Each question has a part of its own: how a target enters (``Entering``) and leaves (``Targets``), in which order writes
 go out and when they are answered (``Stream``), which blocks are copied next (``ResyncQueue``), when a new generation is
 begun (``NewGeneration``), whether enough copies confirm a write (``WriteQuorum``), what a failed flush means
-(``StoreVerdict``), which nodes know the description (``KnownTerms``), what is on record (``SourceRecord``).
+(``StoreVerdict``), which nodes know the description (``KnownTerms``), what is on record (``SourceRecord``), how it ends
+(``Ending``). The order of a single write is in ``WritePath``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import required
-from dkrepl.core.actions import PublishFlush, PublishMarker, SourceAction
+from dkrepl.core.actions import PublishFlush, QuorumChanged, SourceAction
 from dkrepl.core.election.quorum import begun
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
@@ -36,19 +37,18 @@ from dkrepl.core.protocol.messages import (
     Stalled,
     Trouble,
 )
-from dkrepl.core.source import resync_end
 from dkrepl.core.source.awaited import Awaited
 from dkrepl.core.source.backpressure import BackPressure
 from dkrepl.core.source.deadlines import verdict_on
+from dkrepl.core.source.ending import Ending
 from dkrepl.core.source.entering import Entering
 from dkrepl.core.source.heartbeat import alive, positions
 from dkrepl.core.source.known_terms import KnownTerms
 from dkrepl.core.source.lag import LagClock
-from dkrepl.core.source.member import Member
 from dkrepl.core.source.new_generation import NewGeneration
 from dkrepl.core.source.record import Admission, Offer, SourceRecord
-from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.resync_queue import ResyncQueue
+from dkrepl.core.source.resyncs import Resyncs
 from dkrepl.core.source.split_brain import OtherSource, found
 from dkrepl.core.source.store_verdict import StoreVerdict
 from dkrepl.core.source.stream import Stream
@@ -59,7 +59,7 @@ from dkrepl.core.source.write_quorum import WriteQuorum
 
 
 class Source:
-    """``identity()`` gives a new random identity (16 hex digits); ``now`` is a monotonic clock, in seconds.
+    """``identity()`` gives a new random identity (16 hex digits); ``wall`` is Unix time; ``now`` a monotonic clock.
 
     ``views``: every other node, as a target, by name; ``actions``: what is to be done, in this order.
     """
@@ -74,6 +74,7 @@ class Source:
         session: int,
         identity: Callable[[], str],
         *,
+        wall: float = 0.0,
         limits: Limits = DEFAULT,
     ) -> None:
         self.description = description
@@ -81,9 +82,8 @@ class Source:
         self.node = node
         self.session = session
         self.activity_log = activity_log
-        self.wall = 0.0  # Unix seconds, as the caller keeps it; sent, and never reckoned with
-        self.stalled = 0.0  # seconds for which the own store has stood still, as the caller keeps it
-        self.ending = False  # it says goodbye, and lets nobody in any more
+        self._wall = wall  # of the newest tick; sent, and never reckoned with
+        self._stalled = 0.0  # seconds for which the own store had stood still at the newest tick
         self.other_sources: dict[str, OtherSource] = {}  # nodes that are source as well, by name
         self._out: Outbox[SourceAction] = Outbox()
         self.actions = self._out.actions
@@ -119,19 +119,43 @@ class Source:
         if self.quorum.changed():
             self._targets.quorum_changed()
         self.store_verdict = StoreVerdict(self.record, self._targets, activity_log)
+        self.resyncs = Resyncs(
+            description=description,
+            targets=self._targets,
+            stream=self.stream,
+            queue=self.queue,
+            record=self.record,
+            new_generation=self.new_generation,
+            known_terms=self.known_terms,
+            in_sync=lambda view, now: self._out.send(view.name, self._alive(view, now)),  # as of when it is complete
+            out=self._out,
+            limits=limits,
+        )
         self._entering = Entering(
             description=description,
             terms=required(description),
             session=session,
             record=self.record,
             targets=self._targets,
-            admit=self._admit_target,
+            admit=self.resyncs.begin,
             out=self._out,
             limits=limits,
         )
         self.awaited = Awaited(metadata, self.views.values(), limits=limits)
         self.stream.hold |= bool(self.awaited.names)
         self._backpressure = BackPressure(limits=limits)
+        self.ending = Ending(
+            node=node,
+            peers=self.views,
+            stream=self.stream,
+            record=self.record,
+            activity_log=activity_log,
+            store_verdict=self.store_verdict,
+            clean=lambda now: self.plan(now, everything=True),
+            positions=self.send_positions,
+            out=self._out,
+            limits=limits,
+        )
         self._extent_shift = description.extent.bit_length() - 1
         self._beat_at = self._positions_at = self._commit_retry_at = 0.0
 
@@ -203,12 +227,28 @@ class Source:
         """The local store could not be flushed: see ``StoreVerdict``."""
         self.store_verdict.flush_failed(why, now)
 
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def fail_waiting(self) -> None:
+        """The device is going: what waits for more copies has waited long enough, and fails (R4)."""
+        self.quorum.refuse = True
+        self._out.add(QuorumChanged())
+
+    def last_flush_ended(self, seq: int, why: str | None, now: float) -> None:
+        """The flush of the store up to ``seq``, for which ``Ending`` asked, has ended; ``why`` it failed, or None."""
+        if why is None:
+            self.store_synced(seq)
+        else:
+            self._out.report("store_failed", "error", reason=why)
+            self.local_sync_failed(why, now)
+        self.ending.flush_ended()
+
     # --- messages --------------------------------------------------------------------------------------
 
     def on_message(self, peer: str, message: AnyMessage, now: float) -> None:
         """Take a control message from ``peer``, whose name the transport has established."""
         if isinstance(message, Hello):
-            if not self.ending:
+            if not self.ending.said_goodbye:
                 self._entering.on_hello(peer, message, now)
             return
         view = self.views.get(peer)
@@ -276,7 +316,7 @@ class Source:
         oldest = self.stream.confirmed
         member.advance(ack.applied, ack.durable, self.stream.log, now)
         if resync is not None:
-            self._resync_acknowledged(view, member, resync, ack.resync_durable, now)
+            self.resyncs.acknowledged(view, member, resync, ack.resync_durable, now)
         if member.generation_seq and ack.durable >= member.generation_seq:
             self.new_generation.acknowledged(member)
         if self.stream.confirmed > oldest:
@@ -323,7 +363,7 @@ class Source:
         """The administrator has looked at what the forced promotion lost. Returns the commit."""
         return self.record.set(msgspec.structs.replace(self.metadata, forced=(), forced_at=0.0))
 
-    # --- entering and resync ---------------------------------------------------------------------------
+    # --- bitmaps that are filled ---------------------------------------------------------------------------
 
     @property
     def filling(self) -> bool:
@@ -334,58 +374,14 @@ class Source:
         """Go on filling the bitmaps of which every block is to be copied; to be called in each round (R13)."""
         self._entering.fill_step()
 
-    def _admit_target(self, view: TargetView, now: float) -> None:
-        view.entry = None
-        self._targets.fire(view, "entered", None)
-        member = view.member = self.stream.enter(view.settings, view.epoch, now)
-        self.known_terms.known_by(view.name)  # it has recorded the present description with the epoch
-        resync = Resync(view.bitmap, self.description.block, now, limits=self.limits)
-        self.stream.copying(member, resync)
-        self._out.add(
-            PublishMarker(
-                peer=view.name, op=frames.START, number=resync.total, length=0, offset=self.stream.log.written
-            )
-        )
-        self._finish_if_all_sent(member)
-
-    def resync_step_done(self, member: Member) -> None:
-        """Ends the resync of ``member`` with a marker if nothing is left; to be called after the last message."""
-        if member in self.stream.members:
-            self._finish_if_all_sent(member)
-
-    def cannot_copy(self, name: str, why: str, now: float) -> None:
-        """Blocks for a resync cannot be read here: the target waits, and tries again later."""
-        view = self.views[name]
-        view.retry = self.limits.rejoin_last_seconds
-        self._targets.evict(view, "SourceStoreError", why, now)
-
-    def _finish_if_all_sent(self, member: Member) -> None:
-        if resync_end.finish(member, self.generation):
-            self.record.metadata = peer_records.may_know(self.metadata, member.name, self.generation)
-            generation = int(self.generation or "0", 16)
-            number = member.resync.finishing if member.resync is not None else 0
-            self._out.add(PublishMarker(peer=member.name, op=frames.SYNCED, number=number, length=0, offset=generation))
-
-    def _resync_acknowledged(self, view: TargetView, member: Member, resync: Resync, durable: int, now: float) -> None:
-        freed = member.advance_resync(durable, self.stream.log)
-        for first, end in freed:
-            self.queue.unpin(first, end)
-        if freed:
-            member.excuse(now)
-        if resync.finishing and durable >= resync.finishing:
-            self.stream.copying(member, None)
-            view.last_resync = resync_end.summary(resync, self.description.block, now)
-            member.in_sync_at = now
-            view.dropped_at = None
-            self._targets.fire(view, "copied", None)
-            generations = (member.synced_as, self.generation)
-            self.record.set(peer_records.based(self.metadata, view.name, generations, view.mode == "sync"))
-            self._out.send(view.name, self._alive(view, now))  # so that it knows at once as of when it is complete
-
     # --- time, commits ---------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Let time pass: heartbeats, deadlines, probes, ageing of extents, commits that are due."""
+    def tick(self, now: float, *, wall: float, stalled: float) -> None:
+        """Let time pass: heartbeats, deadlines, probes, ageing of extents, commits that are due.
+
+        ``wall``: Unix time; ``stalled``: seconds for which the own store has stood still.
+        """
+        self._wall, self._stalled = wall, stalled
         self.lag.sample(self.stream.log.seq, now)
         for view in self.views.values():
             self._check_deadlines(view, now)
@@ -416,7 +412,7 @@ class Source:
             new.end_hold()
         may_begin = not new.on_its_way and not self.quorum.lost and not self.awaited.names
         if new.needed and may_begin and (self.activity_log.wanted or self.stream.waiting):
-            new.begin(self.wall)
+            new.begin(self._wall)
         planned = self.activity_log.plan(self.stream.confirmed, now, everything)
         if planned is not None:
             active, leaving = planned
@@ -487,6 +483,6 @@ class Source:
             self._targets.lost(view, found.text, now)
 
     def _alive(self, view: TargetView, now: float) -> Alive:
-        log, clocks = self.stream.log, {"wall": self.wall, "now": now, "stalled": self.stalled}
+        log, clocks = self.stream.log, {"wall": self._wall, "now": now, "stalled": self._stalled}
         said = alive(view, self.session, self.description, log, self.lag, **clocks)
         return msgspec.structs.replace(said, former=bool(self.metadata.former))

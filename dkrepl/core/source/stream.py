@@ -42,7 +42,7 @@ class Stream:
         self.masks = [0] * groups
         self.hold = False
         self.local_durable = 0
-        self.watches: list[Watch] = []
+        self._watches: list[Watch] = []
         self.under_way: tuple[int, int] | None = None  # (offset, end) in bytes of a slow change that has no seq yet
         self._shift = shift
         self._piece_shift = limits.piece_shift
@@ -75,7 +75,7 @@ class Stream:
             resync.before_write(first, end)
         for bitmap in self._bitmaps:
             bitmap.mark(first, end)
-        for watch in self.watches:
+        for watch in self._watches:
             if first < watch.end and watch.first < end:
                 watch.touched = True
         self.log.begin(first, end)
@@ -115,12 +115,22 @@ class Stream:
         else:
             for bitmap in self._bitmaps:
                 bitmap.mark(first, end)
-        for watch in self.watches:
+        for watch in self._watches:
             if first < watch.end and watch.first < end:
                 watch.touched = True
         if not self.members:
             self.log.trim(self.log.seq)
         return self.log.append(first, end, data_length)
+
+    def watch(self, first: int, end: int) -> Watch:
+        """Note from now on whether blocks ``first`` to ``end`` - 1 are written, until ``unwatch``."""
+        watch = Watch(first, end)
+        self._watches.append(watch)
+        return watch
+
+    def unwatch(self, watch: Watch) -> None:
+        """Note nothing more."""
+        self._watches.remove(watch)
 
     def control_record(self) -> int:
         """Give the next seq to a record that changes no data."""

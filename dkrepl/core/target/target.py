@@ -71,7 +71,7 @@ class Target:
         self.actions: list[TargetAction] = []
         self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1, limits=limits)
         self.last_heard = LastHeard(limits=limits)
-        self.stalled = 0.0  # seconds for which the own store has stood still
+        self._stalled = 0.0  # seconds for which the own store had stood still at the newest tick
         self.inherits: str | None = None  # the former source that says that this node is to be source now
         self._software = software
         self._began = began
@@ -410,8 +410,12 @@ class Target:
 
     # --- time, commits ---------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Let time pass: Hellos, heartbeats, the deadline of silence."""
+    def tick(self, now: float, *, stalled: float) -> None:
+        """Let time pass: Hellos, heartbeats, the deadline of silence.
+
+        ``stalled``: seconds for which the own store has stood still.
+        """
+        self._stalled = stalled
         following = self.following
         self._progress.repeat_if_due(now)
         self.acknowledge(now)
@@ -428,7 +432,7 @@ class Target:
             self._beat_at = now + self.description.peer_timeout / 5
             if self.source:
                 following.send(
-                    self.source, Alive(epoch=self.epoch, session=self.session, state=self.state, stalled=self.stalled)
+                    self.source, Alive(epoch=self.epoch, session=self.session, state=self.state, stalled=self._stalled)
                 )
 
     def _say_hello(self, now: float) -> None:

@@ -1,7 +1,7 @@
-"""How a source ends: device away, last flush, last acks, clean activity log, goodbye; or the device is left.
+"""How a source lets go of its device: it is taken away, or left to the daemon that follows; then the core ends.
 
 A restart by the service manager leaves the device, and whoever has it open sees a pause. Anything else takes it away
-first, so that nothing is written any more; then what was written is made durable where it must be.
+first, so that nothing is written any more.
 """
 
 from __future__ import annotations
@@ -9,22 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dkrepl.config.limits import Limits
-from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.outside import Events, Loop, Outside, Workers
-from dkrepl.daemon.source.publisher import Publisher
 from dkrepl.daemon.source.requests import Requests
 from dkrepl.daemon.storage import Device
-from dkrepl.errors import DkreplError
 
 
 class Ending:
-    """``perform`` carries out the core's actions; ``when_recorded(then)`` calls ``then`` when every commit has ended.
-
-    ``goodbye`` tells the peers; ``ended(recorded)`` is called at the end: whether a failed flush is on record, or will
-    be with the next role (R15).
-    """
+    """``perform`` carries out the core's actions."""
 
     def __init__(
         self,
@@ -32,34 +24,22 @@ class Ending:
         outside: Outside,
         source: Source,
         requests: Requests,
-        publisher: Publisher,
         device: Device,
         workers: Workers,
         loop: Loop,
         events: Events,
         perform: Callable[[], None],
-        when_recorded: Callable[[Callable[[], None]], None],
-        goodbye: Callable[[], None],
-        ended: Callable[[bool], None],
         limits: Limits,
     ) -> None:
-        self.drained: dict[str, int] = {}
-        """The targets that had everything at the end, and their epochs."""
-        self.unrecorded = ""
-        """Why a flush of the store failed, if that could not be recorded."""
         self._outside = outside
         self._now = outside.clock.monotonic
         self._source = source
         self._requests = requests
-        self._publisher = publisher
         self._device = device
         self._workers = workers
         self._loop = loop
         self._events = events
         self._perform = perform
-        self._when_recorded = when_recorded
-        self._goodbye = goodbye
-        self._ended = ended
         self._limits = limits
         self._changes_role = False
 
@@ -74,8 +54,6 @@ class Ending:
 
     def _later(self, work: Callable[[], None]) -> None:
         self._loop.later(self._limits.poll_seconds, work)
-
-    # --- the device --------------------------------------------------------------------------------------
 
     def _stop_device(self, restart: bool) -> None:
         if restart:
@@ -101,72 +79,17 @@ class Ending:
         if not free:
             users = self._device.users()
             self._events.report("device_in_use", "error", {"users": users, "outcome": "its users get errors"})
-            self._source.quorum.refuse = True  # what waits for more copies has waited long enough
-            self._requests.quorum_changed()
-        if self._requests.emptying:  # the last flush is for that piece, too
+            self._source.fail_waiting()
+            self._perform()
+        if self._requests.zeroing:  # the last flush is for that piece, too
             self._requests.last = True
             self._later(lambda: self._detached(True))
             return
-        self._flush()
+        self._source.ending.begin(self._now(), changes_role=self._changes_role)
+        self._go_on()
 
-    # --- what was written --------------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        stream = self._source.stream
-        seq = stream.control_record()
-        self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
-        self._publisher.flush()
-        deadline = self._now() + self._limits.last_acks_seconds
-
-        def synced(_: object, error: DkreplError | None) -> None:
-            if error is None:
-                self._source.store_synced(seq)
-            else:
-                self._events.report("store_failed", "error", {"reason": str(error)})
-                self._source.local_sync_failed(str(error), self._now())
-                self._perform()
-            wait()
-
-        def wait() -> None:
-            if all(member.durable >= seq for member in stream.members) or self._now() > deadline:
-                self._say_goodbye()
-            else:
-                self._later(wait)
-
-        self._workers.run("flush", self._outside.store.sync, synced)
-
-    def _say_goodbye(self) -> None:
-        source = self._source
-        if source.activity_log.committing or self._requests.emptying:
-            self._later(self._say_goodbye)
-            return
-        source.plan(self._now(), everything=True)
-        seq = source.stream.log.seq
-        self.drained = {
-            member.name: member.epoch
-            for member in source.stream.members
-            if member.in_sync_at is not None and member.durable == seq
-        }
-        source.ending = True  # the heir's epoch must stay the one that is recorded
-        source.send_positions()  # so that those that have everything mark nothing for each other
-        self._goodbye()
-        self._record_verdict(self._now() + self._limits.last_record_seconds)
-
-    def _record_verdict(self, deadline: float) -> None:
-        """End once a flush that failed is on record: what follows, in another role too, must know of it (R15)."""
-        verdict = self._source.store_verdict
-
-        def recorded() -> None:
-            if not verdict.unrecorded:
-                self._ended(True)
-            elif self._now() < deadline:
-                self._later(lambda: self._record_verdict(deadline))
-            elif self._changes_role:
-                self.unrecorded = self._source.metadata.store_failed  # recorded with the new role, or that is not taken
-                self._ended(True)
-            else:
-                self._ended(False)
-
-        verdict.record_again()
-        # Commits are carried out one after the other: when this one is done, all are.
-        self._when_recorded(recorded)
+    def _go_on(self) -> None:
+        self._source.ending.go_on(self._now())
+        self._perform()
+        if self._source.ending.stage != "ended":
+            self._later(self._go_on)

@@ -1,9 +1,9 @@
-"""The data path of a source: each request of the device, from its arrival to its answer.
+"""The requests of the device, each from its arrival to its answer.
 
-    write   admit (intent, R1) -> intend -> local store -> publish -> answer, or wait until confirmed (R4, R5)
+    write   through the core's write path; answered at once, or when enough copies confirm it (R4, R5)
     read    from the store; in a worker thread if the block is not in memory
     flush   a record in the stream and a flush of the store; answered when both are durable where they must be
-    discard, write-zeroes   as themselves, piece by piece, in a worker: ``emptying``
+    discard, write-zeroes   one after the other, piece by piece, in a worker (``Zeroing``)
 
 An answer that need not wait is given before the publishing of the same round: its intent is recorded, so nothing
 depends on the order of these two, and the application runs on while the round is published.
@@ -14,16 +14,14 @@ from __future__ import annotations
 from collections import deque
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.source.publisher import Publisher
 from dkrepl.core.source.source import Source
+from dkrepl.core.source.write_path import WritePath
 from dkrepl.daemon.outside import Clock, Report, Workers
-from dkrepl.daemon.source.publisher import Publisher
-from dkrepl.daemon.source.zeroing import Emptying
+from dkrepl.daemon.source.zeroing import Zeroing
 from dkrepl.daemon.storage import DeviceSession, Store
-from dkrepl.errors import DkreplError
+from dkrepl.errors import DkreplError, StoreError
 from dkrepl.io.fuse import READ, SYNC, WRITE, Request
-from dkrepl.io.store.store import StoreFailed
 
 _EIO = 5
 
@@ -57,15 +55,15 @@ class Requests:
         self._now = clock.monotonic
         self._session = session
         self._store = store
-        self._calls = store.calls
         self._source = source
         self._stream = source.stream
         self._publisher = publisher
         self._workers = workers
         self._report = report
         self._waiting: deque[Request] = deque()
-        self._empties: deque[Request] = deque()  # the first may have a piece under way
-        self._emptying = Emptying(store, source, workers, self._emptied, clock, limits=limits)
+        self._path = WritePath(source, store, publisher, clock.monotonic)
+        self._discards: deque[Request] = deque()  # the first may have a piece under way
+        self._zeroing = Zeroing(store, self._path, source.description, workers, self._piece_done, clock, limits=limits)
         self._unanswered = 0
         self._flushing = False
         self._flush_wanted = 0
@@ -85,34 +83,30 @@ class Requests:
     @property
     def idle(self) -> bool:
         """Whether nothing waits."""
-        waiting = self._waiting or self._stream.waiting or self._empties or self._doomed
+        waiting = self._waiting or self._stream.waiting or self._discards or self._doomed
         return not (waiting or self._flushing or self._reading)
 
     @property
-    def emptying(self) -> bool:
+    def zeroing(self) -> bool:
         """Whether a piece of a discard or write-zeroes is under way."""
         return self._stream.under_way is not None
 
     def drain(self) -> None:
         """Take the requests that have arrived, publish their writes, and answer what may be answered."""
-        receive, admit, write = self._session.receive, self._source.admit, self._write
-        stream = self._stream
+        receive, write = self._session.receive, self._write
         for _ in range(self._a_round):
             request = receive()
             if request is None:
                 break
             if request.op == WRITE:
-                offset, length = request.offset, request.length
-                if (stream.under_way is None or not stream.changing(offset, length)) and admit(offset, length):
-                    write(request)
-                else:
+                if not write(request):
                     self._wait(request)
             elif request.op == READ:
                 self._read(request)
             elif request.op == SYNC:
                 self._sync(request)
             else:
-                self._empty(request)
+                self._discard(request)
             if self._unanswered >= self._most_bytes:
                 break
         self.finish_round()
@@ -141,13 +135,11 @@ class Requests:
         """After a commit: do what waited for an extent to be active or for a generation."""
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            changing = self._stream.changing(request.offset, request.length)
-            if not changing and self._source.admit(request.offset, request.length):
+            if self._write(request):
                 self._unanswered -= request.length
-                self._write(request)
             else:
                 self._waiting.append(request)
-        self._empty_next()
+        self._zero_next()
         self.finish_round()
 
     def quorum_changed(self) -> None:
@@ -167,9 +159,9 @@ class Requests:
         for request in waiting:
             self._unanswered -= request.length
             self._session.reply_error(request.unique, _EIO)
-        under_way = 1 if self.emptying else 0  # that request is answered when its piece is done
-        while len(self._empties) > under_way:
-            self._session.reply_error(self._empties.pop().unique, _EIO)
+        under_way = 1 if self.zeroing else 0  # that request is answered when its piece is done
+        while len(self._discards) > under_way:
+            self._session.reply_error(self._discards.pop().unique, _EIO)
         for unique, length in self._stream.fail_held():
             self._unanswered -= max(length, 0)
             self._session.reply_error(unique, _EIO)
@@ -183,31 +175,23 @@ class Requests:
         self._unanswered += request.length
         self._waiting.append(request)
 
-    def _write(self, request: Request) -> None:
-        offset, length, data = request.offset, request.length, request.data
-        seq = self._stream.intend(offset, length, length)
-        calls = self._calls
-        began = calls.loop = self._now()
+    def _write(self, request: Request) -> bool:
+        """Whether the write is done, well or not; if not, it has to wait."""
+        length = request.length
         try:
-            self._store.write(offset, data)
-        except StoreFailed as error:
-            self._failed(seq, request, error)
-            return
-        finally:
-            calls.loop = -began
-        self._publisher.add(seq, pack_record(frames.WRITE, length, offset), data)
-        self._stream.park(seq, (request.unique, length))
+            if not self._path.write(request.offset, request.data, (request.unique, length)):
+                return False
+        except StoreError as error:
+            self._failed(request.unique, error)
+            return True
         self._unanswered += length
         counters = self.counters
         counters.writes += 1
         counters.written_bytes += length
+        return True
 
-    def _failed(self, seq: int, request: Request, error: StoreFailed) -> None:
-        # The seq is taken: a flush goes out in its place, and the targets copy the block anew.
-        self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
-        self._publisher.flush()
-        self._source.local_error(seq, self._now())
-        self._session.reply_error(request.unique, error.errno)
+    def _failed(self, unique: int, error: DkreplError) -> None:
+        self._session.reply_error(unique, getattr(error, "errno", _EIO))
         self._store_trouble(error)
 
     def _store_trouble(self, error: DkreplError) -> None:
@@ -219,16 +203,11 @@ class Requests:
         self.counters.reads += 1
         self.counters.read_bytes += request.length
         unique, offset, length = request.unique, request.offset, request.length
-        calls = self._calls
-        began = calls.loop = self._now()  # waits for the disk where the file system has no RWF_NOWAIT
         try:
             data = self._store.read_nowait(offset, length)
-        except StoreFailed as error:
-            self._session.reply_error(unique, error.errno)
-            self._store_trouble(error)
+        except StoreError as error:
+            self._failed(unique, error)
             return
-        finally:
-            calls.loop = -began
         if data is not None:
             self._session.reply_data(unique, data)
             return
@@ -238,77 +217,63 @@ class Requests:
             if data is not None:
                 self._session.reply_data(unique, data)
             else:
-                self._session.reply_error(unique, getattr(error, "errno", _EIO))
-                self._store_trouble(error or DkreplError("a read gave nothing"))
+                self._failed(unique, error or DkreplError("a read gave nothing"))
 
         self._reading += 1
         self._workers.run("read", lambda: self._store.read(offset, length), done)
 
-    def _empty(self, request: Request) -> None:
+    def _discard(self, request: Request) -> None:
         """Queue a discard or write-zeroes: they are done one after the other, because each takes many pieces."""
         if self._source.quorum.refusing:
             self._session.reply_error(request.unique, _EIO)
             return
-        self._empties.append(request)
-        self._empty_next()
+        self._discards.append(request)
+        self._zero_next()
 
-    def _empty_next(self) -> None:
+    def _zero_next(self) -> None:
         """Begin the next piece of the oldest discard, if none is under way and it is admitted."""
-        if self._empties and not self.emptying and not self.last:
-            self._emptying.begin(self._empties[0])
+        if self._discards and not self.zeroing and not self.last:
+            self._zeroing.begin(self._discards[0])
 
-    def _emptied(self, request: Request, seq: int, record: bytes, error: DkreplError | None) -> None:
+    def _piece_done(self, request: Request, seq: int, error: DkreplError | None) -> None:
         """A piece is done, and ``request`` is what is left of it; the piece has its place in the stream now."""
         if error is not None:
-            self._empties.popleft()
-            failed = error if isinstance(error, StoreFailed) else StoreFailed(str(error), None)
-            self._failed(seq, request, failed)
-        else:
-            self._publisher.add(seq, record, None)
-            if self._source.quorum.refusing or (self.last and request.length):
-                self._empties.popleft()
-                self._session.reply_error(request.unique, _EIO)
-            elif not request.length:
-                self._empties.popleft()
-                self._stream.park(seq, (request.unique, -1))
-                self.counters.discards += 1
+            self._discards.popleft()
+            self._failed(request.unique, error)
+        elif self._source.quorum.refusing or (self.last and request.length):
+            self._discards.popleft()
+            self._session.reply_error(request.unique, _EIO)
+        elif not request.length:
+            self._discards.popleft()
+            self._stream.park(seq, (request.unique, -1))
+            self.counters.discards += 1
         self.retry_waiting()
 
     def _sync(self, request: Request) -> None:
-        quorum = self._source.quorum
-        if self._source.metadata.store_failed:
-            self._doomed.append((request.unique, _EIO))  # R15: one flush failed, so a later success proves nothing
-            self.answer()
-            return
-        holding = quorum.lost or bool(self._source.awaited.names)
-        if (quorum.lost and quorum.flushed) or (holding and not self.attached):
-            self._flush_here(request.unique)
-            return
-        if quorum.refusing:
-            self._session.reply_error(request.unique, _EIO)
-            return
-        seq = self._stream.control_record()
-        self._publisher.add(seq, pack_record(frames.FLUSH, 0, 0), None)
-        self._publisher.flush()
-        self._stream.park_flush(seq, (request.unique, -1))
-        self.counters.flushes += 1
-        self._flush_wanted = seq
-        if not self._flushing:
-            self._flush_store()
+        unique = request.unique
+        match self._path.flush((unique, -1), attached=self.attached):
+            case "store failed":
+                self._doomed.append((unique, _EIO))
+                self.answer()
+            case "local only":
+                self._flush_here(unique)
+            case "refused":
+                self._session.reply_error(unique, _EIO)
+            case "parked":
+                self.counters.flushes += 1
+                self._flush_wanted = self._stream.log.seq
+                if not self._flushing:
+                    self._flush_store()
 
     def _flush_here(self, unique: int) -> None:
-        """With too few copies, a flush of what enough targets already hold durably flushes the local store alone.
-
-        If it waited, the kernel's loop device would let nothing follow it, not even a read.
-        """
         self._reading += 1
 
         def done(_: object, error: DkreplError | None) -> None:
             self._reading -= 1
             if error is None:
                 self._session.reply_ok(unique)
-                return
-            self._flush_failed(error, [unique])
+            else:
+                self._flush_failed(error, [unique])
 
         self.counters.flushes += 1
         self._workers.run("flush", self._store.sync, done)

@@ -16,18 +16,19 @@ from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.core.protocol import frames, members, messages
+from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.member import Member
+from dkrepl.core.source.publisher import Publisher
+from dkrepl.core.source.resync_sender import ResyncSender
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.door import described, node_identity
 from dkrepl.daemon.peers.lookout import Lookout
 from dkrepl.daemon.source.ending import Ending
-from dkrepl.daemon.source.publisher import Publisher
 from dkrepl.daemon.source.requests import Requests
-from dkrepl.daemon.source.resync_reader import ResyncPump
+from dkrepl.daemon.source.resync_reader import ResyncReader
 from dkrepl.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.io.fuse import SessionEnded
 from dkrepl.io.net.access import Access
@@ -82,9 +83,9 @@ class SourceRuntime:
             self.intent_store.log,
             self.session,
             outside.randomness.identity,
+            wall=clock.wall(),
             limits=limits,
         )
-        self.source.wall = clock.wall()
         self.sockets = outside.source_sockets(limits)
         self.lookout = Lookout(outside.target_sockets(), description, node, limits=limits)
         self.stall = outside.stall_watch(reactor, store.calls, events.report)
@@ -93,7 +94,7 @@ class SourceRuntime:
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
         self.workers = outside.workers(reactor)
-        self.publisher = Publisher(self.sockets, self.source.stream, self.session, limits=limits)
+        self.publisher = Publisher(self.sockets.publish, self.source.stream, self.session, limits=limits)
         self.device = outside.device(limits)
         self.requests = Requests(
             self.device.session,
@@ -107,22 +108,19 @@ class SourceRuntime:
         )
         # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
         self.requests.attached = self.device.taken_over
-        self._pump = ResyncPump(
-            self.source, store, self.publisher, self.workers, self._resync_failed, clock, limits=limits
+        sender = ResyncSender(self.source, self.publisher)
+        self._resyncs = ResyncReader(
+            sender, store, description, self.workers, self._resync_failed, clock, limits=limits
         )
         self._ending = Ending(
             outside=outside,
             source=self.source,
             requests=self.requests,
-            publisher=self.publisher,
             device=self.device,
             workers=self.workers,
             loop=reactor,
             events=events,
             perform=self._perform,
-            when_recorded=self.when_recorded,
-            goodbye=self._say_goodbye,
-            ended=self._ended,
             limits=limits,
         )
         self._fuse_watched = False
@@ -173,7 +171,7 @@ class SourceRuntime:
                 self.requests.answer()
         more = False
         if any(view.resync is not None for view in source.stream.members):
-            more = self._pump.step(self._fuse_busy)
+            more = self._resyncs.step(self._fuse_busy)
         self._fuse_busy = False
         if source.filling:
             source.fill_step()
@@ -195,9 +193,7 @@ class SourceRuntime:
             # The loop stood still: what the peers have said meanwhile is taken before they count as silent (R13).
             self.sockets.unasked = self.reactor.busy = True
             return
-        source.stalled = self.stall.worker_seconds(now)
-        source.wall = self.outside.clock.wall()
-        source.tick(now)
+        source.tick(now, wall=self.outside.clock.wall(), stalled=self.stall.worker_seconds(now))
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
         source.on_answers(self.lookout.tick(now, source.metadata.mirror_id, absent))
         self._perform()
@@ -317,15 +313,13 @@ class SourceRuntime:
                 record = pack_record(action.op, action.length, action.offset)
                 self.publisher.single(frames.MARKER, view.settings, view.epoch, action.number, record)
             case act.PublishGeneration():
-                named = members.pack(action.members)
-                self.publisher.flush()
-                self.publisher.add(
-                    action.seq, pack_record(frames.GENERATION, len(named), int(action.generation, 16)), named
-                )
-                self.publisher.flush()
+                self.publisher.generation(action.seq, action.generation, action.members)
             case act.PublishFlush():
-                self.publisher.add(action.seq, pack_record(frames.FLUSH, 0, 0), None)
-                self.publisher.flush()
+                self.publisher.flush_record(action.seq)
+            case act.FlushStore():
+                self._flush_store(action.number)
+            case act.Ended():
+                self._ended(action)
             case act.QuorumChanged():
                 self.requests.quorum_changed()
             case act.Event():
@@ -367,15 +361,10 @@ class SourceRuntime:
         self._on_commit.setdefault(number, []).append(then)
         self._perform()
 
-    def when_recorded(self, then: Callable[[], None]) -> None:
-        """Call ``then`` in the loop once every commit that was begun so far has been carried out."""
-        self._perform()
-        self.workers.run("commit", lambda: None, lambda _, __: then())
-
     def _resync_failed(self, member: Member, error: DkreplError) -> None:
         self.requests.store_error = str(error)
         self.events.report("store_failed", "error", {"reason": str(error), "target": member.name})
-        self.source.cannot_copy(member.name, str(error), self._now())
+        self.source.resyncs.cannot_copy(member.name, str(error), self._now())
 
     # --- the end -------------------------------------------------------------------------------------
 
@@ -390,19 +379,22 @@ class SourceRuntime:
     @property
     def drained(self) -> dict[str, int]:
         """The targets that had everything at the end, and their epochs."""
-        return self._ending.drained
+        return self.source.ending.drained
 
     @property
     def unrecorded(self) -> str:
         """Why a flush of the store failed, if that could not be recorded before the end."""
-        return self._ending.unrecorded
+        return self.source.ending.unrecorded
 
-    def _say_goodbye(self) -> None:
-        for name in self._links:
-            self.source.actions.append(act.Send(name, messages.Bye(self.node.name)))
+    def _flush_store(self, seq: int) -> None:
+        def done(_: object, error: DkreplError | None) -> None:
+            self.source.last_flush_ended(seq, None if error is None else str(error), self._now())
+            self._perform()
 
-    def _ended(self, recorded: bool) -> None:
-        if not recorded:
+        self.workers.run("flush", self.store.sync, done)
+
+    def _ended(self, action: act.Ended) -> None:
+        if action.error is not None:
             self.error = self._commit_error
         self.reactor.ignore(self.device.session.fd)
         self.device.close()

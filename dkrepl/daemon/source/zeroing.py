@@ -10,25 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.frames import pack_record
-from dkrepl.core.source.source import Source
+from dkrepl.core.source.write_path import WritePath
 from dkrepl.daemon.outside import Clock, Workers
 from dkrepl.daemon.storage import Store
 from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, Request
 
-Done = Callable[[Request, int, bytes, DkreplError | None], None]
+Done = Callable[[Request, int, DkreplError | None], None]
 
 
-class Emptying:
-    """``done`` gets what is left of the request, the seq of the piece, its record, and the error if it failed."""
+class Zeroing:
+    """``done`` gets what is left of the request, the seq of the piece, and the error if it failed."""
 
     def __init__(
         self,
         store: Store,
-        source: Source,
+        path: WritePath,
+        description: Description,
         workers: Workers,
         done: Done,
         clock: Clock,
@@ -38,25 +39,18 @@ class Emptying:
         self._now = clock.monotonic
         self._limits = limits
         self._store = store
-        self._source = source
+        self._path = path
         self._workers = workers
         self._done = done
-        self._most = min(limits.zero_most_bytes, limits.zero_extents * source.description.extent)
+        self._most = min(limits.zero_most_bytes, limits.zero_extents * description.extent)
         self._size = min(limits.zero_first_bytes, self._most)
 
     def begin(self, request: Request) -> bool:
         """Begin the next piece of ``request``; False if it has to wait: for another piece, or to be admitted."""
-        source, stream = self._source, self._source.stream
-        if stream.under_way is not None:
-            return False
         offset, length = request.offset, min(request.length, self._size - request.offset % self._size)
-        if not source.admit(offset, length):
+        if not self._path.begin_slow(offset, length):
             return False
         op, change = (frames.DISCARD, self._store.discard) if request.op == DISCARD else (frames.ZERO, self._store.zero)
-        block = source.description.block
-        first, end = offset // block, (offset + length - 1) // block + 1
-        source.queue.pin(first, end)
-        stream.begin_slow(offset, length)
 
         def work() -> float:
             began = self._now()
@@ -64,14 +58,12 @@ class Emptying:
             return self._now() - began
 
         def done(seconds: float | None, error: DkreplError | None) -> None:
-            seq = stream.end_slow()
-            source.touched(offset, length, seq)
-            source.queue.unpin(first, end)
+            seq = self._path.end_slow(op, failed=error is not None)
             if seconds is not None:
                 self._adapt(seconds, length)
             request.offset += length
             request.length -= length
-            self._done(request, seq, pack_record(op, length, offset), error)
+            self._done(request, seq, error)
 
         self._workers.run("empty", work, done)
         return True

@@ -165,8 +165,7 @@ class TargetRuntime:
         if self._late:
             # The loop stood still: what the source has said meanwhile is taken before it counts as silent (R13).
             return
-        self.target.stalled = self.stall.worker_seconds(now)
-        self.target.tick(self._now())
+        self.target.tick(now, stalled=self.stall.worker_seconds(now))
         self._perform()
         if self.target.state == "InSync" and self.state == "Serving":
             self.diverged.settle()

@@ -15,10 +15,7 @@ class StoreCalls:
 
     def __init__(self) -> None:
         self.loop = 0.0
-        """When the loop's newest call began, in monotonic seconds; negative once it has ended.
-
-        Set by the callers themselves, for it is done for each write.
-        """
+        """When the loop's newest call began, in monotonic seconds; negative once it has ended."""
         self._workers: dict[int, float] = {}
 
     @contextlib.contextmanager

@@ -45,7 +45,7 @@ class BackingStore:
         """
         self.path = path
         self.calls = StoreCalls()
-        """What is under way. Reads, discards, zeroes and flushes are noted here, for they are the workers'."""
+        """What is under way: reads that wait, discards, zeroes and flushes are workers', all else is the loop's."""
         self.fd = -1
         deadline = time.monotonic() + wait
         while True:
@@ -105,6 +105,14 @@ class BackingStore:
 
         Where the file system cannot tell (no RWF_NOWAIT) this reads plainly.
         """
+        calls = self.calls
+        began = calls.loop = time.monotonic()
+        try:
+            return self._read_nowait(offset, length)
+        finally:
+            calls.loop = -began
+
+    def _read_nowait(self, offset: int, length: int) -> bytes | bytearray | None:
         if not self._nowait:
             return self.read(offset, length)
         buffer = bytearray(length)
@@ -120,7 +128,15 @@ class BackingStore:
         return buffer if got == length else None
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write all of ``data`` at ``offset``. Raises StoreFailed."""
+        """Write all of ``data`` at ``offset``; to be called in the loop. Raises StoreFailed."""
+        calls = self.calls
+        began = calls.loop = time.monotonic()
+        try:
+            self._write(offset, data)
+        finally:
+            calls.loop = -began
+
+    def _write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         try:
             done = os.pwrite(self.fd, data, offset)
             if done < len(data):
@@ -193,7 +209,7 @@ class BackingStore:
             code = fallocate(self.fd, ZERO_RANGE | KEEP_SIZE, offset, length)
         if code in _UNSUPPORTED:
             for start in range(offset, offset + length, len(_ZEROES)):
-                self.write(start, memoryview(_ZEROES)[: min(len(_ZEROES), offset + length - start)])
+                self._write(start, memoryview(_ZEROES)[: min(len(_ZEROES), offset + length - start)])
         elif code:
             error = OSError(code, os.strerror(code))
             raise self._failed("zero", offset, length, error) from error

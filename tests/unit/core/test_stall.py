@@ -37,6 +37,7 @@ class FromSource:
     def __init__(self) -> None:
         alpha = record(**FACTS, generation="g1")
         intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
+        self.stalled = 0.0
         self.core = Source(DESCRIPTION, "alpha", alpha, bitmaps("beta", "gamma"), intent, 7, lambda: "a2")
         self.view = self.core.views["beta"]
         self.done: list[Any] = []
@@ -69,7 +70,7 @@ class FromSource:
             self.now += STEP
             if message is not None:
                 self.say(message(self.now))
-            self.core.tick(self.now)
+            self.core.tick(self.now, wall=self.now, stalled=self.stalled)
             self.perform()
 
     def state(self) -> TargetState:
@@ -156,7 +157,7 @@ def test_what_a_node_says_that_is_not_connected_counts_for_nothing() -> None:
 
 def test_a_source_tells_its_targets_that_its_own_store_stands_still() -> None:
     source = FromSource()
-    source.core.stalled = 3.0
+    source.stalled = 3.0
     source.done.clear()
     source.let_pass(0.4, lambda _: Alive(epoch=1, session=7, state="Resyncing"))
     told = [action.message for action in source.done if isinstance(action, Send) and action.peer == "beta"]
@@ -168,6 +169,7 @@ class FromTarget:
 
     def __init__(self) -> None:
         beta = record(node="beta", role="target", **FACTS, generation="g1")
+        self.stalled = 0.0
         self.core = Target(DESCRIPTION, "beta", beta, bitmaps("alpha", "gamma"), "x")
         self.now = 1.0
         self.say(welcome(DESCRIPTION))
@@ -193,7 +195,7 @@ class FromTarget:
             self.now += STEP
             if message is not None:
                 self.say(message(self.now))
-            self.core.tick(self.now)
+            self.core.tick(self.now, stalled=self.stalled)
             done += self.perform()
         return done
 
@@ -231,7 +233,7 @@ def test_the_word_of_another_node_does_not_keep_the_source_alive() -> None:
     for _ in range(7):
         target.now += STEP
         target.say(Stalled("gamma", 1.0), "gamma")
-        target.core.tick(target.now)
+        target.core.tick(target.now, stalled=0.0)
     assert target.core.state == "Disconnected"
 
 
@@ -244,7 +246,7 @@ def test_a_source_whose_loop_lives_is_not_gone_however_long_its_store_stands_sti
 
 def test_a_target_tells_its_source_that_its_own_store_stands_still() -> None:
     target = FromTarget()
-    target.core.stalled = 2.5
+    target.stalled = 2.5
     done = target.let_pass(0.4)
     told = [action.message for action in done if isinstance(action, Send)]
     assert 2.5 in [message.stalled for message in told if isinstance(message, Alive)]

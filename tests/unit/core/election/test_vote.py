@@ -111,7 +111,7 @@ def test_a_vote_is_remembered_over_a_restart() -> None:
 
 def test_it_follows_nobody_but_the_one_that_it_voted_for() -> None:
     target = voting("gamma")
-    target.tick(NOW + 1.0)
+    target.tick(NOW + 1.0, stalled=0.0)
     assert hellos(target) == ["gamma"]
     assert not is_welcomed(target, "alpha", NOW + 1.0)
     assert is_welcomed(target, "gamma", NOW + 1.0, ELECTED)
@@ -143,7 +143,7 @@ def test_what_ends_that(release: str) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     ballot = OLD
-    target.tick(later)
+    target.tick(later, stalled=0.0)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
     if release == "was never elected":
         answer = Answer(
@@ -182,7 +182,7 @@ def test_what_ends_that(release: str) -> None:
 def test_what_the_elected_node_says_that_does_not_end_it(facts: dict[str, Any]) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
-    target.tick(later)
+    target.tick(later, stalled=0.0)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
     answer = Answer(
         node="gamma",
@@ -259,7 +259,7 @@ def test_one_that_is_to_be_source_votes_for_itself_and_follows_nobody() -> None:
     commit(target, NOW)
     assert asked(target, "gamma", NOW + 1.0) == "beta"
     assert not is_welcomed(target, "alpha", NOW + 1.0)
-    target.tick(NOW + 1.0)
+    target.tick(NOW + 1.0, stalled=0.0)
     assert hellos(target) == []
     target.stand_down()
     assert is_welcomed(target, "alpha", NOW + 1.0)

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from dkrepl.config.description import Description, parse
-from dkrepl.config.example import render_example
+from dkrepl.config.description import Description
 from dkrepl.config.terms import Terms
 from dkrepl.core.actions import Commit, Send
-from dkrepl.core.intent.activity_log import ActivityLog
-from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.lineage.role_records import as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import PROTOCOL_MAX, Hello, Ready, Refuse, Welcome
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
+from tests.unit.core.source.started import DESCRIPTION, IN_SYNC, SESSION, commit, new_record, started
 from tests.unit.greetings import hello
-from tests.unit.records import record
 
-DESCRIPTION = parse(render_example(), "r0", {})
-BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
 TWO_COPIES = msgspec.structs.replace(DESCRIPTION, min_copies=2)
 SYNC_NODES = tuple(msgspec.structs.replace(node, mode="sync") for node in DESCRIPTION.nodes)
-SESSION = 7
-IN_SYNC = PeerRecord(epoch=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
-
-
-def bitmap() -> IntentBitmap:
-    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
-    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
-
-
-def new_record(**facts: Any) -> NodeMetadata:
-    shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
-    return record(**{"generation": "b1"} | shape | facts)
-
-
-def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
-    """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
-    bitmaps = {name: bitmap() for name in ("beta", "gamma")}
-    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
-    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2")
-    source.actions.clear()
-    return source
 
 
 def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
@@ -56,14 +27,6 @@ def hello_of_beta(description: Description = DESCRIPTION) -> Hello:
 def too_new() -> Hello:
     """Return the Hello of a beta that speaks a protocol of the future."""
     return msgspec.structs.replace(hello_of_beta(), protocol_min=PROTOCOL_MAX + 1, protocol_max=PROTOCOL_MAX + 1)
-
-
-def commit(source: Source) -> None:
-    """Make what the source wants to record durable."""
-    numbers = [action.number for action in source.actions if isinstance(action, Commit)]
-    source.actions.clear()
-    for number in numbers:
-        source.committed(number, 1.0)
 
 
 def state_of_beta(source: Source) -> TargetState:
@@ -81,10 +44,17 @@ def welcomed(source: Source) -> bool:
 def test_a_source_that_says_goodbye_starts_no_epoch_any_more() -> None:
     """The heir takes over only if the epoch that the source has recorded of it was its last."""
     source = started(new_record())
-    source.ending = True
+    source.ending.begin(1.0, changes_role=True)
+    source.last_flush_ended(source.stream.log.seq, None, 1.0)
+    source.ending.go_on(1.0)
+    source.actions.clear()
     source.on_message("beta", hello_of_beta(), 1.0)
     assert not source.actions
-    source.ending = False
+
+
+def test_a_source_lets_a_target_in_until_it_says_goodbye() -> None:
+    source = started(new_record())
+    source.ending.begin(1.0, changes_role=True)
     source.on_message("beta", hello_of_beta(), 1.0)
     assert [action for action in source.actions if isinstance(action, Commit)]
     assert source.views["beta"].epoch == 6

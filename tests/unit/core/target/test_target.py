@@ -64,7 +64,7 @@ def test_one_that_stops_enters_no_stream_any_more() -> None:
     made.actions.clear()
     assert welcomed(made, "alpha", 5) == []
     assert made.metadata.epoch == 0
-    made.tick(100.0)
+    made.tick(100.0, stalled=0.0)
     assert not [action for action in made.actions if isinstance(getattr(action, "message", None), Hello)]
 
 
@@ -96,7 +96,7 @@ def test_what_was_saved_aside_counts_for_one_source_and_until_another_is_followe
         welcome(DESCRIPTION, source=source),
         1.0,
     )
-    made.tick(1000.0)
+    made.tick(1000.0, stalled=0.0)
     made.actions.clear()
     saves = [action for action in welcomed(made, "alpha", 6) if isinstance(action, SaveDiverged)]
     assert bool(saves) == (source == "gamma")

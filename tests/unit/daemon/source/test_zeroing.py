@@ -107,6 +107,9 @@ class World:
     def flush(self) -> None:
         return
 
+    def flush_record(self, seq: int) -> None:
+        self.published.append((frames.FLUSH, 0, 0))
+
     def run(self, kind: str, work: Callable[[], Any], done: Callable[..., None]) -> None:
         self.work.append((work, done))
 

@@ -1,32 +1,39 @@
-"""Collects the writes of one round of the loop into few stream messages and publishes them in their order."""
+"""Collects the writes of one round of the loop into few stream messages and publishes them in their order (R3)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 from xxhash import xxh3_64_intdigest as checksum
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.frames import pack_head
+from dkrepl.core.protocol import frames, members
+from dkrepl.core.protocol.frames import pack_head, pack_record
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_settings import TargetSettings
-from dkrepl.daemon.connections import SourceSockets
+
+Data = bytes | memoryview
+Publish = Callable[[bytes, Data], None]
 
 
 class Publisher:
-    """The only writer of the stream socket, so that the order of calls is the order of the stream (R3)."""
+    """The only writer of the stream socket, so that the order of calls is the order of the stream (R3).
 
-    def __init__(self, sockets: SourceSockets, stream: Stream, session: int, *, limits: Limits = DEFAULT) -> None:
+    ``publish(head, data)`` sends one message of the stream, and never waits.
+    """
+
+    def __init__(self, publish: Publish, stream: Stream, session: int, *, limits: Limits = DEFAULT) -> None:
         self._alone = limits.copy_below_bytes  # so much data is a message of its own
         self._most_records = limits.message_records
-        self._publish = sockets.publish
+        self._publish = publish
         self._stream = stream
         self._session = session
         self._records: list[bytes] = []
-        self._data: list[bytes | memoryview] = []
+        self._data: list[Data] = []
         self._bytes = 0
         self._first = 0
 
-    def add(self, seq: int, record: bytes, data: bytes | memoryview | None) -> None:
+    def add(self, seq: int, record: bytes, data: Data | None) -> None:
         """Append a live record; ``data`` is that of a write. Large data goes out at once, by itself."""
         if data is not None:
             size = len(data)
@@ -67,6 +74,18 @@ class Publisher:
                     self._publish(head, data)
         self._records, self._data, self._bytes = [], [], 0
 
+    def flush_record(self, seq: int) -> None:
+        """Publish a FLUSH record, and all that came before it."""
+        self.add(seq, pack_record(frames.FLUSH, 0, 0), None)
+        self.flush()
+
+    def generation(self, seq: int, generation: str, in_sync: Mapping[str, bool]) -> None:
+        """Publish a GENERATION record; ``in_sync``: the nodes that begin it, and whether they are synchronous."""
+        named = members.pack(in_sync)
+        self.flush()
+        self.add(seq, pack_record(frames.GENERATION, len(named), int(generation, 16)), named)
+        self.flush()
+
     def single(
         self,
         kind: int,
@@ -74,7 +93,7 @@ class Publisher:
         epoch: int,
         number: int,
         record: bytes,
-        data: bytes | memoryview = b"",
+        data: Data = b"",
     ) -> None:
         """Publish a RESYNC message or a MARKER for one target, after every write so far."""
         self.flush()
