@@ -116,6 +116,18 @@ class FlushStore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ZeroRange:
+    """Target: make a range (bytes) read as zeroes, as a discard or keeping its space; answer with ``zeroed``.
+
+    Nothing else is applied meanwhile. After ``Disconnect`` it may end early.
+    """
+
+    discard: bool
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadDigest:
     """Target: take the checksum of a range as it is now; answer with ``digest_read``. Nothing is applied meanwhile."""
 
@@ -147,6 +159,17 @@ SourceAction = (
     Send | PublishMarker | PublishGeneration | PublishFlush | Commit | QuorumChanged | FlushStore | Ended | Event
 )
 TargetAction = (
-    Send | SendAck | Connect | Disconnect | Commit | FlushStore | ReadDigest | SaveDiverged | Settle | Ended | Event
+    Send
+    | SendAck
+    | Connect
+    | Disconnect
+    | Commit
+    | FlushStore
+    | ZeroRange
+    | ReadDigest
+    | SaveDiverged
+    | Settle
+    | Ended
+    | Event
 )
 Action = SourceAction | TargetAction

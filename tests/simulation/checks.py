@@ -116,15 +116,16 @@ class Checks:
             machine.joined = joined
             machine.synced_at = None
         applied = machine.reached[session.number] = target.applied
-        if target.state == "Resyncing" and (target.resync_applied or not target.blocked):
+        waits = target.blocked and not target.stream.applying
+        if target.state == "Resyncing" and (target.resync_applied or not waits):
             machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
-        copying = target.resync_applied and target.state == "Resyncing" and not target.blocked
+        copying = target.resync_applied and target.state == "Resyncing" and not waits
         if copying and machine.disk.durable_metadata().store_state != "Inconsistent":
             raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
         if target.state == "InSync" and machine.tainted != joined:
             if machine.synced_at is None:
                 machine.synced_at = process.runtime.durable_seq
-            if not process.runtime._applying.under_way:
+            if not target.stream.applying:
                 self._prefix(machine, session, applied)
             if self._world.chance(0.1):
                 self.barriers(machine)

@@ -39,6 +39,7 @@ from dkrepl.core.target import target, voter, welcome
 from dkrepl.core.target.joining import Joining
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
+from dkrepl.core.target.stream import TargetStream
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
 from dkrepl.daemon.control.commands import promote
@@ -114,15 +115,15 @@ def a_failed_flush_is_overlooked(patch: Patch) -> None:
 
 
 def a_gap_is_overlooked(patch: Patch) -> None:
-    right = Target.admit
+    right = TargetStream.admit
 
-    def admit(self: Target, message: StreamMessage, now: float) -> Any:
-        position = self.following.position
-        if message.kind == frames.LIVE and position is not None and message.session == self.session:
+    def admit(self: TargetStream, message: StreamMessage, now: float) -> Any:
+        position, entry = self._following.position, self._following.entry
+        if message.kind == frames.LIVE and position is not None and entry and message.session == entry.session:
             position.applied = max(position.applied, message.first - 1)
         return right(self, message, now)
 
-    patch.setattr(Target, "admit", admit)
+    patch.setattr(TargetStream, "admit", admit)
 
 
 def writes_do_not_wait_for_a_discard_under_way(patch: Patch) -> None:

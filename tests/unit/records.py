@@ -1,10 +1,11 @@
-"""The record of a node as many tests begin with it."""
+"""The record and the store of a node as many tests begin with them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
+from dkrepl.errors import StoreError
 
 
 def record(**fields: Any) -> NodeMetadata:
@@ -22,3 +23,17 @@ def record(**fields: Any) -> NodeMetadata:
         "store_state": "Consistent",
     }
     return NodeMetadata(**plain | fields)
+
+
+class MemoryStore:
+    """A store that notes what is written to it; each write fails while ``fails`` is set."""
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[int, bytes]] = []
+        self.fails = ""
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write ``data`` at ``offset``. Raises ``StoreError``."""
+        if self.fails:
+            raise StoreError(self.fails)
+        self.writes.append((offset, bytes(data)))

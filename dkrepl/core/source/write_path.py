@@ -11,8 +11,9 @@ targets copy its blocks anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
+from dkrepl.core.local_store import LocalStore
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
 from dkrepl.core.source.publisher import Publisher
@@ -22,13 +23,6 @@ from dkrepl.errors import StoreError
 
 Flush = Literal["parked", "local only", "refused", "store failed"]
 """What is done for a flush: see ``WritePath.flush``."""
-
-
-class LocalStore(Protocol):
-    """The store of the source."""
-
-    def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write ``data`` at ``offset`` (bytes). Raises ``StoreError``."""
 
 
 class WritePath:

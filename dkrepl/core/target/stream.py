@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from dkrepl.config.limits import Limits
@@ -12,15 +14,17 @@ from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members
 from dkrepl.core.protocol.messages import Digest, Ready
+from dkrepl.core.target.applier import Applier
 from dkrepl.core.target.following import Following
 from dkrepl.core.target.last_heard import LastHeard
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.core.target.source_view import Entry, Position
+from dkrepl.errors import StoreError
 
 
 class TargetStream:
-    """Decides on each stream message; the records of those that it admits are applied by the caller."""
+    """Decides on each stream message, and has the records of those that it admits applied."""
 
     def __init__(
         self,
@@ -29,21 +33,32 @@ class TargetStream:
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
         last_heard: LastHeard,
+        applier: Applier,
         limits: Limits,
     ) -> None:
+        self.applied_bytes = 0
+        self.resync_bytes = 0
+        """Of these, data of resyncs."""
         self._following = following
         self._record = record
         self._progress = progress
         self._peer_bitmaps = peer_bitmaps
         self._last_heard = last_heard
+        self._applier = applier
         self._limits = limits
         self._admitted: Position | None = None  # where the message was admitted that is being applied
         self._digest: ReadDigest | None = None  # being read, for a verify
 
     @property
     def blocked(self) -> bool:
-        """Whether no stream message may be taken: a flush, a record or a checksum has to come first."""
-        return self._record.waiting or self.clearing or self._progress.barrier or self._digest is not None
+        """Whether no stream message may be taken: a flush, a record, a discard or a checksum has to come first."""
+        first = self._record.waiting or self.applying or self.clearing
+        return first or self._progress.barrier or self._digest is not None
+
+    @property
+    def applying(self) -> bool:
+        """Whether a range is being zeroed for a message; it goes on if the target leaves the stream meanwhile."""
+        return self._applier.message is not None
 
     @property
     def clearing(self) -> bool:
@@ -53,11 +68,37 @@ class TargetStream:
 
     # --- messages --------------------------------------------------------------------------------------
 
-    def admit(self, message: frames.StreamMessage, now: float) -> bool:
-        """Whether the records of a checked stream message are to be applied now; then call ``applied`` (R3).
+    def take(self, message: frames.StreamMessage, now: float) -> None:
+        """Take a checked stream message; to be called only while ``blocked`` is false (R3).
 
-        To be called only while ``blocked`` is false. A message that is not for now, or not for this node, is ignored.
+        One that is not for now, or not for this node, is ignored.
         """
+        if self.admit(message, now):
+            self._apply(message, self._applier.apply, now)
+
+    def zeroed(self, why: str | None, now: float) -> None:
+        """The range of ``ZeroRange`` reads as zeroes, or not, and why: go on with its message."""
+        message = self._applier.message
+        assert message is not None
+        if why is not None:
+            self._applier.drop()
+            self._apply_failed(why, now)
+        elif self._following.position is not self._admitted:
+            self._applier.drop()  # it has left that stream meanwhile
+        else:
+            self._apply(message, lambda _: self._applier.zeroed(), now)
+
+    def _apply(self, message: frames.StreamMessage, how: Callable[[frames.StreamMessage], bool], now: float) -> None:
+        try:
+            done = how(message)
+        except StoreError as error:
+            self._apply_failed(str(error), now)
+            return
+        if done:
+            self._applied(message)
+
+    def admit(self, message: frames.StreamMessage, now: float) -> bool:
+        """Whether the records of a checked stream message are to be applied now."""
         following = self._following
         entry, position = following.entry, following.position
         if entry is None or message.session != entry.session:
@@ -84,12 +125,13 @@ class TargetStream:
         self._admitted = position
         return True
 
-    def applied(self, message: frames.StreamMessage) -> None:
+    def _applied(self, message: frames.StreamMessage) -> None:
         """The records of the message that was admitted last are in the store."""
         position = self._following.position
-        if position is None or position is not self._admitted:
-            return  # it has left that stream meanwhile
+        assert position is not None
+        self.applied_bytes += len(message.data)
         if message.kind == frames.RESYNC:
+            self.resync_bytes += len(message.data)
             position.resync_applied = message.first
             self._progress.applied(len(message.data), False)
             return
@@ -101,7 +143,7 @@ class TargetStream:
         # A new generation is recorded together with a flush, and is a barrier by that.
         self._progress.applied(len(message.data), op == frames.FLUSH)
 
-    def apply_failed(self, why: str, now: float) -> None:
+    def _apply_failed(self, why: str, now: float) -> None:
         """The message that was admitted last could not be applied."""
         if self._following.position is not None and self._following.position is self._admitted:
             self.store_failed(why, now)

@@ -15,12 +15,13 @@ import msgspec
 from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import advisory, digest, required
-from dkrepl.core.actions import ReadDigest, TargetAction
+from dkrepl.core.actions import TargetAction
 from dkrepl.core.election.vote import newest
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.local_store import LocalStore
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import (
@@ -38,6 +39,7 @@ from dkrepl.core.protocol.messages import (
     Welcome,
 )
 from dkrepl.core.states import TargetState
+from dkrepl.core.target.applier import Applier
 from dkrepl.core.target.ending import Ending
 from dkrepl.core.target.following import Following
 from dkrepl.core.target.hello import hello_of
@@ -63,6 +65,7 @@ class Target:
         software: str,
         began: float = 0.0,
         *,
+        store: LocalStore,
         limits: Limits = DEFAULT,
     ) -> None:
         self.description = description
@@ -84,7 +87,7 @@ class Target:
         self.following = Following(description, node, self._progress, self.peer_bitmaps, self.actions, limits)
         asked = limits.ask_again_seconds
         self._voter = Voter(node, description.name, self._peers, self.record, self.following.send, began, asked)
-        self._joining = Joining(
+        self.joining = Joining(
             description,
             self._terms,
             self.following,
@@ -94,9 +97,11 @@ class Target:
             self.peer_bitmaps,
             limits,
         )
-        self._stream = TargetStream(
-            self.following, self.record, self._progress, self.peer_bitmaps, self.last_heard, limits
+        applier = Applier(store, self.peer_bitmaps, self.actions)
+        self.stream = TargetStream(
+            self.following, self.record, self._progress, self.peer_bitmaps, self.last_heard, applier, limits
         )
+        self._to_stop = False  # once the message that is being applied is done
         self._ending = Ending(self.following, self.record, self._progress)
 
     # --- what it is ------------------------------------------------------------------------------------
@@ -160,8 +165,8 @@ class Target:
 
     @property
     def blocked(self) -> bool:
-        """Whether no stream message may be taken: a flush, a record or a checksum has to come first."""
-        return self._stream.blocked
+        """Whether no stream message may be taken: a flush, a record, a discard or a checksum has to come first."""
+        return self.stream.blocked
 
     @property
     def ending(self) -> bool:
@@ -231,44 +236,39 @@ class Target:
 
     # --- the stream ------------------------------------------------------------------------------------
 
-    def admit(self, message: frames.StreamMessage, now: float) -> bool:
-        """Whether the records of a checked stream message are to be applied now; then call ``applied_message`` (R3).
+    def take(self, message: frames.StreamMessage, now: float) -> None:
+        """Take a checked stream message: apply it, ignore it, or leave the stream (R3).
 
-        To be called only while ``blocked`` is false. A message that is not for now, or not for this node, is ignored.
+        To be called only while ``blocked`` is false.
         """
-        return self._stream.admit(message, now)
-
-    def applied_message(self, message: frames.StreamMessage, now: float) -> None:
-        """The records of the message that was admitted last are in the store."""
-        self._stream.applied(message)
+        self.stream.take(message, now)
         self.acknowledge(now)
 
-    def apply_failed(self, why: str, now: float) -> None:
-        """The message that was admitted last could not be applied."""
-        self._stream.apply_failed(why, now)
+    def zeroed(self, why: str | None, now: float) -> None:
+        """The range that ``ZeroRange`` names reads as zeroes; or not, and why."""
+        self.stream.zeroed(why, now)
+        self.acknowledge(now)
+        if self._to_stop and not self.stream.applying:
+            self.stop()
 
     def bad_frame(self, why: str, now: float) -> None:
         """A frame failed its checks: nothing of it was applied, and the stream has a gap from here on (R9)."""
-        self._stream.broken(why, now)
+        self.stream.broken(why, now)
 
     def stream_lost(self, now: float) -> None:
         """The connection of the stream was lost: a source that is restarted waits for its sync targets to come back."""
-        self._stream.broken("the connection of the stream was lost", now, at_once=True)
-
-    def digest_read(self, digest: ReadDigest, checksum: str | None, why: str, now: float) -> None:
-        """The checksum (XXH3-128, hex) that ``digest`` asked for, or None, and why it could not be had."""
-        self._stream.digest_read(digest, checksum, why, now)
+        self.stream.broken("the connection of the stream was lost", now, at_once=True)
 
     def acknowledge(self, now: float) -> None:
         """Tell the source what is applied and what is durable, if it is time."""
         entry, source = self.following.entry, self.source
-        if entry is not None and source and not self.record.waiting and not self._stream.clearing:
+        if entry is not None and source and not self.record.waiting and not self.stream.clearing:
             self._progress.acknowledge(source, entry, now)
 
     @property
     def goes_on(self) -> bool:
         """Whether ``step`` has more to do at once (R13)."""
-        return self._joining.sending or self._stream.clearing
+        return self.joining.sending or self.stream.clearing
 
     def step(self, now: float) -> None:
         """Do what every round of the loop does: acks, a flush that is due, and what takes several rounds."""
@@ -277,8 +277,8 @@ class Target:
             if not self.blocked:
                 self._progress.flush_if_due(now)
         if self.goes_on and not self.ending:
-            self._joining.go_on()
-            self._stream.go_on()
+            self.joining.go_on()
+            self.stream.go_on()
 
     def store_flushed(self, number: int, now: float) -> None:
         """A flush of the store has ended well. Raises ``LocalProtocolError`` if none of that number is on its way."""
@@ -295,7 +295,7 @@ class Target:
         if self.ending:
             self._ending.flush_ended(number, why)
         else:
-            self._stream.store_failed(why, now)
+            self.stream.store_failed(why, now)
 
     # --- messages --------------------------------------------------------------------------------------
 
@@ -309,11 +309,11 @@ class Target:
             self.following.unanswered_break = False  # it lives, and may answer writes without this target
         match message:
             case Welcome():
-                self._joining.on_welcome(peer, message, now)
+                self.joining.on_welcome(peer, message, now)
             case Handover():
                 self._on_handover(peer, message, now)
             case Refuse():
-                self._joining.on_refuse(peer, message, now)
+                self.joining.on_refuse(peer, message, now)
             case Evict() | Alive() | Stalled() | Positions() | Bye() if peer == self.source:
                 self._on_message_of_source(peer, message, now)
             case _:
@@ -369,6 +369,8 @@ class Target:
         """Note how far the other targets are: what they have durable need not be marked for them any more."""
         if message.epoch != self.epoch or self.state != "InSync" or self.record.waiting:
             return
+        if self.stream.applying:
+            return  # it would unmark blocks that are being changed; the source repeats it (R8)
         if message.generation != self.metadata.generation:
             return  # of before or after the newest generation: it cannot be told who was in sync when that began
         metadata = self.metadata
@@ -396,17 +398,6 @@ class Target:
         if unchanged and apart and free and metadata.store_state != "Inconsistent":
             self.inherits = peer
             self._voter.inherit(now)
-
-    def diverged_saved(self, peer: str, error: str | None, now: float) -> None:
-        """The blocks that only this node has are in a file, or cannot be."""
-        self._joining.diverged_saved(peer, error, now)
-
-    def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> int:
-        """An administrator says that what this node alone has may be replaced by what ``node`` has.
-
-        Returns the number of the commit that records it.
-        """
-        return self._joining.yield_to(node, mode)
 
     # --- time, commits ---------------------------------------------------------------------------------
 
@@ -436,7 +427,7 @@ class Target:
                 )
 
     def _say_hello(self, now: float) -> None:
-        if self.record.waiting or self._joining.saving or self.ending:
+        if self.record.waiting or self.joining.saving or self.ending:
             return
         vote = self._voter.votes_for(now)
         for peer in self._peers:
@@ -455,7 +446,7 @@ class Target:
             if not self.ending:
                 self._voter.recorded(done.purpose, now)
         elif done.purpose == "joined" and self.state == "Connecting" and not self.ending:
-            self._joining.subscribe()
+            self.joining.subscribe()
         elif done.purpose == "synced" and self.state == "Resyncing":
             self.following.hello.entered()
             self.following.source.resync = None
@@ -477,7 +468,7 @@ class Target:
         else:
             self.following.trouble("MetadataError", why, now)
         if store:
-            self._stream.store_failed(why, now)
+            self.stream.store_failed(why, now)
         self._ending.commit_ended(None)
 
     # --- the end ---------------------------------------------------------------------------------------
@@ -486,6 +477,9 @@ class Target:
         """End cleanly: nothing more is applied, so its copy and its bitmaps stay (R6). ``Ended`` follows."""
         if self.ending:
             return
+        self._to_stop = self.stream.applying
+        if self._to_stop:
+            return  # a message is applied as a whole
         if (position := self.following.position) is not None:
             position.synced = None
         self.peer_bitmaps.stop_filling()

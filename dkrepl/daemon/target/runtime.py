@@ -25,7 +25,6 @@ from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.door import Door, node_identity
 from dkrepl.daemon.peers.peer_poll import PeerPoll
-from dkrepl.daemon.target.applier import Applying
 from dkrepl.daemon.target.diverged import DivergedBlocks
 from dkrepl.errors import DkreplError, ProtocolError, StateDirectoryError, StoreError
 from dkrepl.io.net.access import Access
@@ -74,7 +73,7 @@ class TargetRuntime:
         self.intent_store = IntentStore(outside.state, metadata, peers, store, events.report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         record, began = self.intent_store.metadata, clock.monotonic()
-        self.target = Target(description, node.name, record, bitmaps, __version__, began, limits=limits)
+        self.target = Target(description, node.name, record, bitmaps, __version__, began, store=store, limits=limits)
         self.polls: list[PeerPoll] = []
         self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
@@ -97,14 +96,9 @@ class TargetRuntime:
             self.door.close()
             raise
         self.frames_refused = 0
-        self.applied_bytes = 0
-        self.resync_bytes = 0
         self.workers = outside.workers(reactor)
         self.diverged = DivergedBlocks(outside, self.workers, events)
-        self._applying = Applying(
-            store, self.target.peer_bitmaps, self.workers, self._applied_later, clock, limits=limits
-        )
-        self._after_applying: list[Callable[[], None]] = []
+        self._in_stream = False  # looked at by a worker that zeroes
         self._stream_fds: list[int] = []
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
         self._control_came = True
@@ -177,7 +171,7 @@ class TargetRuntime:
 
     @property
     def _blocked(self) -> bool:
-        return self._applying.under_way or self.target.blocked
+        return self.target.blocked
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
@@ -192,43 +186,32 @@ class TargetRuntime:
             except ProtocolError as error:
                 self._refused(str(error))
                 continue
-            self._take(message)
+            self.target.take(message, self._now())
             if self.target.actions:
                 self._perform()
         return True
 
-    def _take(self, message: frames.StreamMessage) -> None:
-        if not self.target.admit(message, self._now()):
-            return
-        try:
-            if not self._applying.apply(message):
-                return
-        except StoreError as error:
-            self.target.apply_failed(str(error), self._now())
-            return
-        self._did_apply(message)
+    def _zero(self, wanted: act.ZeroRange) -> None:
+        """Zero a range in a worker, which looks between its pieces whether that is wanted still (R13)."""
+        change = self.store.discard if wanted.discard else self.store.zero
+        piece, end = self.limits.zero_call_bytes, wanted.offset + wanted.length
 
-    def _applied_later(self, message: frames.StreamMessage, error: DkreplError | None) -> None:
-        """A message with slow records is done."""
-        if error is None:
-            self._did_apply(message)
-        else:
-            self.target.apply_failed(str(error), self._now())
-        self._perform()
-        for then in self._after_applying:
-            then()
-        self._after_applying.clear()
+        def work() -> None:
+            for start in range(wanted.offset, end, piece):
+                if not self._in_stream:
+                    return
+                change(start, min(piece, end - start))
 
-    def _did_apply(self, message: frames.StreamMessage) -> None:
-        size = len(message.data)
-        self.applied_bytes += size
-        if message.kind == frames.RESYNC:
-            self.resync_bytes += size
-        self.target.applied_message(message, self._now())
+        def done(_: object, error: DkreplError | None) -> None:
+            self.target.zeroed(None if error is None else str(error), self._now())
+            self._perform()
+
+        self._in_stream = True
+        self.workers.run("empty", work, done)
 
     def _read_digest(self, wanted: act.ReadDigest) -> None:
         def done(value: str | None, error: DkreplError | None) -> None:
-            self.target.digest_read(wanted, value, str(error), self._now())
+            self.target.stream.digest_read(wanted, value, str(error), self._now())
             self._perform()
 
         # Not in the loop, which waits for no disk (R13).
@@ -262,8 +245,6 @@ class TargetRuntime:
                 self.target.on_answer(message, self._now())
                 self._perform()
         elif not isinstance(message, frames.Ack):
-            if self._applying.under_way and isinstance(message, messages.Positions):
-                return  # it would unmark blocks that are being changed; the source repeats it (R8)
             self.target.on_message(peer, message, self._now())
             self._perform()
 
@@ -355,6 +336,8 @@ class TargetRuntime:
                 self._connect(action)
             case act.Disconnect():
                 self._disconnect()
+            case act.ZeroRange():
+                self._zero(action)
             case act.ReadDigest():
                 self._read_digest(action)
             case act.SaveDiverged():
@@ -372,7 +355,7 @@ class TargetRuntime:
         """Copy the blocks that only this node has to a file, before ``peer`` replaces them (R7)."""
 
         def done(error: str | None) -> None:
-            self.target.diverged_saved(peer, error, self._now())
+            self.target.joining.diverged_saved(peer, error, self._now())
             self._perform()
 
         bitmap = self.target.peer_bitmaps.bitmaps[peer]
@@ -392,7 +375,7 @@ class TargetRuntime:
             self.reactor.ignore(fd)
         self._stream_fds = []
         self._broken = False
-        self._applying.leave()
+        self._in_stream = False
         self.sockets.unsubscribe()
 
     def _commit(self, commit: act.Commit) -> None:
@@ -415,7 +398,7 @@ class TargetRuntime:
 
     def yield_to(self, node: str, mode: Literal["keep", "discard"]) -> None:
         """Let what this node alone has be replaced by what ``node`` has; ``mode``: keep it aside before, or not."""
-        self.target.yield_to(node, mode)
+        self.target.joining.yield_to(node, mode)
         self._perform()
 
     def _offer(self) -> NodeMetadata:
@@ -427,14 +410,8 @@ class TargetRuntime:
             return
         self.state = "Stopping"
 
-        def end() -> None:
-            self.target.stop()
-            self._perform()
-
-        if self._applying.under_way:
-            self._after_applying.append(end)  # a message is applied as a whole
-        else:
-            end()
+        self.target.stop()
+        self._perform()
 
     def _settle(self, metadata: NodeMetadata) -> None:
         def done(_: object, error: DkreplError | None) -> None:

@@ -18,7 +18,7 @@ from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
 from dkrepl.core.target.target import Target
 from tests.unit.greetings import hello, welcome
-from tests.unit.records import record
+from tests.unit.records import MemoryStore, record
 
 DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -170,10 +170,11 @@ class FromTarget:
     def __init__(self) -> None:
         beta = record(node="beta", role="target", **FACTS, generation="g1")
         self.stalled = 0.0
-        self.core = Target(DESCRIPTION, "beta", beta, bitmaps("alpha", "gamma"), "x")
+        self.store = MemoryStore()
+        self.core = Target(DESCRIPTION, "beta", beta, bitmaps("alpha", "gamma"), "x", store=self.store)
         self.now = 1.0
         self.say(welcome(DESCRIPTION))
-        self.core.admit(mark(frames.START), self.now)
+        self.core.take(mark(frames.START), self.now)
         assert self.core.joined
 
     def say(self, message: Any, peer: str = "alpha") -> None:
@@ -188,6 +189,10 @@ class FromTarget:
             if isinstance(action, Commit):
                 self.core.committed(action.number, self.now)
         return done
+
+    def events(self) -> list[Event]:
+        """Return what it reports, and carry out what else it asks for."""
+        return [action for action in self.perform() if isinstance(action, Event)]
 
     def let_pass(self, seconds: float, message: Any = None) -> list[Any]:
         done = []

@@ -49,8 +49,8 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
             *runtime.access.warnings,
         ],
         counters=TargetCounters(
-            applied_bytes=runtime.applied_bytes,
-            resync_bytes=runtime.resync_bytes,
+            applied_bytes=runtime.target.stream.applied_bytes,
+            resync_bytes=runtime.target.stream.resync_bytes,
             frames_refused=runtime.frames_refused + runtime.door.frames_refused,
             peers_refused=sum(turned_away.values()),
             peers_refused_for=turned_away,

@@ -17,7 +17,7 @@ from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Alive, Answer, Ask, Handover, Hello
 from dkrepl.core.target.target import Target
 from tests.unit.greetings import welcome
-from tests.unit.records import record
+from tests.unit.records import MemoryStore, record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -33,7 +33,8 @@ def bitmap() -> IntentBitmap:
 def beta(began: float = 0.0, **facts: Any) -> Target:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
     beta = record(**{"node": "beta", "role": "target", "generation": "g1"} | shape | facts)
-    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x", began)
+    store = MemoryStore()
+    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x", began, store=store)
 
 
 def asked(target: Target, candidate: str, now: float, vote: Any = "wanted", ballot: int = 1) -> str:
@@ -163,7 +164,7 @@ def test_what_ends_that(release: str) -> None:
         ballot = Ballot(2, "alpha")
         asked(target, "alpha", later, ballot=2)
     else:
-        target.yield_to("alpha", "keep")
+        target.joining.yield_to("alpha", "keep")
     commit(target, later)
     assert is_welcomed(target, "alpha", later, ballot)
 

@@ -16,7 +16,7 @@ from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol.messages import Hello
 from dkrepl.core.target.target import Target
 from tests.unit.greetings import welcome
-from tests.unit.records import record
+from tests.unit.records import MemoryStore, record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -30,7 +30,7 @@ def bitmap() -> IntentBitmap:
 def target(**peers: PeerRecord) -> Target:
     facts: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
     beta = record(node="beta", role="target", **facts, generation="g1", peers=dict(peers))
-    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x")
+    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x", store=MemoryStore())
 
 
 def welcomed(made: Target, peer: str, epoch: int) -> list[Any]:

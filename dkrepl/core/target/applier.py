@@ -1,0 +1,58 @@
+"""How a target applies one message of the stream: its records in their order; what takes long is a barrier (R3).
+
+Writes are done at once. Where a disk cannot zero by itself the kernel writes the zeroes, and the loop must not wait for
+that (R13): a discard or write-zeroes is asked for by ``ZeroRange``, and no other message is taken until it is done.
+"""
+
+from __future__ import annotations
+
+from dkrepl.core.actions import TargetAction, ZeroRange
+from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
+from dkrepl.core.local_store import LocalStore
+from dkrepl.core.protocol import frames
+
+
+class Applier:
+    """``peer_bitmaps`` get the blocks that change, for the other targets (R8)."""
+
+    def __init__(self, store: LocalStore, peer_bitmaps: PeerBitmaps, actions: list[TargetAction]) -> None:
+        self._store = store
+        self._peer_bitmaps = peer_bitmaps
+        self._actions = actions
+        self._under_way: tuple[frames.StreamMessage, int, int] | None = None  # (message, record, place in its data)
+
+    @property
+    def message(self) -> frames.StreamMessage | None:
+        """The message of which a range is being zeroed; that goes on if the target leaves the stream meanwhile."""
+        return self._under_way[0] if self._under_way is not None else None
+
+    def apply(self, message: frames.StreamMessage) -> bool:
+        """Apply ``message``; False if a range has to be zeroed first: ``zeroed`` follows. Raises ``StoreError``."""
+        return self._from(message, 0, 0)
+
+    def zeroed(self) -> bool:
+        """The range is zeroed: go on with what follows it, as ``apply`` does."""
+        assert self._under_way is not None
+        message, number, at = self._under_way
+        self._under_way = None
+        return self._from(message, number + 1, at)
+
+    def drop(self) -> None:
+        """The range is done, or not; the rest of the message is not applied."""
+        self._under_way = None
+
+    def _from(self, message: frames.StreamMessage, index: int, at: int) -> bool:
+        store, data, records = self._store, message.data, message.records
+        marked = self._peer_bitmaps if self._peer_bitmaps.active else None
+        for number in range(index, len(records)):
+            op, length, offset = records[number]
+            if marked is not None and op <= frames.ZERO:
+                marked.mark(offset, length)  # R8: before the block is written, as the process may die in between
+            if op == frames.WRITE:
+                store.write(offset, data[at : at + length])
+                at += length
+            elif op in (frames.DISCARD, frames.ZERO):
+                self._under_way = message, number, at
+                self._actions.append(ZeroRange(discard=op == frames.DISCARD, offset=offset, length=length))
+                return False
+        return True
