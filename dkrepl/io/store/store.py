@@ -132,17 +132,19 @@ class BackingStore:
         calls = self.calls
         began = calls.loop = time.monotonic()
         try:
-            self._write(offset, data)
+            done = os.pwrite(self.fd, data, offset)
+            if done < len(data):
+                self._write(offset + done, memoryview(data)[done:])
+        except OSError as error:
+            raise self._failed("write", offset, len(data), error) from error
         finally:
             calls.loop = -began
 
-    def _write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+    def _write(self, offset: int, data: memoryview) -> None:
+        done = 0
         try:
-            done = os.pwrite(self.fd, data, offset)
-            if done < len(data):
-                view = memoryview(data)
-                while done < len(view):
-                    done += os.pwrite(self.fd, view[done:], offset + done)
+            while done < len(data):
+                done += os.pwrite(self.fd, data[done:], offset + done)
         except OSError as error:
             raise self._failed("write", offset, len(data), error) from error
 
