@@ -12,12 +12,14 @@ from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.election.arbitration import Arbitration
+from dkrepl.core.election.node_identity import RoleReport, own_identity
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.node import Outcome
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.outside import Events, Loop, Outside
-from dkrepl.daemon.peers.door import Door, node_identity
+from dkrepl.daemon.peers.answering import Answering
+from dkrepl.daemon.peers.door import Door
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.errors import DkreplError, ProtocolError
 from dkrepl.io.net.access import Access
@@ -60,11 +62,8 @@ class ArbitrationRuntime:
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
             outside.door_socket(),
-            description,
+            Answering(description, node.name, lambda _: self._report()),
             lambda: metadata,
-            "arbitrating",
-            self._copy,
-            vote=self._vote,
             limits=limits,
         )
         try:
@@ -98,24 +97,13 @@ class ArbitrationRuntime:
                         poll.on_answer(peer, message)
         self._perform()
 
-    def _copy(self) -> messages.Copy:
-        return messages.Copy(mode=self.node.mode, store_state=self.metadata.store_state)
+    def _report(self) -> RoleReport:
+        copy = messages.Copy(mode=self.node.mode, store_state=self.metadata.store_state)
+        return RoleReport(role="arbitrating", metadata=self.metadata, copy=copy, vote=self.arbitration.vote)
 
     def facts(self) -> messages.Answer:
         """What this node says of itself."""
-        vote = self.arbitration.vote
-        return node_identity(
-            self.metadata,
-            role="arbitrating",
-            asker=self.node.name,
-            own_bytes=0,
-            copy=self._copy(),
-            description=self.description,
-            vote=vote,
-        )
-
-    def _vote(self, _: messages.Ask) -> str:
-        return self.arbitration.vote
+        return own_identity(self.description, self._report())
 
     def stand(self, force: bool) -> None:
         """An administrator promotes this node: ask the peers for their votes (R11)."""

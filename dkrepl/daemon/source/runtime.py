@@ -10,21 +10,21 @@ import itertools
 from collections.abc import Callable
 from typing import Literal, assert_never
 
-import msgspec
-
 from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
+from dkrepl.core.election.node_identity import RoleReport
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.frames import pack_record
+from dkrepl.core.protocol.sender import check_sender, name_of
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.publisher import Publisher
 from dkrepl.core.source.resync_sender import ResyncSender
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
-from dkrepl.daemon.peers.door import described, node_identity
+from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.lookout import Lookout
 from dkrepl.daemon.source.ending import Ending
 from dkrepl.daemon.source.requests import Requests
@@ -91,6 +91,7 @@ class SourceRuntime:
         self.stall = outside.stall_watch(reactor, store.calls, events.report)
         self._ticked = clock.monotonic()
         self._late = False
+        self._answering = Answering(description, node.name, self._report)
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
         self.workers = outside.workers(reactor)
@@ -224,39 +225,21 @@ class SourceRuntime:
     # --- control frames ------------------------------------------------------------------------------
 
     def _take_frame(self, identity: bytes, frame: bytes) -> None:
-        name = identity.partition(b"/")[0].decode(errors="replace")
+        name = name_of(identity)
         now = self._now()
         try:
             message = messages.decode(frame)
+            if not isinstance(message, messages.Hello):  # which gets an answer even then: UnknownNode
+                check_sender(message, name)
         except ProtocolError as error:
             self._refused(name, error, now)
             return
-        if isinstance(message, messages.Ask):
-            if message.node != name:
-                self._refused(name, ProtocolError(f"it asks under the name {message.node!r}"), now)
-                return
-            own = self.source.views[message.node].bitmap.count() if message.node in self.source.views else 0
-            own_bytes = own * self.description.block
-            answer = node_identity(
-                self.source.metadata,
-                role="source",
-                asker=message.node,
-                own_bytes=own_bytes,
-                copy=None,
-                description=self.description,
-            )
-            answer = msgspec.structs.replace(answer, number=message.number)
-            self.sockets.send(identity, messages.encode(answer))
+        if (answer := self._answering.answer(message)) is not None:
+            self.sockets.send(identity, answer)
             return
         if isinstance(message, messages.Stalled):  # by a connection of its own
-            if message.node != name:
-                self._refused(name, ProtocolError(f"it speaks under the name {message.node!r}"), now)
-                return
             self.source.on_message(name, message, now)
             self._perform()
-            return
-        if isinstance(message, messages.Describe):
-            self.sockets.send(identity, messages.encode(described(self.description, self.node.name)))
             return
         self._guest = (name, identity)
         link = self._links.get(name)
@@ -279,6 +262,11 @@ class SourceRuntime:
             else:
                 self.source.on_message(name, message, now)
         self._perform()
+
+    def _report(self, ask: messages.Ask) -> RoleReport:
+        view = self.source.views.get(ask.node)
+        own_bytes = view.bitmap.count() * self.description.block if view is not None else 0
+        return RoleReport(role="source", metadata=self.source.metadata, own_bytes=own_bytes)
 
     def _refused(self, name: str, error: ProtocolError, now: float) -> None:
         self.frames_refused += 1

@@ -16,6 +16,7 @@ from dkrepl import __version__
 from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
+from dkrepl.core.election.node_identity import RoleReport, own_identity
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.node import Change, Inheritance
 from dkrepl.core.protocol import frames, messages
@@ -23,7 +24,8 @@ from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
-from dkrepl.daemon.peers.door import Door, node_identity
+from dkrepl.daemon.peers.answering import Answering
+from dkrepl.daemon.peers.door import Door
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.daemon.target.diverged import DivergedBlocks
 from dkrepl.errors import DkreplError, ProtocolError, StateDirectoryError, StoreError
@@ -79,12 +81,9 @@ class TargetRuntime:
         self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
             outside.door_socket(),
-            description,
+            Answering(description, node.name, self._asked),
             self._offer,
-            "target",
-            self._copy,
             self._source_stalled,
-            self._asked,
             limits=limits,
         )
         self.stall = outside.stall_watch(reactor, store.calls, events.report)
@@ -252,10 +251,13 @@ class TargetRuntime:
         self.target.on_message(message.node, message, self._now())
         self._perform()
 
-    def _asked(self, ask: messages.Ask) -> str:
-        vote = self.target.on_ask(ask, self._now())
+    def _asked(self, ask: messages.Ask) -> RoleReport:
+        vote = self.target.on_ask(ask, self._now())  # before its copy is looked at
         self._perform()
-        return vote
+        return self._report(vote, self.target.copy(self._now()))
+
+    def _report(self, vote: str, copy: messages.Copy) -> RoleReport:
+        return RoleReport(role="target", metadata=self._offer(), copy=copy, vote=vote)
 
     def stand(self, force: bool) -> None:
         """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
@@ -285,22 +287,11 @@ class TargetRuntime:
             self.target.stand_down()
         return not self._candidacies
 
-    def _copy(self) -> messages.Copy:
-        return self.target.copy(self._now())
-
     def facts(self) -> messages.Answer:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
-        copy = msgspec.structs.replace(self._copy(), hears=self.target.source or "")
-        vote = self.target.vote(self._now())
-        return node_identity(
-            self._offer(),
-            role="target",
-            asker=self.node.name,
-            own_bytes=0,
-            copy=copy,
-            description=self.description,
-            vote=vote,
-        )
+        now = self._now()
+        copy = msgspec.structs.replace(self.target.copy(now), hears=self.target.source or "")
+        return own_identity(self.description, self._report(self.target.vote(now), copy))
 
     def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
         """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
