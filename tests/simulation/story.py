@@ -141,7 +141,7 @@ class Story:
         """A node's control connections are replaced by new ones, which takes that long."""
         process = self.machine(name).process
         assert process is not None
-        for dealer in process.runtime.sockets.control.values():
+        for dealer in process.runtime.channel.sockets.control.values():
             dealer.replacing_until = self.world.now + seconds
 
     def slow(self, seconds: float) -> None:

@@ -20,6 +20,7 @@ from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.door import Door
+from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.errors import DkreplError, ProtocolError
 from dkrepl.io.net.access import Access
@@ -59,7 +60,6 @@ class ArbitrationRuntime:
         self._ready: Callable[[], None] | None = None
         self._began = 0.0
         self.polls: list[PeerPoll] = []
-        self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
             outside.door_socket(),
             Answering(description, node.name, lambda _: self._report()),
@@ -67,35 +67,33 @@ class ArbitrationRuntime:
             limits=limits,
         )
         try:
-            self.sockets = outside.target_sockets()
+            sockets = outside.target_sockets()
         except BaseException:
             self.door.close()
             raise
+        self.channel = PeerChannel(sockets, reactor, refused=self._refused)
+        self.channel.listen(self._take_answer)
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to ask. ``ready()`` is called only if it takes long, so that nobody waits for ever for the service."""
         self._ready, self._began = ready, self.outside.clock.monotonic()
-        for fd in (*self.sockets.fds, self.door.fd):
-            self.reactor.watch(fd, lambda: None)
+        self.channel.watch(lambda: None)
+        self.reactor.watch(self.door.fd, lambda: None)
 
     def step(self) -> None:
         """Take what the peers say."""
         self.arbitration.advance(self.outside.clock.boot())
         self.door.answer()
-        for peer in self.sockets.control:
-            while (frame := self.sockets.receive(peer)) is not None:
-                try:
-                    message = messages.decode(frame)
-                except ProtocolError as error:
-                    self.events.report("frame_refused", "warning", {"peer": peer, "reason": str(error)})
-                    continue
-                if isinstance(message, messages.Described):
-                    self.descriptions[peer] = message
-                if isinstance(message, messages.Answer) and message.node == peer:
-                    self.arbitration.on_answer(message)
-                    for poll in self.polls:
-                        poll.on_answer(peer, message)
+        self.channel.receive()
         self._perform()
+
+    def _take_answer(self, answer: messages.Answer) -> None:
+        self.arbitration.on_answer(answer)
+        for poll in self.polls:
+            poll.on_answer(answer.node, answer)
+
+    def _refused(self, peer: str, error: ProtocolError) -> None:
+        self.events.report("frame_refused", "warning", {"peer": peer, "reason": str(error)})
 
     def _report(self) -> RoleReport:
         copy = messages.Copy(mode=self.node.mode, store_state=self.metadata.store_state)
@@ -126,10 +124,6 @@ class ArbitrationRuntime:
         """The promotion was refused. A former source keeps asking for votes by itself, so none is given back."""
         return False
 
-    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
-        """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
-        self.sockets.send(peer, messages.encode(question))
-
     def tick(self) -> None:
         """Let time pass."""
         now = self.outside.clock.monotonic()
@@ -158,17 +152,13 @@ class ArbitrationRuntime:
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""
-        for fd in self.sockets.fds:
-            self.reactor.ignore(fd)
-        self.sockets.renew()
-        for fd in self.sockets.fds:
-            self.reactor.watch(fd, lambda: None)
+        self.channel.renew_keys()
 
     def _perform(self) -> None:
         actions, self.arbitration.actions = self.arbitration.actions, []
         for action in actions:
             if isinstance(action, act.Send):
-                self.sockets.send(action.peer, messages.encode(action.message))
+                self.channel.send(action.peer, messages.encode(action.message))
             elif isinstance(action, act.Commit) and action.metadata is not None:
                 self._commit(action.number, action.metadata)
             elif isinstance(action, act.Event):
@@ -194,8 +184,7 @@ class ArbitrationRuntime:
 
     def close(self) -> None:
         """Give the sockets back."""
-        for fd in (*self.sockets.fds, self.door.fd):
-            self.reactor.ignore(fd)
+        self.reactor.ignore(self.door.fd)
         self.workers.close()
-        self.sockets.close()
+        self.channel.close()
         self.door.close()

@@ -7,45 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol import messages
-from dkrepl.daemon.connections import TargetSockets
-from dkrepl.errors import ProtocolError
+from dkrepl.daemon.peers.peer_channel import PeerChannel
 
 
 class Lookout:
-    """``descriptions``: what the peers said of theirs, by name."""
+    """Of ``node``, in ``mirror``."""
 
-    def __init__(
-        self, sockets: TargetSockets, description: Description, node: Node, *, limits: Limits = DEFAULT
-    ) -> None:
+    def __init__(self, channel: PeerChannel, node: str, mirror: str, *, limits: Limits = DEFAULT) -> None:
         self._limits = limits
-        self._sockets = sockets
+        self._channel = channel
         self._node = node
-        self._mirror = description.name
+        self._mirror = mirror
+        self._now = 0.0
         self._ask_at = 0.0
         self._heard: dict[str, tuple[float, messages.Answer]] = {}
-        self.descriptions: dict[str, messages.Described] = {}
+        channel.listen(self._on_answer)
 
     def tick(self, now: float, mirror_id: str, absent: Iterable[str]) -> list[messages.Answer]:
         """Ask the ``absent`` peers now and then; return their answers that count."""
-        absent = set(absent)
-        for peer in self._sockets.control:
-            while (frame := self._sockets.receive(peer)) is not None:
-                try:
-                    message = messages.decode(frame)
-                except ProtocolError:
-                    continue
-                if isinstance(message, messages.Answer) and message.node == peer:
-                    self._heard[peer] = (now, message)
-                elif isinstance(message, messages.Described):
-                    self.descriptions[peer] = message
+        absent, self._now = set(absent), now
+        self._channel.receive()
         if now >= self._ask_at:
             self._ask_at = now + self._limits.other_source_ask_seconds
-            ask = messages.encode(messages.Ask(self._node.name, self._mirror, mirror_id))
             for peer in sorted(absent):  # in the same order in every process
-                self._sockets.send(peer, ask)
+                self._channel.ask(peer, messages.Ask(self._node, self._mirror, mirror_id))
         self._heard = {
             peer: (at, answer)
             for peer, (at, answer) in self._heard.items()
@@ -53,14 +40,5 @@ class Lookout:
         }
         return [answer for _, answer in self._heard.values()]
 
-    def ask(self, peer: str, question: messages.Ask | messages.Describe) -> None:
-        """Ask a peer something at once."""
-        self._sockets.send(peer, messages.encode(question))
-
-    def renew_keys(self) -> None:
-        """The peers' keys have changed."""
-        self._sockets.renew()
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._sockets.close()
+    def _on_answer(self, answer: messages.Answer) -> None:
+        self._heard[answer.node] = self._now, answer

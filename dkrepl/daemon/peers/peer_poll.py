@@ -17,7 +17,8 @@ from dkrepl.core.election.objections import withholds_vote
 from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.election.vote import of_answer
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.core.protocol.messages import Answer, Ask, Describe
+from dkrepl.core.protocol.messages import Answer, Ask
+from dkrepl.daemon.peers.peer_channel import PeerChannel
 
 Work = Callable[[], None]
 Later = Callable[[float, Work], None]
@@ -30,13 +31,11 @@ class Asking(Protocol):
     description: Description
     limits: Limits
     node: Node
+    channel: PeerChannel
     polls: list[PeerPoll]
 
     def facts(self) -> Answer:
         """Return what this node says of itself."""
-
-    def ask_peer(self, peer: str, question: Ask | Describe) -> None:
-        """Send a question to a peer."""
 
     @property
     def stands(self) -> Ballot | None:
@@ -84,7 +83,7 @@ class PeerPoll:
         ask = self._ask if ballot is None else msgspec.structs.replace(self._ask, vote="wanted", ballot=ballot.number)
         for peer, answer in self.answers.items():
             if not self._is_answered(answer):
-                self._runtime.ask_peer(peer, ask)
+                self._runtime.channel.ask(peer, ask)
 
     @property
     def ballot(self) -> Ballot | None:
@@ -104,7 +103,7 @@ class PeerPoll:
         """Report the peers that their votes under ``ballot`` are no longer needed."""
         for peer in self.answers:
             ask = msgspec.structs.replace(self._ask, vote="withdrawn", ballot=ballot.number)
-            self._runtime.ask_peer(peer, ask)
+            self._runtime.channel.ask(peer, ask)
 
     def on_answer(self, peer: str, answer: Answer) -> None:
         """Take an answer; one of another mirror, or to an earlier question, counts as none."""

@@ -26,6 +26,7 @@ from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.lookout import Lookout
+from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.source.ending import Ending
 from dkrepl.daemon.source.requests import Requests
 from dkrepl.daemon.source.resync_reader import ResyncReader
@@ -87,7 +88,8 @@ class SourceRuntime:
             limits=limits,
         )
         self.sockets = outside.source_sockets(limits)
-        self.lookout = Lookout(outside.target_sockets(), description, node, limits=limits)
+        self.channel = PeerChannel(outside.target_sockets(), reactor)
+        self._lookout = Lookout(self.channel, node.name, description.name, limits=limits)
         self.stall = outside.stall_watch(reactor, store.calls, events.report)
         self._ticked = clock.monotonic()
         self._late = False
@@ -153,7 +155,7 @@ class SourceRuntime:
     def renew_keys(self) -> None:
         """The peers' keys have changed: who came in by one that is no more has to go."""
         self.sockets.tend()
-        self.lookout.renew_keys()
+        self.channel.renew_keys()
         self.stall.renew_keys()
 
     # --- one round of the loop -----------------------------------------------------------------------
@@ -196,7 +198,7 @@ class SourceRuntime:
             return
         source.tick(now, wall=self.outside.clock.wall(), stalled=self.stall.worker_seconds(now))
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
-        source.on_answers(self.lookout.tick(now, source.metadata.mirror_id, absent))
+        source.on_answers(self._lookout.tick(now, source.metadata.mirror_id, absent))
         self._perform()
         self.requests.answer()
 
@@ -388,15 +390,6 @@ class SourceRuntime:
         self.device.close()
         self.reactor.stopping = True
 
-    @property
-    def descriptions(self) -> dict[str, messages.Described]:
-        """What the peers said of their descriptions."""
-        return self.lookout.descriptions
-
-    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
-        """Ask a peer; ``descriptions`` get what it says of its own."""
-        self.lookout.ask(peer, question)
-
     def next_digest(self) -> int:
         """Return a number for a verify's mark."""
         return next(self._digest_numbers)
@@ -410,6 +403,6 @@ class SourceRuntime:
         self.device.close()
         self.workers.close()
         self.stall.stop()
-        self.lookout.close()
+        self.channel.close()
         self.sockets.close()
         self.intent_store.close()

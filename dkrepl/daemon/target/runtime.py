@@ -26,6 +26,7 @@ from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.door import Door
+from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.peer_poll import PeerPoll
 from dkrepl.daemon.target.diverged import DivergedBlocks
 from dkrepl.errors import DkreplError, ProtocolError, StateDirectoryError, StoreError
@@ -78,7 +79,6 @@ class TargetRuntime:
         self.target = Target(description, node.name, record, bitmaps, __version__, began, store=store, limits=limits)
         self.polls: list[PeerPoll] = []
         self._candidacies = 0  # promotions under way; one that has succeeded stays
-        self.descriptions: dict[str, messages.Described] = {}  # what the peers said of theirs
         self.door = Door(
             outside.door_socket(),
             Answering(description, node.name, self._asked),
@@ -94,6 +94,8 @@ class TargetRuntime:
         except BaseException:
             self.door.close()
             raise
+        self.channel = PeerChannel(self.sockets, reactor, refused=self._refused_of, other=self._take_control)
+        self.channel.listen(self._take_answer)
         self.frames_refused = 0
         self.workers = outside.workers(reactor)
         self.diverged = DivergedBlocks(outside, self.workers, events)
@@ -105,20 +107,16 @@ class TargetRuntime:
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to look for the source."""
-        for fd in (*self.sockets.fds, self.door.fd):
-            self.reactor.watch(fd, self._control_signalled)
+        self.channel.watch(self._control_signalled)
+        self.reactor.watch(self.door.fd, self._control_signalled)
         self.stall.start()
         self.state = "Serving"
         ready()
 
     def renew_keys(self) -> None:
         """The peers' keys have changed."""
-        for fd in self.sockets.fds:
-            self.reactor.ignore(fd)
-        self.sockets.renew()
+        self.channel.renew_keys()
         self.stall.renew_keys()
-        for fd in self.sockets.fds:
-            self.reactor.watch(fd, self._control_signalled)
         self._control_came = True
 
     # --- one round of the loop -----------------------------------------------------------------------
@@ -129,9 +127,7 @@ class TargetRuntime:
         if self._control_came:
             self._control_came = False
             self.door.answer()
-            for peer in self.sockets.control:
-                while (frame := self.sockets.receive(peer)) is not None:
-                    self._take_frame(peer, frame)
+            self.channel.receive()
             self._broken = self.sockets.broken() or self._broken
             if target.inherits is not None and self.state == "Serving":
                 self._order(Inheritance(target.inherits))
@@ -229,23 +225,15 @@ class TargetRuntime:
 
     # --- control frames and actions ------------------------------------------------------------------
 
-    def _take_frame(self, peer: str, frame: bytes) -> None:
-        try:
-            message = messages.decode(frame)
-        except ProtocolError as error:
-            self._refused(str(error), peer)
-            return
-        if isinstance(message, messages.Described):
-            self.descriptions[peer] = message
-        elif isinstance(message, messages.Answer):
-            for poll in self.polls:
-                poll.on_answer(peer, message)
-            if message.node == peer:
-                self.target.on_answer(message, self._now())
-                self._perform()
-        elif not isinstance(message, frames.Ack):
-            self.target.on_message(peer, message, self._now())
-            self._perform()
+    def _take_control(self, peer: str, message: messages.AnyMessage) -> None:
+        self.target.on_message(peer, message, self._now())
+        self._perform()
+
+    def _take_answer(self, answer: messages.Answer) -> None:
+        for poll in self.polls:
+            poll.on_answer(answer.node, answer)
+        self.target.on_answer(answer, self._now())
+        self._perform()
 
     def _source_stalled(self, message: messages.Stalled) -> None:
         self.target.on_message(message.node, message, self._now())
@@ -293,9 +281,8 @@ class TargetRuntime:
         copy = msgspec.structs.replace(self.target.copy(now), hears=self.target.source or "")
         return own_identity(self.description, self._report(self.target.vote(now), copy))
 
-    def ask_peer(self, peer: str, question: messages.Ask | messages.Describe) -> None:
-        """Ask a peer who it is and what it holds, or what its description says; ``polls``, ``descriptions`` get it."""
-        self.sockets.send(peer, messages.encode(question))
+    def _refused_of(self, peer: str, error: ProtocolError) -> None:
+        self._refused(str(error), peer)
 
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
@@ -316,9 +303,9 @@ class TargetRuntime:
     def _carry_out(self, action: act.TargetAction) -> None:
         match action:
             case act.SendAck():
-                self.sockets.send(action.peer, frames.pack_ack(action.ack))
+                self.channel.send(action.peer, frames.pack_ack(action.ack))
             case act.Send():
-                self.sockets.send(action.peer, messages.encode(action.message))
+                self.channel.send(action.peer, messages.encode(action.message))
             case act.FlushStore():
                 self._flush_store(action.number)
             case act.Commit():
@@ -419,11 +406,10 @@ class TargetRuntime:
 
     def close(self) -> None:
         """Give everything back."""
-        for fd in (*self.sockets.fds, self.door.fd):
-            self.reactor.ignore(fd)
+        self.reactor.ignore(self.door.fd)
         self._disconnect()
         self.workers.close()
         self.stall.stop()
-        self.sockets.close()
+        self.channel.close()
         self.door.close()
         self.intent_store.close()
