@@ -43,7 +43,7 @@ from dkrepl.core.target.stream import TargetStream
 from dkrepl.core.target.target import Target
 from dkrepl.daemon import intent_store
 from dkrepl.daemon.control.commands import promote
-from dkrepl.daemon.peers import peer_poll
+from dkrepl.daemon.peers.promotions import Promotions
 from dkrepl.io.store.store import StoreFailed
 from tests.simulation import cluster, faults, files, settings
 from tests.simulation.seeds import cores
@@ -284,7 +284,7 @@ def nothing_is_marked_for_the_other_targets(patch: Patch) -> None:
 
 def a_promotion_is_never_refused(patch: Patch) -> None:
     patch.setattr(promote, "_check", lambda found, token: None)
-    patch.setattr(peer_poll, "stand", lambda runtime, later, fenced, force, then: then(SimpleNamespace(codes=()), None))
+    patch.setattr(Promotions, "stand", lambda self, later, fenced, force, then: then(SimpleNamespace(codes=()), None))
 
 
 def nothing_is_kept_aside(patch: Patch) -> None:

@@ -29,7 +29,7 @@ it waits ``start_alone`` seconds, or for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -172,17 +172,27 @@ class Arbitration:
             # Votes are asked for only while they would be enough to serve: a voter follows nobody else.
             wanted = ""
             if self._ask.vote and (not self.missing or self._enough()):
-                self.stand()  # under a newer ballot, if an answer has named one that is newer than ours
+                self._take_ballot()  # a newer one, if an answer has named one that is newer than ours
                 wanted = "wanted" if self.stands is not None else ""
                 self._asked_votes = self._asked_votes or bool(wanted)
             ask = msgspec.structs.replace(self._ask, vote=wanted, number=self._round)
             self.actions += [Send(name, ask) for name in self._peers]
 
-    def stand(self, seen: Iterable[Ballot] = (), force: bool = False) -> None:
-        """From now on this node asks for the votes of its peers, and votes for itself.
+    def stand(self, now: float, force: bool = False) -> None:
+        """An administrator promotes this node: from now on it asks for votes, and votes for itself."""
+        self.advance(now)
+        self._take_ballot(force=force)
 
-        Its ballot is newer than those ``seen``, and than those that the answers named.
-        """
+    def outbid(self, now: float, seen: Collection[Ballot]) -> None:
+        """Go on asking for votes, under a ballot newer than those ``seen``."""
+        self.advance(now)
+        self._take_ballot(seen)
+
+    def stand_down(self) -> None:
+        """The promotion was refused. A former source keeps asking for votes by itself."""
+
+    def _take_ballot(self, seen: Iterable[Ballot] = (), force: bool = False) -> None:
+        """Ask for votes, under a ballot newer than those ``seen``, and than those that the answers named."""
         if self._waited < self._stand_at:
             return
         newest = max((*seen, self._newest))
@@ -243,7 +253,7 @@ class Arbitration:
         left = self._others or any(map(self._left_us, self.answers.values()))
         if not left and all(satisfied(terms, voters) for terms in every):
             return True
-        self.stand()
+        self._take_ballot()
         withheld = [name for name, answer in self.answers.items() if answer.role == "target" and name not in voters]
         absent = {*self._peers, *(name for terms in every for name in sync_nodes(terms))} - voters
         return not withheld and not any(decisive(sorted(absent), terms) for terms in every)

@@ -5,7 +5,7 @@ It answers its peers' questions meanwhile, for they may have been restarted too,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Literal
 
 from dkrepl.config.description import Description, Node
@@ -21,7 +21,7 @@ from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.door import Door
 from dkrepl.daemon.peers.peer_channel import PeerChannel
-from dkrepl.daemon.peers.peer_poll import PeerPoll
+from dkrepl.daemon.peers.promotions import Promotions
 from dkrepl.errors import DkreplError, ProtocolError
 from dkrepl.io.net.access import Access
 
@@ -59,7 +59,6 @@ class ArbitrationRuntime:
         self.arbitration = Arbitration(description, node.name, metadata, age, limits=limits)
         self._ready: Callable[[], None] | None = None
         self._began = 0.0
-        self.polls: list[PeerPoll] = []
         self.door = Door(
             outside.door_socket(),
             Answering(description, node.name, lambda _: self._report()),
@@ -72,7 +71,16 @@ class ArbitrationRuntime:
             self.door.close()
             raise
         self.channel = PeerChannel(sockets, reactor, refused=self._refused)
-        self.channel.listen(self._take_answer)
+        self.channel.listen(self.arbitration.on_answer)
+        self.promotions = Promotions(
+            self.arbitration,
+            description=description,
+            channel=self.channel,
+            own=lambda: own_identity(description, self._report()),
+            perform=self._perform,
+            now=outside.clock.boot,
+            limits=limits,
+        )
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to ask. ``ready()`` is called only if it takes long, so that nobody waits for ever for the service."""
@@ -87,42 +95,12 @@ class ArbitrationRuntime:
         self.channel.receive()
         self._perform()
 
-    def _take_answer(self, answer: messages.Answer) -> None:
-        self.arbitration.on_answer(answer)
-        for poll in self.polls:
-            poll.on_answer(answer.node, answer)
-
     def _refused(self, peer: str, error: ProtocolError) -> None:
         self.events.report("frame_refused", "warning", {"peer": peer, "reason": str(error)})
 
     def _report(self) -> RoleReport:
         copy = messages.Copy(mode=self.node.mode, store_state=self.metadata.store_state)
         return RoleReport(role="arbitrating", metadata=self.metadata, copy=copy, vote=self.arbitration.vote)
-
-    def facts(self) -> messages.Answer:
-        """What this node says of itself."""
-        return own_identity(self.description, self._report())
-
-    def stand(self, force: bool) -> None:
-        """An administrator promotes this node: ask the peers for their votes (R11)."""
-        self.arbitration.stand(force=force)
-
-    def stand_again(self, force: bool) -> None:
-        """As ``stand``, of the same promotion: what kept it from standing may have passed."""
-        self.arbitration.stand(force=force)
-
-    def outbid(self, seen: Collection[Ballot]) -> None:
-        """Go on as a candidate, under a ballot newer than those ``seen``."""
-        self.arbitration.stand(seen)
-
-    @property
-    def stands(self) -> Ballot | None:
-        """The ballot under which this node asks for votes, if it does."""
-        return self.arbitration.stands
-
-    def stand_down(self) -> bool:
-        """The promotion was refused. A former source keeps asking for votes by itself, so none is given back."""
-        return False
 
     def tick(self) -> None:
         """Let time pass."""
@@ -158,7 +136,7 @@ class ArbitrationRuntime:
         actions, self.arbitration.actions = self.arbitration.actions, []
         for action in actions:
             if isinstance(action, act.Send):
-                self.channel.send(action.peer, messages.encode(action.message))
+                self.channel.send(action.peer, action.message)
             elif isinstance(action, act.Commit) and action.metadata is not None:
                 self._commit(action.number, action.metadata)
             elif isinstance(action, act.Event):
@@ -173,8 +151,7 @@ class ArbitrationRuntime:
                 self.arbitration.commit_failed(number)
                 return
             self.arbitration.committed(number)
-            for poll in self.polls:
-                poll.ask()  # for votes now
+            self.promotions.ask_for_votes()
 
         self.workers.run("commit", lambda: self.outside.state.write_metadata(record), done)
 

@@ -32,7 +32,7 @@ class Lookout:
         if now >= self._ask_at:
             self._ask_at = now + self._limits.other_source_ask_seconds
             for peer in sorted(absent):  # in the same order in every process
-                self._channel.ask(peer, messages.Ask(self._node, self._mirror, mirror_id))
+                self._channel.send(peer, messages.Ask(self._node, self._mirror, mirror_id))
         self._heard = {
             peer: (at, answer)
             for peer, (at, answer) in self._heard.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dkrepl.core.protocol import messages
-from dkrepl.core.protocol.frames import Ack
+from dkrepl.core.protocol.frames import Ack, pack_ack
 from dkrepl.core.protocol.sender import check_sender
 from dkrepl.daemon.connections import TargetSockets
 from dkrepl.daemon.outside import Loop
@@ -54,13 +54,13 @@ class PeerChannel:
         if self._signalled is not None:
             self.watch(self._signalled)
 
-    def ask(self, peer: str, question: messages.Ask | messages.Describe) -> None:
-        """Ask a peer who it is and what it holds, or what its description says. Whoever gets no answer asks again."""
-        self.send(peer, messages.encode(question))
+    def send(self, peer: str, message: messages.Message) -> None:
+        """Send a message; without a connection it is dropped: whoever waits for an answer asks again."""
+        self.sockets.send(peer, messages.encode(message))
 
-    def send(self, peer: str, frame: bytes) -> None:
-        """Send a control frame; without a connection it is dropped."""
-        self.sockets.send(peer, frame)
+    def acknowledge(self, peer: str, ack: Ack) -> None:
+        """Tell the source what is applied here, and what is durable."""
+        self.sockets.send(peer, pack_ack(ack))
 
     def receive(self) -> None:
         """Take everything that has come, and hand it to those who wait for it."""

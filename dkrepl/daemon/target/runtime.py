@@ -6,7 +6,7 @@ stable storage. Without flushes the store is flushed all the same, every so ofte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Literal, assert_never
 
 import msgspec
@@ -20,14 +20,13 @@ from dkrepl.core.election.node_identity import RoleReport, own_identity
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.node import Change, Inheritance
 from dkrepl.core.protocol import frames, messages
-from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.door import Door
 from dkrepl.daemon.peers.peer_channel import PeerChannel
-from dkrepl.daemon.peers.peer_poll import PeerPoll
+from dkrepl.daemon.peers.promotions import Promotions
 from dkrepl.daemon.target.diverged import DivergedBlocks
 from dkrepl.errors import DkreplError, ProtocolError, StateDirectoryError, StoreError
 from dkrepl.io.net.access import Access
@@ -77,8 +76,6 @@ class TargetRuntime:
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         record, began = self.intent_store.metadata, clock.monotonic()
         self.target = Target(description, node.name, record, bitmaps, __version__, began, store=store, limits=limits)
-        self.polls: list[PeerPoll] = []
-        self._candidacies = 0  # promotions under way; one that has succeeded stays
         self.door = Door(
             outside.door_socket(),
             Answering(description, node.name, self._asked),
@@ -96,6 +93,15 @@ class TargetRuntime:
             raise
         self.channel = PeerChannel(self.sockets, reactor, refused=self._refused_of, other=self._take_control)
         self.channel.listen(self._take_answer)
+        self.promotions = Promotions(
+            self.target,
+            description=description,
+            channel=self.channel,
+            own=self._own_identity,
+            perform=self._perform,
+            now=self._now,
+            limits=limits,
+        )
         self.frames_refused = 0
         self.workers = outside.workers(reactor)
         self.diverged = DivergedBlocks(outside, self.workers, events)
@@ -230,8 +236,6 @@ class TargetRuntime:
         self._perform()
 
     def _take_answer(self, answer: messages.Answer) -> None:
-        for poll in self.polls:
-            poll.on_answer(answer.node, answer)
         self.target.on_answer(answer, self._now())
         self._perform()
 
@@ -247,35 +251,7 @@ class TargetRuntime:
     def _report(self, vote: str, copy: messages.Copy) -> RoleReport:
         return RoleReport(role="target", metadata=self._offer(), copy=copy, vote=vote)
 
-    def stand(self, force: bool) -> None:
-        """This node is being promoted: it follows nobody meanwhile, and votes for itself (R11)."""
-        self._candidacies += 1
-        self.target.stand(self._now(), force)
-        self._perform()
-
-    def stand_again(self, force: bool) -> None:
-        """As ``stand``, of the same promotion: what kept it from standing may have passed."""
-        self.target.stand(self._now(), force)
-        self._perform()
-
-    def outbid(self, seen: Collection[Ballot]) -> None:
-        """Go on as a candidate, under a ballot newer than those ``seen``."""
-        self.target.outbid(self._now(), seen)
-        self._perform()
-
-    @property
-    def stands(self) -> Ballot | None:
-        """The ballot under which this node is a candidate, once that is recorded."""
-        return self.target.stands
-
-    def stand_down(self) -> bool:
-        """A promotion was refused: withdraw the vote for itself, unless another promotion is under way."""
-        self._candidacies = max(0, self._candidacies - 1)
-        if not self._candidacies:
-            self.target.stand_down()
-        return not self._candidacies
-
-    def facts(self) -> messages.Answer:
+    def _own_identity(self) -> messages.Answer:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         now = self._now()
         copy = msgspec.structs.replace(self.target.copy(now), hears=self.target.source or "")
@@ -303,9 +279,9 @@ class TargetRuntime:
     def _carry_out(self, action: act.TargetAction) -> None:
         match action:
             case act.SendAck():
-                self.channel.send(action.peer, frames.pack_ack(action.ack))
+                self.channel.acknowledge(action.peer, action.ack)
             case act.Send():
-                self.channel.send(action.peer, messages.encode(action.message))
+                self.channel.send(action.peer, action.message)
             case act.FlushStore():
                 self._flush_store(action.number)
             case act.Commit():
@@ -367,8 +343,7 @@ class TargetRuntime:
                 target.commit_failed(commit.number, str(error), now, store=isinstance(error, StoreError))
             self._perform()
             if target.stands is not None:
-                for poll in self.polls:
-                    poll.ask()  # for votes now
+                self.promotions.ask_for_votes()
 
         self.workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
 

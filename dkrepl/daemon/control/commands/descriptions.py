@@ -23,7 +23,7 @@ def carry_out(desk: Desk, reply: Reply) -> None:
             reply.done(_compared(runtime.description, desk.node, peers, channel.descriptions))
             return
         for peer in missing:
-            channel.ask(peer, question)
+            channel.send(peer, question)
         desk.later(reply, limits.description_question_seconds, lambda: ask(times - 1))
 
     channel.descriptions.clear()

@@ -14,7 +14,6 @@ from dkrepl.core.node import Promotion
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.control.desk import Desk
 from dkrepl.daemon.control.reply import Reply, answering
-from dkrepl.daemon.peers import peer_poll
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
 from dkrepl.daemon.target.runtime import TargetRuntime
@@ -34,7 +33,7 @@ def carry_out(desk: Desk, request: Promote, reply: Reply) -> None:
     fenced = desk.other_nodes(request.fenced)
 
     if request.dry_run:
-        peer_poll.look_around(runtime, _Later(desk, reply, lambda: None), fenced, reply.done)
+        runtime.promotions.look_around(_Later(desk, reply, lambda: None), fenced, reply.done)
         return
     if token and not _TOKEN.fullmatch(token):
         raise UsageError(f"--force takes the token that `dkrepl promote {desk.mirror} --dry-run` prints on {desk.node}")
@@ -46,8 +45,8 @@ def carry_out(desk: Desk, request: Promote, reply: Reply) -> None:
             raise Refused("nobody waits for the promotion any more")
         _elected(desk, runtime, reply, found.codes, ballot, until)
 
-    later = _Later(desk, reply, lambda: peer_poll.stand_down(runtime))
-    later.attempt(lambda: peer_poll.stand(runtime, later, fenced, bool(token), stood))
+    later = _Later(desk, reply, runtime.promotions.stand_down)
+    later.attempt(lambda: runtime.promotions.stand(later, fenced, bool(token), stood))
 
 
 class _Later:
