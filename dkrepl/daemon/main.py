@@ -150,7 +150,7 @@ def _serve(
     life: SignOfLife,
 ) -> None:
     """Run the loop of one role until it has ended."""
-    desk = Desk(runtime, reactor, events, roles.order, lambda: _new_keys(paths, description, runtime.access))
+    desk = Desk(runtime, reactor, events, roles.order, lambda: _new_keys(paths, description, runtime.here.access))
     server = ControlServer(paths.socket(description.name), Dispatcher(desk, events).begin)
     watchdog = Watchdog(reactor, lambda: not isinstance(runtime, ArbitrationRuntime) and runtime.stall.excused)
     ready = threading.Event()

@@ -16,6 +16,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.source.runtime import SourceRuntime
+from dkrepl.daemon.surroundings import Surroundings
 from dkrepl.daemon.target.runtime import TargetRuntime
 from dkrepl.io.net.access import Access
 
@@ -122,16 +123,25 @@ class Roles:
         self.outside.state.settle_metadata()
         self._check(metadata)
         loop = self.loop = self._make_loop()
-        here = (self.outside, self._description, self._me, metadata, loop, self._events, self._access)
+        here = Surroundings(
+            outside=self.outside,
+            description=self._description,
+            node=self._me,
+            loop=loop,
+            events=self._events,
+            access=self._access,
+            limits=self._limits,
+        )
+        if action.role != "arbitrating":
+            here.check_store()
+            self.outside.store.begin()
         match action.role:
             case "arbitrating":
-                self.runtime = ArbitrationRuntime(*here, self._age, limits=self._limits)
+                self.runtime = ArbitrationRuntime(here, metadata, self._age)
             case "source":
-                self.outside.store.begin()
-                self.runtime = SourceRuntime(*here, limits=self._limits)
+                self.runtime = SourceRuntime(here, metadata)
             case "target":
-                self.outside.store.begin()
-                self.runtime = TargetRuntime(*here, self.order, limits=self._limits)
+                self.runtime = TargetRuntime(here, metadata, self.order)
             case _:
                 assert_never(action.role)
 

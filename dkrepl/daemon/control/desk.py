@@ -34,7 +34,7 @@ class Desk:
         read_keys: Callable[[], None],
     ) -> None:
         self.runtime = runtime
-        self.limits = runtime.limits
+        self.limits = runtime.here.limits
         self.loop = loop
         self.events = events
         self.order = order
@@ -43,12 +43,12 @@ class Desk:
     @property
     def mirror(self) -> str:
         """The mirror."""
-        return self.runtime.description.name
+        return self.runtime.here.description.name
 
     @property
     def node(self) -> str:
         """The node that this is."""
-        return self.runtime.node.name
+        return self.runtime.here.node.name
 
     def source(self, what: str) -> SourceRuntime:
         """Return the runtime of a source. Raises ``Refused``, with ``what`` only a source can do, if this is none."""
@@ -71,7 +71,7 @@ class Desk:
     def other_nodes(self, names: Sequence[str]) -> list[str]:
         """Return the nodes named, if all are others of the mirror, now or formerly. Raises ``NotFound``."""
         runtime = self.runtime
-        known = {peer.name for peer in runtime.description.peers(self.node)}
+        known = set(runtime.here.peers)
         if isinstance(runtime, SourceRuntime):
             known.update(name for terms in runtime.source.metadata.former for name in sync_nodes(terms))
         for name in names:
@@ -135,7 +135,7 @@ class Desk:
     ) -> None:
         """Do ``act(runtime, target, now)``, which returns a commit, to each target; answer with their states."""
         runtime = self.source("do that")
-        names, now = self.targets(runtime, names), runtime.outside.clock.monotonic()
+        names, now = self.targets(runtime, names), runtime.here.outside.clock.monotonic()
         commits = [number for name in names if (number := act(runtime, name, now)) is not None]
         states = Targets([TargetState(name, runtime.source.views[name].state) for name in names])
         # Commits are carried out one after the other: when the last is durable, all are.

@@ -55,7 +55,7 @@ class _LoopWatch:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._clock = desk.runtime.outside.clock
+        self._clock = desk.runtime.here.outside.clock
         self._moved, self._since = desk.loop.moved, self._clock.monotonic()
 
     def __call__(self) -> None:

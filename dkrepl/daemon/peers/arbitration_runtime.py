@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from dkrepl.config.description import Description, Node
-from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.election.node_identity import RoleReport, own_identity
@@ -17,51 +15,33 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.node import Outcome
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.door import Door
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.promotions import Promotions
+from dkrepl.daemon.surroundings import Surroundings
 from dkrepl.errors import DkreplError, ProtocolError
-from dkrepl.io.net.access import Access
 
 
 class ArbitrationRuntime:
-    """Runs until the arbitration has a verdict or ``stop`` is called; then ``reactor.stopping`` is set."""
+    """Runs until the arbitration has a verdict or ``stop`` is called; then ``stopping`` of its loop is set."""
 
     role: Literal["source"] = "source"
 
-    def __init__(
-        self,
-        outside: Outside,
-        description: Description,
-        node: Node,
-        metadata: NodeMetadata,
-        reactor: Loop,
-        events: Events,
-        access: Access,
-        age: float | None = None,
-        *,
-        limits: Limits = DEFAULT,
-    ) -> None:
+    def __init__(self, here: Surroundings, metadata: NodeMetadata, age: float | None = None) -> None:
         """``age``: seconds since the daemon that handed over the device gave a sign of life; None: there was none."""
-        self.outside = outside
-        self.description = description
-        self.limits = limits
-        self.node = node
+        self.here = here
+        outside, description, node, limits = here.outside, here.description, here.node.name, here.limits
         self.metadata = metadata
-        self.reactor = reactor
-        self.events = events
-        self.access = access
         self.error: DkreplError | None = None
         self._overruled: tuple[tuple[str, ...], float] = ((), 0.0)  # codes that a forced promotion overruled, and when
-        self.workers = outside.workers(reactor)
-        self.arbitration = Arbitration(description, node.name, metadata, age, limits=limits)
+        self.workers = outside.workers(here.loop)
+        self.arbitration = Arbitration(description, node, metadata, age, limits=limits)
         self._ready: Callable[[], None] | None = None
         self._began = 0.0
         self.door = Door(
             outside.door_socket(),
-            Answering(description, node.name, lambda _: self._report()),
+            Answering(description, node, lambda _: self._report()),
             lambda: metadata,
             limits=limits,
         )
@@ -70,44 +50,43 @@ class ArbitrationRuntime:
         except BaseException:
             self.door.close()
             raise
-        self.channel = PeerChannel(sockets, reactor, refused=self._refused)
+        self.channel = PeerChannel(sockets, here.loop, refused=self._refused)
         self.channel.listen(self.arbitration.on_answer)
         self.promotions = Promotions(
             self.arbitration,
-            description=description,
-            channel=self.channel,
+            here,
+            self.channel,
             own=lambda: own_identity(description, self._report()),
             perform=self._perform,
             now=outside.clock.boot,
-            limits=limits,
         )
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to ask. ``ready()`` is called only if it takes long, so that nobody waits for ever for the service."""
-        self._ready, self._began = ready, self.outside.clock.monotonic()
+        self._ready, self._began = ready, self.here.outside.clock.monotonic()
         self.channel.watch(lambda: None)
-        self.reactor.watch(self.door.fd, lambda: None)
+        self.here.loop.watch(self.door.fd, lambda: None)
 
     def step(self) -> None:
         """Take what the peers say."""
-        self.arbitration.advance(self.outside.clock.boot())
+        self.arbitration.advance(self.here.outside.clock.boot())
         self.door.answer()
         self.channel.receive()
         self._perform()
 
     def _refused(self, peer: str, error: ProtocolError) -> None:
-        self.events.report("frame_refused", "warning", {"peer": peer, "reason": str(error)})
+        self.here.events.report("frame_refused", "warning", {"peer": peer, "reason": str(error)})
 
     def _report(self) -> RoleReport:
-        copy = messages.Copy(mode=self.node.mode, store_state=self.metadata.store_state)
+        copy = messages.Copy(mode=self.here.node.mode, store_state=self.metadata.store_state)
         return RoleReport(role="arbitrating", metadata=self.metadata, copy=copy, vote=self.arbitration.vote)
 
     def tick(self) -> None:
         """Let time pass."""
-        now = self.outside.clock.monotonic()
-        if self._ready is not None and now - self._began > self.limits.ready_anyway_seconds:
+        now = self.here.outside.clock.monotonic()
+        if self._ready is not None and now - self._began > self.here.limits.ready_anyway_seconds:
             self._ready()
-        self.arbitration.tick(self.outside.clock.boot())
+        self.arbitration.tick(self.here.outside.clock.boot())
         self._perform()
 
     def promote(self, overruled: tuple[str, ...], at: float, ballot: Ballot | None) -> bool:
@@ -140,28 +119,28 @@ class ArbitrationRuntime:
             elif isinstance(action, act.Commit) and action.metadata is not None:
                 self._commit(action.number, action.metadata)
             elif isinstance(action, act.Event):
-                self.events.report(action.name, action.level, action.fields)
+                self.here.events.report(action.name, action.level, action.fields)
         if self.arbitration.verdict is not None:
-            self.reactor.stopping = True
+            self.here.loop.stopping = True
 
     def _commit(self, number: int, record: NodeMetadata) -> None:
         def done(_: object, error: DkreplError | None) -> None:
             if error is not None:
-                self.events.report("commit_failed", "error", {"reason": str(error)})
+                self.here.events.report("commit_failed", "error", {"reason": str(error)})
                 self.arbitration.commit_failed(number)
                 return
             self.arbitration.committed(number)
             self.promotions.ask_for_votes()
 
-        self.workers.run("commit", lambda: self.outside.state.write_metadata(record), done)
+        self.workers.run("commit", lambda: self.here.outside.state.write_metadata(record), done)
 
     def stop(self, _changes_role: bool = False) -> None:
         """End without a verdict."""
-        self.reactor.stopping = True
+        self.here.loop.stopping = True
 
     def close(self) -> None:
         """Give the sockets back."""
-        self.reactor.ignore(self.door.fd)
+        self.here.loop.ignore(self.door.fd)
         self.workers.close()
         self.channel.close()
         self.door.close()

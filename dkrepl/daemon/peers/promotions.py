@@ -8,8 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection
 
-from dkrepl.config.description import Description
-from dkrepl.config.limits import Limits
 from dkrepl.core.actions import Send
 from dkrepl.core.election.attempt import Attempt
 from dkrepl.core.election.candidacy import Candidacy, Candidate, withdrawals
@@ -17,6 +15,7 @@ from dkrepl.core.election.promotion import Assessment
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask
 from dkrepl.daemon.peers.peer_channel import PeerChannel
+from dkrepl.daemon.surroundings import Surroundings
 
 Later = Callable[[float, Callable[[], None]], None]
 """Calls something in the loop after so many seconds."""
@@ -29,21 +28,19 @@ class Promotions:
     def __init__(
         self,
         role: Candidate,
-        *,
-        description: Description,
+        here: Surroundings,
         channel: PeerChannel,
+        *,
         own: Callable[[], Answer],
         perform: Callable[[], None],
         now: Callable[[], float],
-        limits: Limits,
     ) -> None:
         self._candidacy = Candidacy(role)
-        self._description = description
+        self._here = here
         self._channel = channel
         self._own = own
         self._perform_role = perform
         self._now = now
-        self._limits = limits
         # Of questions; a target numbers those about its vote from 1, and an arbitration its rounds.
         self._numbers = itertools.count(1 << 32)
         self._attempts: dict[Attempt, Callable[[], None]] = {}  # and what is to be done once all peers have answered
@@ -70,8 +67,7 @@ class Promotions:
         if ballot is not None:
             own = self._own()
             ask = Ask(own.node, own.mirror, own.mirror_id, number=next(self._numbers))
-            peers = [peer.name for peer in self._description.peers(own.node)]
-            self._send(withdrawals(ask, peers, ballot))
+            self._send(withdrawals(ask, self._here.peers, ballot))
 
     def ask_for_votes(self) -> None:
         """It has just been recorded that this node is a candidate: ask at once."""
@@ -82,13 +78,13 @@ class Promotions:
     def _attempt(self, *, votes: bool, force: bool = False, fenced: Collection[str]) -> Attempt:
         return Attempt(
             self._candidacy,
-            self._description,
+            self._here.description,
             self._own,
             self._numbers,
             votes=votes,
             force=force,
             fenced=fenced,
-            limits=self._limits,
+            limits=self._here.limits,
         )
 
     def _try(self, attempt: Attempt, later: Later, then: Then) -> None:
@@ -116,7 +112,7 @@ class Promotions:
         def done() -> None:
             self._perform(attempt)
             if goes_on():
-                later(self._limits.poll_again_seconds, at_its_time)
+                later(self._here.limits.poll_again_seconds, at_its_time)
             elif attempt.found is None:
                 self._poll(attempt, later, then)
             else:

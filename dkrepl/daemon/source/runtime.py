@@ -10,8 +10,6 @@ import itertools
 from collections.abc import Callable
 from typing import Literal, assert_never
 
-from dkrepl.config.description import Description, Node
-from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.election.node_identity import RoleReport
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -23,62 +21,40 @@ from dkrepl.core.source.publisher import Publisher
 from dkrepl.core.source.resync_sender import ResyncSender
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.lookout import Lookout
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.source.ending import Ending
 from dkrepl.daemon.source.requests import Requests
 from dkrepl.daemon.source.resync_reader import ResyncReader
+from dkrepl.daemon.surroundings import Surroundings
 from dkrepl.errors import DkreplError, ProtocolError, StoreError
 from dkrepl.io.fuse import SessionEnded
-from dkrepl.io.net.access import Access
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
 
 class SourceRuntime:
-    """Runs until ``stop`` has ended; then ``reactor.stopping`` is set."""
+    """Runs until ``stop`` has ended; then ``stopping`` of its loop is set."""
 
     role: Literal["source"] = "source"
 
-    def __init__(
-        self,
-        outside: Outside,
-        description: Description,
-        node: Node,
-        metadata: NodeMetadata,
-        reactor: Loop,
-        events: Events,
-        access: Access,
-        *,
-        limits: Limits = DEFAULT,
-    ) -> None:
-        store, clock = outside.store, outside.clock
-        if store.size < description.size:
-            raise StoreError(
-                f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
-            )
-        self.outside = outside
+    def __init__(self, here: Surroundings, metadata: NodeMetadata) -> None:
+        self.here = here
+        outside, description, node, limits = here.outside, here.description, here.node.name, here.limits
+        store, clock, loop, report = outside.store, outside.clock, here.loop, here.events.report
         self._now = clock.monotonic
-        self.description = description
-        self.limits = limits
-        self.node = node
         self.store = store
-        self.reactor = reactor
-        self.events = events
-        self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self._commit_error: DkreplError | None = None  # the newest
         self.frames_refused = 0
-        targets = [peer.name for peer in description.peers(node.name)]
-        self.intent_store = IntentStore(outside.state, metadata, targets, store, events.report, limits=limits)
+        self.intent_store = IntentStore(outside.state, metadata, here.peers, store, report, limits=limits)
         self.session = outside.randomness.session()
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         self.source = Source(
             description,
-            node.name,
+            node,
             self.intent_store.metadata,
             bitmaps,
             self.intent_store.log,
@@ -88,15 +64,15 @@ class SourceRuntime:
             limits=limits,
         )
         self.sockets = outside.source_sockets(limits)
-        self.channel = PeerChannel(outside.target_sockets(), reactor)
-        self._lookout = Lookout(self.channel, node.name, description.name, limits=limits)
-        self.stall = outside.stall_watch(reactor, store.calls, events.report)
+        self.channel = PeerChannel(outside.target_sockets(), loop)
+        self._lookout = Lookout(self.channel, node, description.name, limits=limits)
+        self.stall = outside.stall_watch(loop, store.calls, report)
         self._ticked = clock.monotonic()
         self._late = False
-        self._answering = Answering(description, node.name, self._report)
+        self._answering = Answering(description, node, self._report)
         self._links: dict[str, bytes] = {}
         self._guest: tuple[str, bytes] = ("", b"")
-        self.workers = outside.workers(reactor)
+        self.workers = outside.workers(loop)
         self.publisher = Publisher(self.sockets.publish, self.source.stream, self.session, limits=limits)
         self.device = outside.device(limits)
         self.requests = Requests(
@@ -105,7 +81,7 @@ class SourceRuntime:
             self.source,
             self.publisher,
             self.workers,
-            events.report,
+            report,
             clock,
             limits=limits,
         )
@@ -121,8 +97,8 @@ class SourceRuntime:
             requests=self.requests,
             device=self.device,
             workers=self.workers,
-            loop=reactor,
-            events=events,
+            loop=loop,
+            events=here.events,
             perform=self._perform,
             limits=limits,
         )
@@ -135,22 +111,22 @@ class SourceRuntime:
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to serve; ``ready()`` is called once the device is there (or ``error`` is set)."""
-        self.reactor.watch(self.sockets.fd, self._frames_came)
+        self.here.loop.watch(self.sockets.fd, self._frames_came)
         self._watch_fuse()
         self.stall.start()
 
         def attached(error: DkreplError | None) -> None:
             if error is not None:
                 self.error = error
-                self.reactor.stopping = True
+                self.here.loop.stopping = True
             else:
                 self.state = "Serving"
                 self.requests.attached = True
                 fields: dict[str, object] = {"device": str(self.device.link), "taken_over": self.device.taken_over}
-                self.events.report("device_ready", fields=fields)
+                self.here.events.report("device_ready", fields=fields)
             ready()
 
-        self.device.attach(lambda error: self.reactor.post(lambda: attached(error)))
+        self.device.attach(lambda error: self.here.loop.post(lambda: attached(error)))
 
     def renew_keys(self) -> None:
         """The peers' keys have changed: who came in by one that is no more has to go."""
@@ -164,7 +140,7 @@ class SourceRuntime:
         """What every round does after the descriptors: control frames, resync, commits, actions."""
         sockets, source = self.sockets, self.source
         if sockets.unasked:
-            for _ in range(self.limits.control_frames_a_round):
+            for _ in range(self.here.limits.control_frames_a_round):
                 received = sockets.receive()
                 if received is None:
                     break
@@ -184,19 +160,19 @@ class SourceRuntime:
             self._perform()
         if self.requests.full == self._fuse_watched:
             self._watch_fuse()
-        self.reactor.busy = more or sockets.unasked or source.filling
+        self.here.loop.busy = more or sockets.unasked or source.filling
 
     def tick(self) -> None:
         """Let time pass."""
         self.sockets.tend()
         now, source = self._now(), self.source
-        late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
+        late, self._ticked = now - self._ticked > self.here.description.peer_timeout / 2, now
         self._late = late and not self._late
         if self._late:
             # The loop stood still: what the peers have said meanwhile is taken before they count as silent (R13).
-            self.sockets.unasked = self.reactor.busy = True
+            self.sockets.unasked = self.here.loop.busy = True
             return
-        source.tick(now, wall=self.outside.clock.wall(), stalled=self.stall.worker_seconds(now))
+        source.tick(now, wall=self.here.outside.clock.wall(), stalled=self.stall.worker_seconds(now))
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
         source.on_answers(self._lookout.tick(now, source.metadata.mirror_id, absent))
         self._perform()
@@ -208,9 +184,9 @@ class SourceRuntime:
     def _watch_fuse(self) -> None:
         fd = self.device.session.fd
         if self.requests.full:
-            self.reactor.ignore(fd)
+            self.here.loop.ignore(fd)
         else:
-            self.reactor.watch(fd, self._fuse_ready)
+            self.here.loop.watch(fd, self._fuse_ready)
         self._fuse_watched = not self.requests.full
 
     def _fuse_ready(self) -> None:
@@ -249,7 +225,8 @@ class SourceRuntime:
             known = self.source.views[name].state != "Disconnected"
             if known and self.sockets.send(link, messages.encode(messages.Alive(epoch=0, session=self.session))):
                 text = f"another process is connected as {name}; stop one of them"
-                self.sockets.send(identity, messages.encode(messages.Refuse("DuplicateName", text, self.node.name)))
+                refusal = messages.Refuse("DuplicateName", text, self.here.node.name)
+                self.sockets.send(identity, messages.encode(refusal))
                 return
             self._lost(name, "it was restarted", now)
             link = None
@@ -267,15 +244,15 @@ class SourceRuntime:
 
     def _report(self, ask: messages.Ask) -> RoleReport:
         view = self.source.views.get(ask.node)
-        own_bytes = view.bitmap.count() * self.description.block if view is not None else 0
+        own_bytes = view.bitmap.count() * self.here.description.block if view is not None else 0
         return RoleReport(role="source", metadata=self.source.metadata, own_bytes=own_bytes)
 
     def _refused(self, name: str, error: ProtocolError, now: float) -> None:
         self.frames_refused += 1
-        if now - self._bad_frame_told > self.limits.complaint_seconds:
+        if now - self._bad_frame_told > self.here.limits.complaint_seconds:
             self._bad_frame_told = now
             fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
-            self.events.report("frame_refused", "warning", fields)
+            self.here.events.report("frame_refused", "warning", fields)
 
     def _digest(self, name: str, message: messages.Digest) -> None:
         if (then := self.digests.pop((name, message.number), None)) is not None:
@@ -313,7 +290,7 @@ class SourceRuntime:
             case act.QuorumChanged():
                 self.requests.quorum_changed()
             case act.Event():
-                self.events.report(action.name, action.level, action.fields)
+                self.here.events.report(action.name, action.level, action.fields)
             case _:
                 assert_never(action)
 
@@ -353,7 +330,7 @@ class SourceRuntime:
 
     def _resync_failed(self, member: Member, error: DkreplError) -> None:
         self.requests.store_error = str(error)
-        self.events.report("store_failed", "error", {"reason": str(error), "target": member.name})
+        self.here.events.report("store_failed", "error", {"reason": str(error), "target": member.name})
         self.source.resyncs.cannot_copy(member.name, str(error), self._now())
 
     # --- the end -------------------------------------------------------------------------------------
@@ -386,9 +363,9 @@ class SourceRuntime:
     def _ended(self, action: act.Ended) -> None:
         if action.error is not None:
             self.error = self._commit_error
-        self.reactor.ignore(self.device.session.fd)
+        self.here.loop.ignore(self.device.session.fd)
         self.device.close()
-        self.reactor.stopping = True
+        self.here.loop.stopping = True
 
     def next_digest(self) -> int:
         """Return a number for a verify's mark."""
@@ -396,8 +373,8 @@ class SourceRuntime:
 
     def close(self) -> None:
         """Give everything back. A device that is still there is left to a successor, if the manager keeps it."""
-        self.reactor.ignore(self.device.session.fd)
-        self.reactor.ignore(self.sockets.fd)
+        self.here.loop.ignore(self.device.session.fd)
+        self.here.loop.ignore(self.sockets.fd)
         if self.device.kept and self.device.session.fd >= 0:
             self.device.leave(drained=False)
         self.device.close()

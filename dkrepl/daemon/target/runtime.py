@@ -13,8 +13,6 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from dkrepl import __version__
-from dkrepl.config.description import Description, Node
-from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core import actions as act
 from dkrepl.core.election.node_identity import RoleReport, own_identity
 from dkrepl.core.lineage.metadata import NodeMetadata
@@ -22,68 +20,45 @@ from dkrepl.core.node import Change, Inheritance
 from dkrepl.core.protocol import frames, messages
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.outside import Events, Loop, Outside
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.door import Door
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.promotions import Promotions
+from dkrepl.daemon.surroundings import Surroundings
 from dkrepl.daemon.target.diverged import DivergedBlocks
 from dkrepl.errors import DkreplError, ProtocolError, StateDirectoryError, StoreError
-from dkrepl.io.net.access import Access
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
 
 class TargetRuntime:
-    """Runs until ``stop`` has ended; then ``reactor.stopping`` is set."""
+    """Runs until ``stop`` has ended; then ``stopping`` of its loop is set."""
 
     role: Literal["target"] = "target"
 
-    def __init__(
-        self,
-        outside: Outside,
-        description: Description,
-        node: Node,
-        metadata: NodeMetadata,
-        reactor: Loop,
-        events: Events,
-        access: Access,
-        order: Callable[[Change], bool],
-        *,
-        limits: Limits = DEFAULT,
-    ) -> None:
-        store, clock = outside.store, outside.clock
-        if store.size < description.size:
-            raise StoreError(
-                f"the store {store.path} has {store.size} bytes, the mirror needs {description.size}; use a larger one"
-            )
-        self.outside = outside
+    def __init__(self, here: Surroundings, metadata: NodeMetadata, order: Callable[[Change], bool]) -> None:
+        self.here = here
+        outside, description, node, limits = here.outside, here.description, here.node.name, here.limits
+        store, clock, loop, report = outside.store, outside.clock, here.loop, here.events.report
         self._now = clock.monotonic
-        self.description = description
-        self.limits = limits
-        self.node = node
         self.store = store
-        self.reactor = reactor
-        self.events = events
-        self.access = access
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self.unsound = False
         """Whether its last flush failed, so that it must not be source."""
         self._order = order
-        peers = [peer.name for peer in description.peers(node.name)]
-        self.intent_store = IntentStore(outside.state, metadata, peers, store, events.report, limits=limits)
+        self.intent_store = IntentStore(outside.state, metadata, here.peers, store, report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         record, began = self.intent_store.metadata, clock.monotonic()
-        self.target = Target(description, node.name, record, bitmaps, __version__, began, store=store, limits=limits)
+        self.target = Target(description, node, record, bitmaps, __version__, began, store=store, limits=limits)
         self.door = Door(
             outside.door_socket(),
-            Answering(description, node.name, self._asked),
+            Answering(description, node, self._asked),
             self._offer,
             self._source_stalled,
             limits=limits,
         )
-        self.stall = outside.stall_watch(reactor, store.calls, events.report)
+        self.stall = outside.stall_watch(loop, store.calls, report)
         self._ticked = self._now()
         self._late = False
         try:
@@ -91,20 +66,19 @@ class TargetRuntime:
         except BaseException:
             self.door.close()
             raise
-        self.channel = PeerChannel(self.sockets, reactor, refused=self._refused_of, other=self._take_control)
+        self.channel = PeerChannel(self.sockets, loop, refused=self._refused_of, other=self._take_control)
         self.channel.listen(self._take_answer)
         self.promotions = Promotions(
             self.target,
-            description=description,
-            channel=self.channel,
+            here,
+            self.channel,
             own=self._own_identity,
             perform=self._perform,
             now=self._now,
-            limits=limits,
         )
         self.frames_refused = 0
-        self.workers = outside.workers(reactor)
-        self.diverged = DivergedBlocks(outside, self.workers, events)
+        self.workers = outside.workers(loop)
+        self.diverged = DivergedBlocks(outside, self.workers, here.events)
         self._in_stream = False  # looked at by a worker that zeroes
         self._stream_fds: list[int] = []
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
@@ -114,7 +88,7 @@ class TargetRuntime:
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to look for the source."""
         self.channel.watch(self._control_signalled)
-        self.reactor.watch(self.door.fd, self._control_signalled)
+        self.here.loop.watch(self.door.fd, self._control_signalled)
         self.stall.start()
         self.state = "Serving"
         ready()
@@ -145,7 +119,7 @@ class TargetRuntime:
         target.step(self._now())
         if target.actions:
             self._perform()
-        self.reactor.busy = more or target.goes_on
+        self.here.loop.busy = more or target.goes_on
 
     def _control_signalled(self) -> None:
         self._control_came = True
@@ -155,7 +129,7 @@ class TargetRuntime:
         # Sending a confirmation may use up the signal of a frame that came; it is not looked for until now.
         self._control_came = True
         now = self._now()
-        late, self._ticked = now - self._ticked > self.description.peer_timeout / 2, now
+        late, self._ticked = now - self._ticked > self.here.description.peer_timeout / 2, now
         self._late = late and not self._late
         if self._late:
             # The loop stood still: what the source has said meanwhile is taken before it counts as silent (R13).
@@ -176,14 +150,14 @@ class TargetRuntime:
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
-        for _ in range(self.limits.stream_messages_a_round):
+        for _ in range(self.here.limits.stream_messages_a_round):
             if self._blocked:
                 return False
             received = self.sockets.next_message()
             if received is None:
                 return False
             try:
-                message = frames.parse_stream(*received, self.description.size)
+                message = frames.parse_stream(*received, self.here.description.size)
             except ProtocolError as error:
                 self._refused(str(error))
                 continue
@@ -195,7 +169,7 @@ class TargetRuntime:
     def _zero(self, wanted: act.ZeroRange) -> None:
         """Zero a range in a worker, which looks between its pieces whether that is wanted still (R13)."""
         change = self.store.discard if wanted.discard else self.store.zero
-        piece, end = self.limits.zero_call_bytes, wanted.offset + wanted.length
+        piece, end = self.here.limits.zero_call_bytes, wanted.offset + wanted.length
 
         def work() -> None:
             for start in range(wanted.offset, end, piece):
@@ -255,7 +229,7 @@ class TargetRuntime:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         now = self._now()
         copy = msgspec.structs.replace(self.target.copy(now), hears=self.target.source or "")
-        return own_identity(self.description, self._report(self.target.vote(now), copy))
+        return own_identity(self.here.description, self._report(self.target.vote(now), copy))
 
     def _refused_of(self, peer: str, error: ProtocolError) -> None:
         self._refused(str(error), peer)
@@ -263,9 +237,9 @@ class TargetRuntime:
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
         now = self._now()
-        if now - self._bad_frame_told > self.limits.complaint_seconds:
+        if now - self._bad_frame_told > self.here.limits.complaint_seconds:
             self._bad_frame_told = now
-            self.events.report(
+            self.here.events.report(
                 "frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused}
             )
         if peer is None:
@@ -301,7 +275,7 @@ class TargetRuntime:
             case act.Ended():
                 self._ended(action)
             case act.Event():
-                self.events.report(action.name, action.level, action.fields)
+                self.here.events.report(action.name, action.level, action.fields)
             case _:
                 assert_never(action)
 
@@ -321,12 +295,12 @@ class TargetRuntime:
             action.peer, frames.topics_of(action.group, action.slot, frames.SLOTS)
         )
         stream, monitor = self._stream_fds
-        self.reactor.watch(stream, lambda: None)
-        self.reactor.watch(monitor, self._control_signalled)
+        self.here.loop.watch(stream, lambda: None)
+        self.here.loop.watch(monitor, self._control_signalled)
 
     def _disconnect(self) -> None:
         for fd in self._stream_fds:
-            self.reactor.ignore(fd)
+            self.here.loop.ignore(fd)
         self._stream_fds = []
         self._broken = False
         self._in_stream = False
@@ -377,11 +351,11 @@ class TargetRuntime:
         if action.error is not None:
             self.error = StateDirectoryError(action.error)
         self.unsound = action.unsound
-        self.reactor.stopping = True
+        self.here.loop.stopping = True
 
     def close(self) -> None:
         """Give everything back."""
-        self.reactor.ignore(self.door.fd)
+        self.here.loop.ignore(self.door.fd)
         self._disconnect()
         self.workers.close()
         self.stall.stop()

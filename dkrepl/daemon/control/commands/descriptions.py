@@ -13,14 +13,13 @@ from dkrepl.daemon.control.reply import Reply
 def carry_out(desk: Desk, reply: Reply) -> None:
     """Ask, and answer once all have said it, or some have been asked often enough."""
     runtime, limits = desk.runtime, desk.limits
-    channel = runtime.channel
-    peers = [peer.name for peer in runtime.description.peers(desk.node)]
+    channel, peers = runtime.channel, runtime.here.peers
     question = Describe(desk.node, desk.mirror)
 
     def ask(times: int) -> None:
         missing = [peer for peer in peers if peer not in channel.descriptions]
         if not missing or not times:
-            reply.done(_compared(runtime.description, desk.node, peers, channel.descriptions))
+            reply.done(_compared(runtime.here.description, desk.node, peers, channel.descriptions))
             return
         for peer in missing:
             channel.send(peer, question)

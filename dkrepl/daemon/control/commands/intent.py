@@ -17,7 +17,7 @@ def carry_out(desk: Desk, request: Request, reply: Reply) -> None:
 
 
 def _dirty_blocks(runtime: SourceRuntime, name: str) -> DirtyBlocks:
-    block, size = runtime.description.block, runtime.description.size
+    block, size = runtime.here.description.block, runtime.here.description.size
     bitmap = runtime.source.views[name].bitmap
     dirty = bitmap.count()
     return DirtyBlocks(

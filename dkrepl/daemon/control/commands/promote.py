@@ -37,7 +37,7 @@ def carry_out(desk: Desk, request: Promote, reply: Reply) -> None:
         return
     if token and not _TOKEN.fullmatch(token):
         raise UsageError(f"--force takes the token that `dkrepl promote {desk.mirror} --dry-run` prints on {desk.node}")
-    until = runtime.outside.clock.boot() + vote.SECONDS - vote.MARGIN
+    until = runtime.here.outside.clock.boot() + vote.SECONDS - vote.MARGIN
 
     def stood(found: Assessment, ballot: Ballot | None) -> None:
         _check(found, token)
@@ -104,7 +104,7 @@ def _elected(
 
     ``ballot``: under which it was elected; None: that it asks for votes could not be recorded, and was overruled.
     """
-    outside = runtime.outside
+    outside = runtime.here.outside
     if isinstance(runtime, ArbitrationRuntime):
         if not runtime.promote(codes, outside.clock.wall(), ballot):
             raise Refused(f"{runtime.arbitration.reason}, so this node follows it as a target now; see dkrepl status")

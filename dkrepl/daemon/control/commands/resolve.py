@@ -19,7 +19,7 @@ def carry_out(desk: Desk, request: Resolve, reply: Reply) -> None:
     runtime, here, keep = desk.runtime, desk.node, request.keep
     if keep == here:
         raise UsageError(f"{here} is the node that this runs on; run it on the node that is to give way to {here}")
-    if keep not in [peer.name for peer in runtime.description.peers(here)]:
+    if keep not in runtime.here.peers:
         raise NotFound(f"{keep} is not a node of {desk.mirror}")
     mode: Literal["keep", "discard"] = "discard" if request.discard else "keep"
     if isinstance(runtime, TargetRuntime):

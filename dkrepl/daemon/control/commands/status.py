@@ -19,7 +19,7 @@ from dkrepl.daemon.source.runtime import SourceRuntime
 
 def carry_out(desk: Desk, reply: Reply) -> None:
     """Answer with the state of one moment (R10), and with figures of the host, for which a file system is asked."""
-    found, outside = _state(desk), desk.runtime.outside
+    found, outside = _state(desk), desk.runtime.here.outside
 
     def with_figures() -> Iterator[Line]:
         process, host = outside.figures()

@@ -43,8 +43,8 @@ class _Comparison:
         self._desk = desk
         self._runtime = runtime
         self._reply = reply
-        self._now = runtime.outside.clock.monotonic
-        self._size = runtime.description.size
+        self._now = runtime.here.outside.clock.monotonic
+        self._size = runtime.here.description.size
         self._left = names
         self._results: list[Verified] = []
         self._name = ""
@@ -64,7 +64,7 @@ class _Comparison:
         self._next_range(0)
 
     def _next_range(self, offset: int) -> None:
-        limits = self._runtime.limits
+        limits = self._runtime.here.limits
         if offset >= self._size:
             self._tell(self._size)
             self._results.append(Verified(self._name, not self._ranges, self._size, self._ranges))
@@ -92,9 +92,9 @@ class _Comparison:
             if self._now() > self._deadline:
                 raise TimedOut(
                     f"{length} bytes at {offset} of the source's store could not be compared within "
-                    f"{runtime.limits.verify_seconds:g} s; look at its store"
+                    f"{runtime.here.limits.verify_seconds:g} s; look at its store"
                 )
-            self._desk.later(self._reply, runtime.limits.verify_again_seconds, self._read)
+            self._desk.later(self._reply, runtime.here.limits.verify_again_seconds, self._read)
             return
         own, number = xxh3_128_hexdigest(data), runtime.next_digest()
         self._number = number
@@ -105,7 +105,7 @@ class _Comparison:
 
     def _look_later(self, number: int) -> None:
         """Now and then, see whether the answer to the mark may still come."""
-        self._desk.later(self._reply, self._runtime.limits.verify_look_seconds, lambda: self._look(number))
+        self._desk.later(self._reply, self._runtime.here.limits.verify_look_seconds, lambda: self._look(number))
 
     def _look(self, number: int) -> None:
         if number != self._number:
@@ -113,7 +113,7 @@ class _Comparison:
         try:
             self._in_sync()
             if self._now() > self._deadline:
-                seconds = self._runtime.limits.verify_seconds
+                seconds = self._runtime.here.limits.verify_seconds
                 raise TimedOut(f"{self._name} did not answer a verify within {seconds:g} s; look at its journal")
         except (Refused, TimedOut):
             self._runtime.digests.pop((self._name, number), None)

@@ -8,17 +8,17 @@ from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 
 def of_arbitration(runtime: ArbitrationRuntime) -> ArbitratingStatus:
     """Return the state of a node that asks its peers before it serves; to be called in the loop."""
-    description = runtime.description
-    turned_away = dict(runtime.access.refused)
+    description = runtime.here.description
+    turned_away = dict(runtime.here.access.refused)
     return ArbitratingStatus(
         mirror=description.name,
-        node=runtime.node.name,
+        node=runtime.here.node.name,
         reason=runtime.arbitration.reason,
         size=description.size,
         block=description.block,
         extent=description.extent,
         generation=runtime.metadata.generation,
-        warnings=[runtime.arbitration.reason, *runtime.access.warnings],
+        warnings=[runtime.arbitration.reason, *runtime.here.access.warnings],
         counters=Refusals(
             frames_refused=runtime.door.frames_refused,
             peers_refused=sum(turned_away.values()),
@@ -33,6 +33,6 @@ def of_arbitration(runtime: ArbitrationRuntime) -> ArbitratingStatus:
                 state="Disconnected",
                 reason="the source has not begun to serve",
             )
-            for peer in description.peers(runtime.node.name)
+            for peer in description.peers(runtime.here.node.name)
         ],
     )

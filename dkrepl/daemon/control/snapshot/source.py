@@ -17,13 +17,13 @@ from dkrepl.daemon.source.runtime import SourceRuntime
 
 def of_source(runtime: SourceRuntime) -> SourceStatus:
     """Return the state of a source; to be called in the loop."""
-    source, description = runtime.source, runtime.description
+    source, description = runtime.source, runtime.here.description
     counters = runtime.requests.counters
     device = runtime.device
-    turned_away = dict(runtime.access.refused)
+    turned_away = dict(runtime.here.access.refused)
     return SourceStatus(
         mirror=description.name,
-        node=runtime.node.name,
+        node=runtime.here.node.name,
         state=runtime.state,
         device=str(device.link),
         loop=str(device.loop.path) if device.loop else None,
@@ -33,7 +33,7 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
         generation=source.generation,
         session=f"{runtime.session:016x}",
         seq=source.stream.log.seq,
-        store_stalled=rounded(runtime.stall.worker_seconds(runtime.outside.clock.monotonic()) or None),
+        store_stalled=rounded(runtime.stall.worker_seconds(runtime.here.outside.clock.monotonic()) or None),
         active_extents=len(source.activity_log.active),
         quorum=Quorum(confirmable=source.quorum.confirmable, min=source.quorum.least),
         warnings=[
@@ -42,9 +42,9 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
             *warnings.verdicts(source.metadata),
             *warnings.differing_descriptions(view.name for view in source.views.values() if view.advisory_differs),
             *warnings.own_store_stalled(runtime),
-            *warnings.stores_stalled(source.views.values(), runtime.outside.clock.monotonic()),
+            *warnings.stores_stalled(source.views.values(), runtime.here.outside.clock.monotonic()),
             *(rival.text for rival in source.other_sources.values()),
-            *runtime.access.warnings,
+            *runtime.here.access.warnings,
         ],
         split_brain=next(
             (_split_brain(one) for one in source.other_sources.values() if one.kind == "SplitBrain"), None
@@ -65,7 +65,7 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
 
 
 def _target(runtime: SourceRuntime, view: TargetView) -> TargetAtSource:
-    source, now = runtime.source, runtime.outside.clock.monotonic()
+    source, now = runtime.source, runtime.here.outside.clock.monotonic()
     log, block = source.stream.log, source.description.block
     dirty = view.bitmap.count()
     dirty_bytes = min(dirty * block, source.description.size)

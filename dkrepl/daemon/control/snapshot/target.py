@@ -14,18 +14,18 @@ from dkrepl.daemon.target.runtime import TargetRuntime
 
 def of_target(runtime: TargetRuntime) -> TargetStatus:
     """Return the state of a target; to be called in the loop."""
-    target, description = runtime.target, runtime.description
+    target, description = runtime.target, runtime.here.description
     heard = target.last_heard.shown(target.applied)
-    turned_away = dict(runtime.access.refused)
+    turned_away = dict(runtime.here.access.refused)
     return TargetStatus(
         mirror=description.name,
-        node=runtime.node.name,
-        mode=runtime.node.mode,
+        node=runtime.here.node.name,
+        mode=runtime.here.node.mode,
         state=target.state,
         reason=target.reason,
         source=target.source,
         store_state=target.metadata.store_state,
-        store_stalled=rounded(runtime.stall.worker_seconds(runtime.outside.clock.monotonic()) or None),
+        store_stalled=rounded(runtime.stall.worker_seconds(runtime.here.outside.clock.monotonic()) or None),
         size=description.size,
         block=description.block,
         extent=description.extent,
@@ -44,9 +44,9 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
                 name for name in (target.source,) if name and target.source_view.advisory_differs
             ),
             *warnings.own_store_stalled(runtime),
-            *warnings.source_store_stalled(target, runtime.outside.clock.monotonic()),
+            *warnings.source_store_stalled(target, runtime.here.outside.clock.monotonic()),
             *warnings.saved_blocks(runtime.diverged.found),
-            *runtime.access.warnings,
+            *runtime.here.access.warnings,
         ],
         counters=TargetCounters(
             applied_bytes=runtime.target.stream.applied_bytes,
@@ -86,7 +86,7 @@ def _split_brain(runtime: TargetRuntime) -> SplitBrain | None:
     if target.source_view.refusal != "SplitBrain" or target.state != "Refused":
         return None
     own = target.peer_bitmaps.bitmaps[target.source].count() if target.source in target.peer_bitmaps.bitmaps else 0
-    bytes_here = min(own * runtime.description.block, runtime.description.size)
+    bytes_here = min(own * runtime.here.description.block, runtime.here.description.size)
     return SplitBrain(
         peer=target.source or "",
         since=target.metadata.generation_at or None,

@@ -41,7 +41,7 @@ def differing_descriptions(names: Iterable[str]) -> list[str]:
 
 def own_store_stalled(runtime: SourceRuntime | TargetRuntime) -> list[str]:
     """Return a warning if the store of this node does not answer."""
-    seconds = runtime.stall.worker_seconds(runtime.outside.clock.monotonic())
+    seconds = runtime.stall.worker_seconds(runtime.here.outside.clock.monotonic())
     return [] if not seconds else [f"the store of this node has stood still for {seconds:.0f} s: check its disk"]
 
 

@@ -43,10 +43,12 @@ class Scene:
         self.loop = FakeLoop()
         self.log = EventLog("r0", "alpha")
         self.runtime = SimpleNamespace(
-            limits=DEFAULT,
-            description=SimpleNamespace(name="r0"),
-            node=SimpleNamespace(name="alpha"),
-            outside=SimpleNamespace(clock=SimpleNamespace(monotonic=lambda: self.now)),
+            here=SimpleNamespace(
+                limits=DEFAULT,
+                description=SimpleNamespace(name="r0"),
+                node=SimpleNamespace(name="alpha"),
+                outside=SimpleNamespace(clock=SimpleNamespace(monotonic=lambda: self.now)),
+            ),
             stall=SimpleNamespace(loop_seconds=0.0),
             when_committed=lambda number, then: self.commits.append((number, then)),
         )
