@@ -1,0 +1,1 @@
+"""What a daemon asks its peers, and what it answers them."""
