@@ -6,6 +6,8 @@ from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import Answer, AnyMessage, Ask, Describe, Hello, Stalled
 from dkrepl.errors import ProtocolError
 
+_NAMES_ITS_SENDER = (Ask, Answer, Describe, Hello, Stalled)
+
 
 def name_of(identity: bytes) -> str:
     """Return the name in the identity of a connection, which the peer's key has proven: what comes before the slash."""
@@ -14,5 +16,5 @@ def name_of(identity: bytes) -> str:
 
 def check_sender(message: AnyMessage | Ack, proven: str) -> None:
     """Raise ``ProtocolError`` if a question, answer or greeting names another node than ``proven`` as its sender."""
-    if isinstance(message, Ask | Answer | Describe | Hello | Stalled) and message.node != proven:
+    if isinstance(message, _NAMES_ITS_SENDER) and message.node != proven:
         raise ProtocolError(f"it speaks under the name {message.node!r}")

@@ -212,12 +212,7 @@ class SourceRuntime:
         except ProtocolError as error:
             self._refused(name, error, now)
             return
-        if (answer := self._answering.answer(message)) is not None:
-            self.sockets.send(identity, answer)
-            return
-        if isinstance(message, messages.Stalled):  # by a connection of its own
-            self.source.on_message(name, message, now)
-            self._perform()
+        if not isinstance(message, frames.Ack) and self._take_of_any(name, identity, message, now):
             return
         self._guest = (name, identity)
         link = self._links.get(name)
@@ -241,6 +236,17 @@ class SourceRuntime:
             else:
                 self.source.on_message(name, message, now)
         self._perform()
+
+    def _take_of_any(self, name: str, identity: bytes, message: messages.AnyMessage, now: float) -> bool:
+        """Take what may come by any connection of a node, not only by its target's; return whether it was that."""
+        if (answer := self._answering.answer(message)) is not None:
+            self.sockets.send(identity, answer)
+            return True
+        if isinstance(message, messages.Stalled):
+            self.source.on_message(name, message, now)
+            self._perform()
+            return True
+        return False
 
     def _report(self, ask: messages.Ask) -> RoleReport:
         view = self.source.views.get(ask.node)

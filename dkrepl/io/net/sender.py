@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zmq
 
+from dkrepl.core.protocol.sender import name_of
 from dkrepl.io.net.access import Access
 from dkrepl.io.net.connection import of_frame
 from dkrepl.io.net.nonblocking import NOWAIT
@@ -12,7 +13,7 @@ from dkrepl.io.net.nonblocking import NOWAIT
 def take_rest(sock: zmq.Socket[bytes], identity: bytes, access: Access, port: int) -> tuple[bytes, bytes]:
     """Take the rest of a message of a ROUTER: (identity, frame), (identity, b"") or (b"", b"") as ``receive`` says."""
     part = sock.recv(NOWAIT, copy=False)
-    name = identity.partition(b"/")[0].decode("utf-8", "replace")
+    name = name_of(identity)
     allowed = access.speaks_for(part, name)
     if not allowed:
         access.refuse("wrong_name", claimed=name[:64], public_key=access.user(part))
