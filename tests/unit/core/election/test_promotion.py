@@ -19,6 +19,7 @@ from dkrepl.core.election.objections import lineage
 from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Copy
+from tests.unit import greetings
 
 G0, G1, G2 = "a" * 16, "b" * 16, "c" * 16
 
@@ -45,9 +46,7 @@ def answer(
         "head_bytes": 1000,
     }
     said = Copy(**(facts | copy)) if role != "source" else None
-    return Answer(
-        node=node, mirror="r0", mirror_id="id", role=role, generation=generation, history=list(history), copy=said
-    )
+    return greetings.answer(node=node, role=role, generation=generation, history=list(history), copy=said)
 
 
 GAMMA = answer("gamma")
