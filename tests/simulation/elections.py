@@ -30,6 +30,16 @@ def alpha_is_cut_off(story: Story) -> None:
     story.run(2 * PEER_TIMEOUT)
 
 
+def alpha_hands_over(story: Story) -> None:
+    """alpha has begun to hand the mirror over to delta, which cannot take over: alpha is cut off."""
+    story.quiet()
+    story.command("alpha", "switchover", to="delta")
+    story.until(lambda: not story.cluster.sources, "alpha is no source")
+    story.cut("alpha", "beta", "gamma", "delta")
+    story.run(PEER_TIMEOUT + 3)
+    assert sources(story) == []
+
+
 def beta_is_promoted(story: Story, **options: Any) -> None:
     """An administrator promotes beta, which serves; applications are to use it from now on."""
     story.command("beta", "promote", **options)

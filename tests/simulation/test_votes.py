@@ -13,6 +13,7 @@ from dkrepl.core.election import vote
 from dkrepl.errors import DkreplError
 from tests.simulation.commands import give
 from tests.simulation.elections import (
+    alpha_hands_over,
     alpha_is_cut_off,
     alpha_is_killed,
     answering,
@@ -271,12 +272,7 @@ def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) ->
 @each
 def test_an_heir_that_has_voted_does_not_take_over_when_its_vote_has_ended(seed: int) -> None:
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.command("alpha", "switchover", to="delta")
-        story.until(lambda: not story.cluster.sources, "alpha is no source")
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(PEER_TIMEOUT + 3)
-        assert sources(story) == []
+        alpha_hands_over(story)
         elected(story)
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
