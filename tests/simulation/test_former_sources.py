@@ -86,7 +86,7 @@ def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed:
 
 
 @each
-def test_a_former_source_that_was_declared_fenced_serves_beside_the_promoted_one(seed: int) -> None:
+def test_a_former_source_declared_fenced_does_not_serve_beside_the_promoted_one(seed: int) -> None:
     """N = 2, W = 1. alpha is killed, and beta promoted with --fenced alpha, rightly. alpha is started again while beta
     changes its role; beta's last answer as a target names its vote for itself."""
     with telling(seed, nodes=2, min_copies=1) as story:
@@ -109,7 +109,7 @@ def test_a_former_source_that_was_declared_fenced_serves_beside_the_promoted_one
 
 
 @each
-def test_fenced_three_nodes_old_answer(seed: int) -> None:
+def test_a_former_source_declared_fenced_does_not_serve_by_an_answer_of_before_the_promotion(seed: int) -> None:
     """N = 3, W = 1. alpha is restarted and has beta's answer, gamma's is missing. alpha is cut off; beta is promoted
     (alpha declared fenced, rightly, for it serves nobody), with gamma's vote. alpha reaches gamma, whose answer names
     the vote for beta."""
@@ -131,7 +131,7 @@ def test_fenced_three_nodes_old_answer(seed: int) -> None:
 
 
 @each
-def test_fenced_four_nodes(seed: int) -> None:
+def test_a_former_source_declared_fenced_does_not_serve_by_the_vote_of_a_node_that_was_off(seed: int) -> None:
     """N = 4, W = 2. alpha dies, gamma is off; beta is promoted with alpha declared fenced, and delta's vote: two real
     votes, not N - W + 1. Then alpha and gamma come back, and delta's daemon is restarted; alpha serves with gamma's
     vote while beta serves with delta."""
@@ -179,7 +179,7 @@ def test_a_source_by_force_is_followed_by_the_old_one_that_was_restarted_before(
 
 @each
 @pytest.mark.parametrize("idle", [False, True])
-def test_a_switchover_while_an_old_source_still_runs(seed: int, idle: bool) -> None:
+def test_a_switchover_succeeds_while_an_old_source_still_runs(seed: int, idle: bool) -> None:
     """N = 4, W = 2. beta was elected while alpha was cut off; gamma and delta follow beta. alpha is reachable again and
     still source (nobody has demoted it). beta hands over to gamma, which is to take over."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:

@@ -241,7 +241,9 @@ def test_the_token_is_good_although_a_source_that_a_peer_hears_goes_on() -> None
         ((G1, [G0]), (G2, [G0]), "diverged"),
     ],
 )
-def test_lineage(own: tuple[str, list[str]], other: tuple[str, list[str]], expected: str) -> None:
+def test_whose_data_descends_from_whose(
+    own: tuple[str, list[str]], other: tuple[str, list[str]], expected: str
+) -> None:
     mine = msgspec.structs.replace(answer("beta"), generation=own[0], history=own[1])
     theirs = msgspec.structs.replace(answer("gamma"), generation=other[0], history=other[1])
     assert lineage(mine, theirs) == expected

@@ -140,7 +140,7 @@ def test_it_follows_the_source_of_its_ballot_or_a_newer_one(ballot: Ballot, foll
 
 
 @pytest.mark.parametrize("release", ["was never elected", "votes anew", "resolved"])
-def test_what_ends_that(release: str) -> None:
+def test_what_lets_it_go_back_to_the_old_source(release: str) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     ballot = OLD
@@ -171,7 +171,7 @@ def test_what_ends_that(release: str) -> None:
         {"ballot": Ballot(2, "alpha")},  # or may have been: it follows one that was elected after it
     ],
 )
-def test_what_the_elected_node_says_that_does_not_end_it(facts: dict[str, Any]) -> None:
+def test_nothing_else_that_the_elected_node_says_lets_it_go_back(facts: dict[str, Any]) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     target.tick(later, stalled=0.0)
