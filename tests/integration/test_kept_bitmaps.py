@@ -11,7 +11,7 @@ from tests.integration.harness.fixtures import Clusters
 pytestmark = pytest.mark.root
 
 
-def test_a_target_with_a_damaged_bitmap_follows_an_async_source_without_keeping_its_copy_aside(
+def test_a_target_with_a_damaged_bitmap_follows_an_async_source_without_saving_its_copy_aside(
     clusters: Clusters,
 ) -> None:
     cluster = clusters.make(targets=(("beta", "async"), ("gamma", "async")))

@@ -51,6 +51,22 @@ def test_a_cut_link_costs_the_blocks_written_meanwhile(linked: Cluster, name: st
     linked.assert_equal()
 
 
+@pytest.mark.parametrize("name", ["beta", "gamma"])
+def test_a_half_open_link_is_noticed_at_both_ends(linked: Cluster, name: str) -> None:
+    """The connections stay open and what is sent is acknowledged, but nothing arrives: only heartbeats can tell."""
+    writer = _writing(linked)
+    linked.links[name].freeze()
+    linked.wait_state(name, "Disconnected", "Behind")
+    linked.nodes[name].wait_missing_source()
+    _goes_on(linked, writer)
+    linked.links[name].mend()
+    linked.wait_in_sync(name)
+    writer.stop()
+    assert writer.error is None
+    linked.settle()
+    linked.assert_equal()
+
+
 def test_a_flapping_link_ends_equal(linked: Cluster) -> None:
     writer = _writing(linked)
     for _ in range(15):

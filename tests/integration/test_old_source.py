@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -27,11 +28,15 @@ def _write_and_settle(cluster: Cluster) -> None:
     cluster.settle()
 
 
-def _takes_over(beta: Node) -> None:
-    """beta is promoted in place of alpha, which is off."""
+def _replaced(cluster: Cluster, end: Callable[[Node], object]) -> tuple[Node, Node]:
+    """Return alpha, which has written and then ended that way, and beta, which was promoted in its place."""
+    alpha, beta = cluster.source, cluster.nodes["beta"]
+    _write_and_settle(cluster)
+    end(alpha)
     beta.wait_missing_source()
     beta.ask("promote", fenced=["alpha"])
     beta.wait_serving()
+    return alpha, beta
 
 
 def _after_a_reboot(node: Node) -> None:
@@ -41,10 +46,7 @@ def _after_a_reboot(node: Node) -> None:
 
 
 def test_a_source_that_died_and_was_replaced_comes_back_as_a_target(cluster: Cluster) -> None:
-    alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write_and_settle(cluster)
-    alpha.kill()
-    _takes_over(beta)
+    alpha, beta = _replaced(cluster, Node.kill)
     _write(beta, 4 * MIB)
 
     alpha.start(ready=False)
@@ -89,10 +91,7 @@ def test_a_source_that_was_rebooted_waits_for_a_peer_that_does_not_answer(cluste
 
 def test_a_source_that_was_stopped_does_not_serve_because_its_kernel_still_runs(cluster: Cluster) -> None:
     """The one that was promoted meanwhile does not answer at once: what passed since is not known to the old source."""
-    alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write_and_settle(cluster)
-    alpha.stop()
-    _takes_over(beta)
+    alpha, beta = _replaced(cluster, Node.stop)
     _write(beta, 4 * MIB)
     beta.freeze()
     cluster.nodes["gamma"].freeze()
@@ -127,10 +126,7 @@ def test_an_administrator_or_the_description_can_let_a_source_start_alone(cluste
 
 
 def test_a_first_source_that_was_lost_and_initialised_anew_follows_the_one_that_has_the_data(cluster: Cluster) -> None:
-    alpha, beta = cluster.source, cluster.nodes["beta"]
-    _write_and_settle(cluster)
-    alpha.stop()
-    _takes_over(beta)
+    alpha, beta = _replaced(cluster, Node.stop)
     shutil.rmtree(alpha.paths.state_dir("r0"))
     alpha.store.unlink()
     alpha.initialise()

@@ -68,7 +68,7 @@ def test_remove_a_target_that_is_lost_for_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", [THREE, ALONE], ids=["min_copies=2", "min_copies=1"])
-def test_nodes_that_list_each_other_in_another_order_are_the_samemirror_in_use(tmp_path: Path, layout: Layout) -> None:
+def test_nodes_that_list_each_other_in_another_order_are_the_same_mirror(tmp_path: Path, layout: Layout) -> None:
     with mirror_in_use(tmp_path, layout) as (mirror, writer):
         # Only gamma reads the new order; then the source dies, and gamma, which was away for a moment, is asked.
         mirror.describe_as("gamma", layout.in_order(("gamma", "beta", "alpha")))

@@ -34,6 +34,36 @@ def test_a_promotion_is_refused_while_the_source_lives(cluster: Cluster) -> None
     cluster.settle()
 
 
+def test_after_the_death_of_the_source_a_target_carries_on(cluster: Cluster) -> None:
+    alpha, beta, gamma = cluster.nodes.values()
+    writer = Writer(cluster.device, 0, 16 * MIB)
+    writer.wait_for_more(100)
+    alpha.kill()  # only the daemon dies: all that the kernel had taken from it is there when it comes back
+    writer.join()
+    beta.wait_missing_source()
+    _promote(beta, "--fenced", "alpha")
+    # R4: all that was completed is there.
+    writer.assert_all_in(beta.device)
+
+    second = Writer(beta.device, 0, 16 * MIB, seed=2)  # over the same pages
+    second.wait_for_more(100)
+    gamma.wait_following("beta")
+    second.stop()
+    assert second.error is None
+    beta.wait_settled("gamma")
+    cluster.assert_equal_to(beta, gamma)
+    second.assert_all_in(gamma.store)
+
+    # R7: the old source returns, and nobody takes its older data: it becomes what beta is.
+    alpha.start(ready=False)
+    gamma.kill()
+    gamma.start()
+    for node in (alpha, gamma):
+        node.wait_following("beta")
+    beta.wait_settled("alpha", "gamma")
+    cluster.assert_equal_to(beta, alpha, gamma)
+
+
 def test_source_and_target_change_places_and_back(cluster: Cluster) -> None:
     alpha, beta, gamma = cluster.nodes.values()
     run("fio", "--name=fill", f"--filename={cluster.device}", "--rw=write", "--bs=256k", "--size=8m", "--direct=1")

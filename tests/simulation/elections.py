@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dkrepl.core.election import vote
 from dkrepl.io.fuse import WRITE
 from tests.simulation.disk import SECTOR
 from tests.simulation.settings import PEER_TIMEOUT
@@ -15,13 +16,66 @@ def sources(story: Story) -> list[str]:
     return [name for name in story.cluster.machines if story.is_source(name)]
 
 
+def alpha_is_killed(story: Story, *others: str) -> None:
+    """alpha's daemon dies, and those of others with it; whoever lives has noticed."""
+    story.quiet()
+    story.crash("kill", "alpha", *others)
+    story.run(2 * PEER_TIMEOUT)
+
+
+def alpha_is_cut_off(story: Story) -> None:
+    """alpha lives, and reaches no other node."""
+    story.quiet()
+    story.cut("alpha", *(name for name in story.cluster.machines if name != "alpha"))
+    story.run(2 * PEER_TIMEOUT)
+
+
+def alpha_hands_over(story: Story) -> None:
+    """alpha has begun to hand the mirror over to delta, which cannot take over: alpha is cut off."""
+    story.quiet()
+    story.command("alpha", "switchover", to="delta")
+    story.until(lambda: not story.cluster.sources, "alpha is no source")
+    story.cut("alpha", "beta", "gamma", "delta")
+    story.run(PEER_TIMEOUT + 3)
+    assert sources(story) == []
+
+
+def beta_is_promoted(story: Story, **options: Any) -> None:
+    """An administrator promotes beta, which serves; applications are to use it from now on."""
+    story.command("beta", "promote", **options)
+    story.until(lambda: story.is_source("beta"), "beta is source")
+    story.cluster.official = "beta"
+
+
+def beta_is_forced(story: Story) -> None:
+    """An administrator promotes beta by force, with the token of a dry run."""
+    token = story.command("beta", "promote", dry_run=True)["token"]
+    story.machine("beta").forced = True
+    story.command("beta", "promote", force=token)
+    story.until(lambda: story.is_source("beta"), "beta is source")
+
+
 def elected(story: Story) -> None:
     """beta is elected by gamma and delta; gamma follows it, and delta is cut off from both."""
-    story.command("beta", "promote")
-    story.until(lambda: story.is_source("beta"), "beta is source")
+    beta_is_promoted(story)
     story.cut("delta", "beta", "gamma")
-    story.cluster.official = "beta"
     story.until(lambda: story.follows("gamma"), "gamma follows beta")
+
+
+def elected_and_answering(story: Story) -> None:
+    """The same, with alpha cut off; the votes have ended, and beta has answered writes."""
+    alpha_is_cut_off(story)
+    elected(story)
+    story.run(vote.SECONDS + 2)
+    assert answering(story, "beta") == ["beta"]
+
+
+def only_beta_answers(story: Story) -> None:
+    """delta sees alpha again, which was cut off and lives; no application gets an answer of both."""
+    story.join("alpha", "delta")
+    story.run(8.0)
+    seed, voted = story.world.seed, promised(story, "delta")
+    assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: delta has voted for {voted!r}"
 
 
 def answering(story: Story, *names: str) -> list[str]:
@@ -45,12 +99,6 @@ def promised(story: Story, name: str) -> str:
     """For which node this one voted last, if that still binds it."""
     found = record(story, name).promised
     return found[0].node if found else ""
-
-
-def alpha_is_cut_off(story: Story) -> None:
-    story.quiet()
-    story.cut("alpha", "beta", "gamma", "delta")
-    story.run(2 * PEER_TIMEOUT)
 
 
 def up(story: Story, client: str, server: str) -> Any:

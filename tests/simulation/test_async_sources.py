@@ -29,8 +29,8 @@ def test_the_copy_of_an_asynchronous_source_does_not_count(seed: int) -> None:
 
 
 @each
-def test_async_sources_and_two_pairs(seed: int) -> None:
-    """The same with four nodes: gamma and delta elect gamma, and both pairs answer writes."""
+def test_of_two_pairs_of_nodes_the_one_with_an_asynchronous_source_answers_nothing(seed: int) -> None:
+    """The same with four nodes: gamma and delta elect gamma, which answers writes."""
     with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.switch_over("alpha", "beta")
@@ -50,7 +50,7 @@ def test_async_sources_and_two_pairs(seed: int) -> None:
 @pytest.mark.parametrize("how", ["restart", "wait"])
 def test_an_async_heir_that_has_taken_over_makes_no_promotion_safe(seed: int, how: str) -> None:
     """min_copies = 1: alpha hands over to the async gamma, which is cut off and answers writes. alpha's daemon is
-    restarted, or a minute passes, so it names no heir any more; nobody reckons with gamma."""
+    restarted, or a minute passes, so it names no heir any more; gamma has to be reckoned with all the same."""
     with telling(seed, nodes=3, modes={"gamma": "async"}) as story:
         story.quiet()
         story.command("alpha", "switchover", to="gamma")
@@ -71,7 +71,7 @@ def test_an_async_heir_that_has_taken_over_makes_no_promotion_safe(seed: int, ho
 
 
 @each
-def test_two_nodes_the_async_heir_answers_and_the_former_source_is_promoted(seed: int) -> None:
+def test_a_former_source_is_not_promoted_unforced_beside_its_async_heir(seed: int) -> None:
     """Two nodes, min_copies = 1. alpha hands over to the async beta; the link fails; alpha's daemon is restarted."""
     with telling(seed, nodes=2, modes={"beta": "async"}) as story:
         story.quiet()
@@ -88,7 +88,7 @@ def test_two_nodes_the_async_heir_answers_and_the_former_source_is_promoted(seed
 @each
 def test_a_promotion_with_the_old_source_fenced_is_not_safe_beside_its_async_heir(seed: int) -> None:
     """min_copies = 1. alpha hands over to the async gamma and then dies; it is declared fenced, rightly. gamma is cut
-    off, serves, and is reckoned with by nobody."""
+    off, serves, and has to be reckoned with."""
     with telling(seed, nodes=3, modes={"gamma": "async"}) as story:
         story.quiet()
         story.command("alpha", "switchover", to="gamma")

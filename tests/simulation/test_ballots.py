@@ -13,11 +13,32 @@ from dkrepl.core.election import vote
 from dkrepl.errors import DkreplError
 from tests.simulation.commands import give
 from tests.simulation.disk import SECTOR
-from tests.simulation.elections import alpha_is_cut_off, answering, elected, promised, record, sources, up
+from tests.simulation.elections import (
+    alpha_hands_over,
+    alpha_is_cut_off,
+    answering,
+    beta_is_promoted,
+    elected,
+    elected_and_answering,
+    only_beta_answers,
+    promised,
+    record,
+    up,
+)
 from tests.simulation.settings import PEER_TIMEOUT
-from tests.simulation.story import SEEDS, telling
+from tests.simulation.story import SEEDS, Story, telling
 
 each = pytest.mark.parametrize("seed", SEEDS)
+
+
+def _half_elected(story: Story) -> list[Any]:
+    """beta asks for votes and has delta's, which is not enough; return where the answer to the promotion will be."""
+    alpha_is_cut_off(story)
+    story.cut("beta", "gamma")
+    answers: list[Any] = []
+    give(story.process("beta"), "promote", {}, answers.append)
+    story.until(lambda: promised(story, "delta") == "beta", "delta has voted")
+    return answers
 
 
 @each
@@ -25,11 +46,7 @@ def test_a_withdrawal_of_a_former_daemon_does_not_free_a_voter(seed: int) -> Non
     """beta's first promotion is refused; its withdrawal is in the kernel's queue of a slow connection when its daemon
     is restarted. By a new connection it is promoted, with delta's vote. Then what was in the old one arrives."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        alpha_is_cut_off(story)
-        story.cut("beta", "gamma")
-        answers: list[Any] = []
-        give(story.process("beta"), "promote", {}, answers.append)
-        story.until(lambda: promised(story, "delta") == "beta", "delta has voted")
+        answers = _half_elected(story)
         old = up(story, "beta", "delta")
         old.up._moving = True  # what is sent from here on stays on its way
         story.until(lambda: bool(answers), "beta is refused")
@@ -45,9 +62,7 @@ def test_a_withdrawal_of_a_former_daemon_does_not_free_a_voter(seed: int) -> Non
         for frame in late:
             story.cluster.switch.listening["delta"].arrived(identity, frame)
         story.run(vote.SECONDS + 2)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {promised(story, 'delta')!r}"
+        only_beta_answers(story)
 
 
 @each
@@ -55,11 +70,7 @@ def test_an_answer_of_before_its_candidacy_does_not_free_a_voter(seed: int) -> N
     """delta asks beta, for which it voted long ago, what it is. The answer, "a target", is overtaken, on another
     connection, by beta's request for votes: beta has just been promoted."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        alpha_is_cut_off(story)
-        story.cut("beta", "gamma")
-        answers: list[Any] = []
-        give(story.process("beta"), "promote", {}, answers.append)
-        story.until(lambda: promised(story, "delta") == "beta", "delta has voted")
+        answers = _half_elected(story)
         story.cut("beta", "delta")  # the withdrawal is lost
         story.until(lambda: bool(answers), "beta is refused")
         assert isinstance(answers[0], DkreplError)
@@ -83,9 +94,7 @@ def test_an_answer_of_before_its_candidacy_does_not_free_a_voter(seed: int) -> N
         story.cluster.official = "beta"
         story.until(lambda: story.follows("gamma"), "gamma follows beta")
         story.run(vote.SECONDS + 2)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {promised(story, 'delta')!r}"
+        only_beta_answers(story)
 
 
 @each
@@ -104,15 +113,13 @@ def test_resolve_of_before_a_renewed_vote_does_not_undo_it(seed: int) -> None:
         story.run(2.0)
         elected(story)
         story.run(vote.SECONDS + 2)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {record(story, 'delta').yields_to!r}"
+        only_beta_answers(story)
 
 
 @each
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle: bool) -> None:
-    """beta hands over to gamma. delta learns that beta is a target, and goes back to alpha."""
+    """beta hands over to gamma. delta learns that beta is a target, and does not go back to alpha for that."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
         elected(story)
@@ -130,10 +137,7 @@ def test_a_switchover_of_the_elected_node_does_not_free_a_voter(seed: int, idle:
 def test_a_demotion_of_the_elected_node_does_not_free_a_voter(seed: int) -> None:
     """beta and gamma have answered writes; beta is demoted."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        alpha_is_cut_off(story)
-        elected(story)
-        story.run(vote.SECONDS + 2)
-        assert answering(story, "beta") == ["beta"]
+        elected_and_answering(story)
         story.command("beta", "demote")
         story.join("delta", "beta", "alpha")
         story.run(8.0)
@@ -165,15 +169,13 @@ def test_a_late_request_for_votes_does_not_win_a_voter_of_another(seed: int) -> 
         assert promised(story, "delta") == "beta"
         story.cluster.switch.listening["delta"].arrived(identity, late[0])
         story.run(0.5)
-        story.join("alpha", "delta")
-        story.run(8.0)
-        assert answering(story, "alpha", "beta") == ["beta"], f"seed {seed}: {promised(story, 'delta')!r}"
+        only_beta_answers(story)
 
 
 @each
 def test_a_failed_last_flush_that_could_not_be_recorded_is_not_forgotten(seed: int) -> None:
     """alpha is demoted; its last flush fails, and the state directory has no space until just before the new role is
-    recorded. Then nothing says that alpha's copy lacks answered writes."""
+    recorded. It has to be known all the same that alpha's copy lacks answered writes."""
     with telling(seed) as story:
         story.quiet()
         for number in range(12):  # a failed flush loses about half of them
@@ -206,9 +208,7 @@ def test_an_elected_source_can_be_restarted_while_a_voter_sees_the_old_one(seed:
     """gamma, delta and beta reach each other, alpha reaches only delta. beta's daemon is restarted, and serves."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         alpha_is_cut_off(story)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        beta_is_promoted(story)
         story.until(lambda: story.follows("gamma") and story.follows("delta"), "both follow beta")
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
@@ -227,14 +227,9 @@ def test_an_elected_source_can_be_restarted_while_a_voter_sees_the_old_one(seed:
 @each
 def test_a_released_voter_does_not_inherit_from_the_old_source(seed: int) -> None:
     """alpha hands over to delta, which is cut off; beta is elected by gamma and delta, answers writes, and is demoted.
-    That sets delta free, and within a minute it takes over from alpha after all, without asking anybody."""
+    That must not set delta free to take over from alpha after all, without asking anybody."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.command("alpha", "switchover", to="delta")
-        story.until(lambda: not story.cluster.sources, "alpha is no source")
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(PEER_TIMEOUT + 3)
-        assert sources(story) == []
+        alpha_hands_over(story)
         elected(story)
         assert answering(story, "beta") == ["beta"]
         story.run(vote.SECONDS)
@@ -248,8 +243,8 @@ def test_a_released_voter_does_not_inherit_from_the_old_source(seed: int) -> Non
 
 
 @each
-def test_a_promotion_right_after_a_refused_one(seed: int) -> None:
-    """The refused candidate's withdrawal is on its way: the next promotion fails, with a reason that is not so."""
+def test_a_promotion_succeeds_right_after_a_refused_one(seed: int) -> None:
+    """The refused candidate's withdrawal is still on its way; the other gets its votes all the same."""
     with telling(seed, nodes=4, modes={"alpha": "async"}, min_copies=2, on_no_quorum="wait") as story:
         story.quiet()
         story.command("alpha", "demote")

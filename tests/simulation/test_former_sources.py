@@ -9,7 +9,16 @@ import pytest
 from dkrepl.core.election import vote
 from dkrepl.errors import DkreplError
 from tests.simulation.commands import give
-from tests.simulation.elections import alpha_is_cut_off, answering, elected, promised, sources
+from tests.simulation.elections import (
+    alpha_is_cut_off,
+    alpha_is_killed,
+    answering,
+    beta_is_forced,
+    beta_is_promoted,
+    elected_and_answering,
+    promised,
+    sources,
+)
 from tests.simulation.settings import PEER_TIMEOUT
 from tests.simulation.story import SEEDS, telling
 
@@ -20,10 +29,7 @@ each = pytest.mark.parametrize("seed", SEEDS)
 def test_an_elected_source_that_is_restarted_does_not_give_way_to_the_old_one(seed: int) -> None:
     """No command but the one promotion. beta has answered writes, and is restarted when it reaches alpha again."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        alpha_is_cut_off(story)
-        elected(story)
-        story.run(vote.SECONDS + 2)
-        assert answering(story, "beta") == ["beta"]
+        elected_and_answering(story)
         story.join("alpha", "beta")
         story.join("delta", "alpha", "beta")
         story.restart("beta")
@@ -37,10 +43,7 @@ def test_an_elected_source_that_returns_after_the_network_has_healed_does_not_gi
 ) -> None:
     """As before; nothing is cut any more when beta comes back from a loss of power."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        alpha_is_cut_off(story)
-        elected(story)
-        story.run(vote.SECONDS + 2)
-        assert answering(story, "beta") == ["beta"]
+        elected_and_answering(story)
         story.crash("power", "beta")
         story.run(5.0)
         story.join("alpha", "beta", "gamma", "delta")
@@ -58,9 +61,7 @@ def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed:
     """beta was elected by gamma and delta, has answered nothing yet, and is cut off. alpha returns, and has gamma's
     vote; delta's is late, or cannot be recorded. Two votes are not enough, for gamma has voted for beta before."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
+        alpha_is_killed(story)
         story.command("beta", "promote")
         story.until(lambda: story.is_source("beta"), "beta is source")
         story.cut("beta", "alpha", "gamma", "delta")
@@ -85,13 +86,11 @@ def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed:
 
 
 @each
-def test_a_former_source_that_was_declared_fenced_serves_beside_the_promoted_one(seed: int) -> None:
+def test_a_former_source_declared_fenced_does_not_serve_beside_the_promoted_one(seed: int) -> None:
     """N = 2, W = 1. alpha is killed, and beta promoted with --fenced alpha, rightly. alpha is started again while beta
     changes its role; beta's last answer as a target names its vote for itself."""
     with telling(seed, nodes=2, min_copies=1) as story:
-        story.quiet()
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
+        alpha_is_killed(story)
         story.start("alpha")
         story.cut("alpha", "beta")
         story.run(0.3)
@@ -110,14 +109,12 @@ def test_a_former_source_that_was_declared_fenced_serves_beside_the_promoted_one
 
 
 @each
-def test_fenced_three_nodes_old_answer(seed: int) -> None:
+def test_a_former_source_declared_fenced_does_not_serve_by_an_answer_of_before_the_promotion(seed: int) -> None:
     """N = 3, W = 1. alpha is restarted and has beta's answer, gamma's is missing. alpha is cut off; beta is promoted
     (alpha declared fenced, rightly, for it serves nobody), with gamma's vote. alpha reaches gamma, whose answer names
     the vote for beta."""
     with telling(seed, nodes=3, min_copies=1) as story:
-        story.quiet()
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
+        alpha_is_killed(story)
         story.cut("alpha", "gamma")
         story.start("alpha")
         arbitration = story.process("alpha").runtime.arbitration
@@ -134,17 +131,13 @@ def test_fenced_three_nodes_old_answer(seed: int) -> None:
 
 
 @each
-def test_fenced_four_nodes(seed: int) -> None:
+def test_a_former_source_declared_fenced_does_not_serve_by_the_vote_of_a_node_that_was_off(seed: int) -> None:
     """N = 4, W = 2. alpha dies, gamma is off; beta is promoted with alpha declared fenced, and delta's vote: two real
     votes, not N - W + 1. Then alpha and gamma come back, and delta's daemon is restarted; alpha serves with gamma's
     vote while beta serves with delta."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.crash("kill", "alpha", "gamma")
-        story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote", fenced=["alpha"])
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        alpha_is_killed(story, "gamma")
+        beta_is_promoted(story, fenced=["alpha"])
         story.until(lambda: story.follows("delta"), "delta follows beta")
         story.run(vote.SECONDS + 2)
         story.cut("beta", "alpha", "gamma", "delta")
@@ -176,10 +169,7 @@ def test_a_source_by_force_is_followed_by_the_old_one_that_was_restarted_before(
         story.crash("power", "alpha", "gamma")
         story.start("beta")
         story.run(2 * PEER_TIMEOUT)
-        token = story.command("beta", "promote", dry_run=True)["token"]
-        story.machine("beta").forced = True
-        story.command("beta", "promote", force=token)
-        story.until(lambda: story.is_source("beta"), "beta is source")
+        beta_is_forced(story)
         story.cluster.official = "beta"
         story.run(2.0)
         story.start("alpha", "gamma")
@@ -189,16 +179,12 @@ def test_a_source_by_force_is_followed_by_the_old_one_that_was_restarted_before(
 
 @each
 @pytest.mark.parametrize("idle", [False, True])
-def test_a_switchover_while_an_old_source_still_runs(seed: int, idle: bool) -> None:
+def test_a_switchover_succeeds_while_an_old_source_still_runs(seed: int, idle: bool) -> None:
     """N = 4, W = 2. beta was elected while alpha was cut off; gamma and delta follow beta. alpha is reachable again and
     still source (nobody has demoted it). beta hands over to gamma, which is to take over."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        alpha_is_cut_off(story)
+        beta_is_promoted(story)
         story.until(lambda: story.follows("gamma") and story.follows("delta"), "both follow beta")
         story.run(vote.SECONDS + 2)
         if not idle:
@@ -216,12 +202,8 @@ def test_a_switchover_while_an_old_source_still_runs(seed: int, idle: bool) -> N
 def test_of_two_former_sources_the_one_that_was_elected_last_serves_again(seed: int) -> None:
     """beta was elected after alpha and wrote nothing; all lose power. Nobody has to say which of the two it is."""
     with telling(seed, nodes=3, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        alpha_is_killed(story)
+        beta_is_promoted(story)
         story.crash("power", "beta", "gamma")
         story.start("alpha", "beta", "gamma")
         story.until(lambda: story.is_source("beta"), "beta is source again")
@@ -233,12 +215,8 @@ def test_a_former_source_has_no_vote_for_another(seed: int) -> None:
     """As before, with four nodes; delta and beta are cut off. alpha may be promoted only by force: it has two
     votes, its own and gamma's, and beta could have two as well."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        alpha_is_killed(story)
+        beta_is_promoted(story)
         story.crash("kill", "beta", "gamma", "delta")
         story.cut("delta", "alpha", "beta", "gamma")
         story.cut("beta", "gamma")
@@ -252,12 +230,8 @@ def test_a_former_source_has_no_vote_for_another(seed: int) -> None:
 def test_of_two_sources_that_wrote_nothing_the_one_that_was_elected_first_is_to_be_demoted(seed: int) -> None:
     """beta is promoted, safely, while alpha is cut off."""
     with telling(seed, nodes=3, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.cut("alpha", "beta", "gamma")
-        story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        alpha_is_cut_off(story)
+        beta_is_promoted(story)
         story.until(lambda: story.follows("gamma"), "gamma follows beta")
         story.join("alpha", "beta", "gamma")
         story.run(5.0)
@@ -271,13 +245,8 @@ def test_of_two_sources_that_wrote_nothing_the_one_that_was_elected_first_is_to_
 def test_a_source_that_was_elected_earlier_is_kept_by_resolve(seed: int) -> None:
     """beta is promoted by force while alpha is cut off, and writes nothing; alpha answers writes. Status says how."""
     with telling(seed, nodes=2, min_copies=1) as story:
-        story.quiet()
-        story.cut("alpha", "beta")
-        story.run(2 * PEER_TIMEOUT)
-        token = story.command("beta", "promote", dry_run=True)["token"]
-        story.machine("beta").forced = True
-        story.command("beta", "promote", force=token)
-        story.until(lambda: story.is_source("beta"), "beta is source")
+        alpha_is_cut_off(story)
+        beta_is_forced(story)
         assert answering(story, "alpha") == ["alpha"]
         story.join("alpha", "beta")
         story.run(5.0)

@@ -107,7 +107,7 @@ def test_no_other_node_is_promoted_while_a_source_hands_over(seed: int) -> None:
 
 
 @each
-def test_a_node_is_removed_and_only_the_source_knows_yet(seed: int) -> None:
+def test_no_unsafe_promotion_looks_safe_while_only_the_source_knows_that_a_node_was_removed(seed: int) -> None:
     with telling(seed, nodes=4) as story:
         story.crash("kill", "beta")
         without_beta = story.nodes("alpha", "gamma", "delta")
@@ -132,7 +132,7 @@ def test_a_node_is_removed_and_only_the_source_knows_yet(seed: int) -> None:
 
 
 @each
-def test_a_node_whose_description_has_another_order(seed: int) -> None:
+def test_no_unsafe_promotion_looks_safe_where_a_description_has_the_nodes_in_another_order(seed: int) -> None:
     with telling(seed, nodes=4) as story:
         story.describe(story.nodes("alpha", "beta", "delta", "gamma"), "beta")
         story.restart("beta")
@@ -152,7 +152,7 @@ def test_a_node_whose_description_has_another_order(seed: int) -> None:
 
 
 @each
-def test_what_an_old_source_alone_has_is_kept_aside_whatever_its_description_says_now(seed: int) -> None:
+def test_what_an_old_source_alone_has_is_saved_aside_whatever_its_description_says_now(seed: int) -> None:
     with telling(seed, modes={"beta": "async"}, depth=4, pace=0.01) as story:
         story.crash("kill", "gamma")
         story.run(2 * PEER_TIMEOUT)  # only beta is left, which is asynchronous
@@ -256,7 +256,7 @@ def test_a_flush_that_waits_over_a_takeover_is_not_answered_by_the_source_alone(
 
 
 @each
-def test_a_confirmation_that_was_lost_in_a_reconnection_is_repeated(seed: int) -> None:
+def test_an_ack_that_was_lost_in_a_reconnection_is_repeated(seed: int) -> None:
     with telling(seed) as story:
         story.quiet()
         write = story.ask(WRITE, 0, b"A" * SECTOR)

@@ -75,7 +75,7 @@ def test_what_a_source_wrote_alone_is_not_lost(story: Story) -> None:
     assert alpha.kept or not following, f"seed {story.world.seed}: what alpha alone had is replaced, and kept nowhere"
 
 
-def test_a_source_that_mints_no_generation_is_caught(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_begins_no_new_generation_is_caught(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody_mints_a_generation(monkeypatch)
     with pytest.raises(RuleBroken, match="R7"):
         write_alone_and_return(story)

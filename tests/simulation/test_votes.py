@@ -12,7 +12,16 @@ import pytest
 from dkrepl.core.election import vote
 from dkrepl.errors import DkreplError
 from tests.simulation.commands import give
-from tests.simulation.elections import answering, elected, sources
+from tests.simulation.elections import (
+    alpha_hands_over,
+    alpha_is_cut_off,
+    alpha_is_killed,
+    answering,
+    beta_is_promoted,
+    elected,
+    only_beta_answers,
+    sources,
+)
 from tests.simulation.settings import PEER_TIMEOUT
 from tests.simulation.story import SEEDS, Story, telling
 
@@ -25,13 +34,6 @@ def demoted(story: Story) -> None:
     story.command("alpha", "demote")
     story.run(PEER_TIMEOUT + 1)
     assert sources(story) == []
-
-
-def only_beta_answers(story: Story) -> None:
-    """delta sees alpha again, which was cut off and lives."""
-    story.join("alpha", "delta")
-    story.run(8.0)
-    assert answering(story, "alpha", "beta") == ["beta"]
 
 
 def _voted_for_beta(story: Story, name: str) -> bool:
@@ -76,9 +78,7 @@ def test_an_old_source_that_returns_while_another_is_promoted_does_not_serve_as_
 def test_a_voter_does_not_go_back_to_the_source_that_it_left(seed: int) -> None:
     """alpha is cut off, and lives. beta is elected by gamma and delta; then delta loses both, and sees alpha again."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(2 * PEER_TIMEOUT)
+        alpha_is_cut_off(story)
         elected(story)
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
@@ -125,9 +125,7 @@ def test_an_answer_to_an_earlier_question_is_no_vote(seed: int) -> None:
 @pytest.mark.parametrize("how", ["suspended", "stopped"])
 def test_a_former_source_that_stood_still_does_not_serve_by_the_votes_of_then(seed: int, how: str) -> None:
     with telling(seed, nodes=4, min_copies=2) as story:
-        story.quiet()
-        story.crash("kill", "alpha")
-        story.run(2 * PEER_TIMEOUT)
+        alpha_is_killed(story)
         story.cut("alpha", "beta")
         story.start("alpha")
         arbitration = story.process("alpha").runtime.arbitration
@@ -246,9 +244,7 @@ def test_a_generation_of_the_old_source_does_not_free_a_voter(seed: int) -> None
         story.cut("alpha", "beta", "gamma", "delta")
         story.start("delta")
         story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
-        story.cluster.official = "beta"
+        beta_is_promoted(story)
         story.cut("gamma", "beta")
         story.until(lambda: story.follows("delta"), "delta follows beta")
         story.cut("delta", "beta", "gamma")
@@ -261,13 +257,9 @@ def test_a_generation_of_the_old_source_does_not_free_a_voter(seed: int) -> None
 def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) -> None:
     """delta voted for beta; then gamma, which follows beta, is promoted in vain, and asks delta for its vote."""
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(2 * PEER_TIMEOUT)
-        story.command("beta", "promote")
-        story.until(lambda: story.is_source("beta"), "beta is source")
+        alpha_is_cut_off(story)
+        beta_is_promoted(story)
         story.cut("delta", "beta")
-        story.cluster.official = "beta"
         story.until(lambda: story.follows("gamma"), "gamma follows beta")
         story.run(vote.SECONDS + 2)
         assert isinstance(story.ask_for("gamma", "promote"), DkreplError)
@@ -280,12 +272,7 @@ def test_a_refused_promotion_of_another_node_does_not_free_a_voter(seed: int) ->
 @each
 def test_an_heir_that_has_voted_does_not_take_over_when_its_vote_has_ended(seed: int) -> None:
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.command("alpha", "switchover", to="delta")
-        story.until(lambda: not story.cluster.sources, "alpha is no source")
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(PEER_TIMEOUT + 3)
-        assert sources(story) == []
+        alpha_hands_over(story)
         elected(story)
         story.run(vote.SECONDS + 2)
         story.join("alpha", "delta")
@@ -312,9 +299,7 @@ def test_a_voter_outlives_the_removal_of_the_node_that_it_voted_for(seed: int) -
 @each
 def test_resolve_of_before_does_not_undo_a_vote(seed: int) -> None:
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
-        story.quiet()
-        story.cut("alpha", "beta", "gamma", "delta")
-        story.run(2 * PEER_TIMEOUT)
+        alpha_is_cut_off(story)
         story.command("delta", "resolve", keep="alpha")
         story.run(1.0)
         elected(story)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dkrepl.config.description import Description
 from dkrepl.config.terms import required
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello, Welcome
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Answer, Hello, Welcome
 
 
 def hello(description: Description | None = None, **fields: Any) -> Hello:
@@ -50,3 +50,16 @@ def welcome(description: Description, **fields: Any) -> Welcome:
         "terms": required(description),
     }
     return Welcome(**plain | fields)
+
+
+def answer(**fields: Any) -> Answer:
+    """Return what beta, a target, answers when it is asked who it is; ``fields`` are set otherwise."""
+    plain: dict[str, Any] = {
+        "node": "beta",
+        "mirror": "r0",
+        "mirror_id": "m1",
+        "role": "target",
+        "generation": "g1",
+        "history": [],
+    }
+    return Answer(**plain | fields)

@@ -6,6 +6,8 @@ import random
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,24 @@ class VerifiedLoad:
         return found
 
 
+@contextmanager
+def verified(cluster: Cluster, directory: Path) -> Iterator[VerifiedLoad]:
+    """A load on the device while its daemon comes and goes: no error, one device all the time, equal copies at the end.
+
+    Fails also if an application reads what it did not write.
+    """
+    load = VerifiedLoad(cluster.device, directory)
+    try:
+        yield load
+        load.finish()
+    finally:
+        load.end()
+    made = [event for event in cluster.source.logged("device_ready") if not event["taken_over"]]
+    assert len(made) == 1, "the device was made anew"
+    cluster.settle()
+    cluster.assert_equal()
+
+
 @dataclass
 class Pauses:
     """The longest request that each kill, or restart, fell into: seconds."""
@@ -96,16 +116,14 @@ class Pauses:
 def kill_again_and_again(manager: ServiceManager, kills: int, seed: int, directory: Path) -> Pauses:
     """Kill the source's daemon ``kills`` times: in sync with its targets, or at work without them, or at its start.
 
-    Fails if an application sees an error, or reads what it did not write; or if the device was ever made anew, or the
-    copies differ at the end.
+    Fails as ``verified`` does, or if the device is another loop device in the end.
     """
     cluster: Cluster = manager.cluster
     source = cluster.source
     dice = random.Random(seed)
     loop = (source.status() or {})["loop"]
-    load = VerifiedLoad(cluster.device, directory)
     moments = []
-    try:
+    with verified(cluster, directory) as load:
         for _ in range(kills):
             load.keep_going()
             choice = dice.random()
@@ -120,14 +138,7 @@ def kill_again_and_again(manager: ServiceManager, kills: int, seed: int, directo
             source.kill()
             manager.start(ready=False)
         source.wait_until(lambda status: status and status["state"] == "Serving", "the last successor serves")
-        load.finish()
-    finally:
-        load.end()
     assert (source.status() or {})["loop"] == loop
-    made = [event for event in source.logged("device_ready") if not event["taken_over"]]
-    assert len(made) == 1, "the device was made anew"
-    cluster.settle()
-    cluster.assert_equal()
     return Pauses.of(moments, load.requests())
 
 

@@ -16,13 +16,13 @@ from dkrepl.core.protocol import frames
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.write_log import WriteLog
 from tests.bench.scale import Mirror, describe
+from tests.unit.bitmaps import bitmap_of
 
 PIECE = 1 << 15  # blocks
 
 
-def bitmap(blocks: int, per: int = 64) -> IntentBitmap:
-    bits, seals = IntentBitmap.bits_bytes(blocks, per), IntentBitmap.seals_bytes(blocks, per)
-    return IntentBitmap(bytearray(bits), bytearray(seals), blocks, per)
+def bitmap(blocks: int) -> IntentBitmap:
+    return bitmap_of(blocks, 64)
 
 
 def lines_run(call: Callable[[], object]) -> int:

@@ -17,8 +17,10 @@ from dkrepl.core.protocol.messages import Alive, Evict, Ready, Stalled
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
 from dkrepl.core.target.target import Target
+from tests.unit.bitmaps import bitmap_of
 from tests.unit.greetings import hello, welcome
 from tests.unit.records import MemoryStore, record
+from tests.unit.streams import packed
 
 DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -27,8 +29,7 @@ STEP = 0.2
 
 
 def bitmaps(*names: str) -> dict[str, IntentBitmap]:
-    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
-    return {name: IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT) for name in names}
+    return {name: bitmap_of(BLOCKS, PER_EXTENT) for name in names}
 
 
 class FromSource:
@@ -206,18 +207,7 @@ class FromTarget:
 
 
 def mark(op: int) -> frames.StreamMessage:
-    head = frames.pack_head(
-        group=0,
-        mask=1,
-        kind=frames.MARKER,
-        epoch=5,
-        session=7,
-        first=0,
-        position=0,
-        records=(frames.pack_record(op, 0, 0),),
-        data_len=0,
-        data_sum=0,
-    )
+    head = packed(frames.MARKER, [(op, 0, 0)], epoch=5, first=0, position=0)
     return frames.parse_stream(memoryview(head), None, DESCRIPTION.size)
 
 

@@ -25,7 +25,7 @@ CELLS = [(side, state, event) for side, table in TABLES.items() for state, event
 
 
 @pytest.mark.parametrize(("side", "state", "event"), CELLS)
-def test_every_cell(side: str, state: TargetState, event: Any) -> None:
+def test_every_event_leads_where_its_table_says_or_is_refused(side: str, state: TargetState, event: Any) -> None:
     found = TABLES[side][event]
     machine = Machine("beta", TABLES[side])
     machine.state = state

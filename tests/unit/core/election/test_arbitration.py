@@ -16,6 +16,7 @@ from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.role_records import as_follower, as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Copy
+from tests.unit import greetings
 from tests.unit.records import record
 
 QUICK = DEFAULT.quick_seconds
@@ -26,16 +27,10 @@ def answer(
     node: str, role: str = "target", generation: str = "g3", history: tuple[str, ...] = (), **more: object
 ) -> Answer:
     """What a peer says; a target votes for the node that asks."""
-    found = Answer(
-        node=node,
-        mirror="r0",
-        mirror_id="m1",
-        role=role,
-        generation=generation,
-        history=list(history),
-        vote="alpha" if role == "target" else "",
+    said = "alpha" if role == "target" else ""
+    return greetings.answer(
+        **{"node": node, "role": role, "generation": generation, "history": list(history), "vote": said} | more
     )
-    return msgspec.structs.replace(found, **more)
 
 
 def asking(alone: float | None = None, age: float | None = None, min_copies: int = 1, **changes: object) -> Arbitration:

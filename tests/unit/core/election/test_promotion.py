@@ -19,6 +19,7 @@ from dkrepl.core.election.objections import lineage
 from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Copy
+from tests.unit import greetings
 
 G0, G1, G2 = "a" * 16, "b" * 16, "c" * 16
 
@@ -45,9 +46,7 @@ def answer(
         "head_bytes": 1000,
     }
     said = Copy(**(facts | copy)) if role != "source" else None
-    return Answer(
-        node=node, mirror="r0", mirror_id="id", role=role, generation=generation, history=list(history), copy=said
-    )
+    return greetings.answer(node=node, role=role, generation=generation, history=list(history), copy=said)
 
 
 GAMMA = answer("gamma")
@@ -242,7 +241,9 @@ def test_the_token_is_good_although_a_source_that_a_peer_hears_goes_on() -> None
         ((G1, [G0]), (G2, [G0]), "diverged"),
     ],
 )
-def test_lineage(own: tuple[str, list[str]], other: tuple[str, list[str]], expected: str) -> None:
+def test_whose_data_descends_from_whose(
+    own: tuple[str, list[str]], other: tuple[str, list[str]], expected: str
+) -> None:
     mine = msgspec.structs.replace(answer("beta"), generation=own[0], history=own[1])
     theirs = msgspec.structs.replace(answer("gamma"), generation=other[0], history=other[1])
     assert lineage(mine, theirs) == expected

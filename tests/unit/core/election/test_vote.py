@@ -14,9 +14,10 @@ from dkrepl.core.actions import Commit, Connect, Send
 from dkrepl.core.election.vote import SECONDS, without_promise
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.core.protocol.messages import Alive, Answer, Ask, Handover, Hello
+from dkrepl.core.protocol.messages import Alive, Ask, Handover, Hello
 from dkrepl.core.target.target import Target
-from tests.unit.greetings import welcome
+from tests.unit.bitmaps import bitmap_of
+from tests.unit.greetings import answer, welcome
 from tests.unit.records import MemoryStore, record
 
 DESCRIPTION = parse(render_example(), "r0", {})
@@ -26,8 +27,7 @@ OLD, ELECTED = Ballot(), Ballot(1, "gamma")  # of alpha, the source from the fir
 
 
 def bitmap() -> IntentBitmap:
-    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
-    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
+    return bitmap_of(BLOCKS, PER_EXTENT)
 
 
 def beta(began: float = 0.0, **facts: Any) -> Target:
@@ -140,26 +140,17 @@ def test_it_follows_the_source_of_its_ballot_or_a_newer_one(ballot: Ballot, foll
 
 
 @pytest.mark.parametrize("release", ["was never elected", "votes anew", "resolved"])
-def test_what_ends_that(release: str) -> None:
+def test_what_lets_it_go_back_to_the_old_source(release: str) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     ballot = OLD
     target.tick(later, stalled=0.0)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
     if release == "was never elected":
-        answer = Answer(
-            node="gamma",
-            mirror="r0",
-            mirror_id="m1",
-            role="target",
-            generation="g1",
-            history=[],
-            number=question.number,
-            stood=1,
-        )
-        target.on_answer(msgspec.structs.replace(answer, number=question.number - 1), later)
+        said = answer(node="gamma", number=question.number, stood=1)
+        target.on_answer(msgspec.structs.replace(said, number=question.number - 1), later)
         assert not is_welcomed(target, "alpha", later), "it was an answer to an older question"
-        target.on_answer(answer, later)
+        target.on_answer(said, later)
     elif release == "votes anew":
         ballot = Ballot(2, "alpha")
         asked(target, "alpha", later, ballot=2)
@@ -180,22 +171,12 @@ def test_what_ends_that(release: str) -> None:
         {"ballot": Ballot(2, "alpha")},  # or may have been: it follows one that was elected after it
     ],
 )
-def test_what_the_elected_node_says_that_does_not_end_it(facts: dict[str, Any]) -> None:
+def test_nothing_else_that_the_elected_node_says_lets_it_go_back(facts: dict[str, Any]) -> None:
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     target.tick(later, stalled=0.0)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
-    answer = Answer(
-        node="gamma",
-        mirror="r0",
-        mirror_id="m1",
-        role="target",
-        generation="g1",
-        history=[],
-        number=question.number,
-        stood=1,
-    )
-    target.on_answer(msgspec.structs.replace(answer, **facts), later)
+    target.on_answer(answer(**{"node": "gamma", "number": question.number, "stood": 1} | facts), later)
     commit(target, later)
     assert not is_welcomed(target, "alpha", later)
 

@@ -11,14 +11,14 @@ from dkrepl.config.limits import Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.source.resync import Resync
+from tests.unit.bitmaps import bitmap_of
 
 BLOCKS, PER = 205, 8
 SMALL = Limits(piece_shift=4, fill_pieces=2, peer_bitmap_pieces=3)
 
 
 def fresh() -> IntentBitmap:
-    sizes = IntentBitmap.bits_bytes(BLOCKS, PER), IntentBitmap.seals_bytes(BLOCKS, PER)
-    made = IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER, limits=SMALL)
+    made = bitmap_of(BLOCKS, PER, SMALL)
     made.fill(0)
     return made
 

@@ -6,12 +6,13 @@ import random
 
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
+from tests.unit.bitmaps import bitmap_of
 
 BLOCKS, EXTENT = 64, 8
 
 
 def bitmap() -> IntentBitmap:
-    made = IntentBitmap(bytearray(BLOCKS // 8), bytearray(4 * BLOCKS // EXTENT), BLOCKS, EXTENT)
+    made = bitmap_of(BLOCKS, EXTENT)
     made.fill(0)
     return made
 

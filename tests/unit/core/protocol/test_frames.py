@@ -5,34 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from xxhash import xxh3_64_intdigest as checksum
 
 from dkrepl.core.protocol import frames
 from dkrepl.errors import ProtocolError
+from tests.unit import streams
 
 LIMIT = 1 << 20  # bytes of the mirror
 SESSION = 0x1234_5678_9ABC_DEF1
 
 
 def packed(kind: int, records: list[tuple[int, int, int]], data: bytes = b"", first: int = 7, epoch: int = 0) -> bytes:
-    """A whole small message, head and data in one frame."""
-    raw = [frames.pack_record(*record) for record in records]
-    total = checksum(data) if data else 0
-    return (
-        frames.pack_head(
-            group=0,
-            mask=1,
-            kind=kind,
-            epoch=epoch,
-            session=SESSION,
-            first=first,
-            position=9,
-            records=raw,
-            data_len=len(data),
-            data_sum=total,
-        )
-        + data
-    )
+    return streams.packed(kind, records, data, session=SESSION, first=first, epoch=epoch, position=9)
 
 
 def read(frame: bytes, data: bytes | None = None) -> frames.StreamMessage:

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from xxhash import xxh3_64_intdigest as checksum
 
 from dkrepl.core.lineage import peer_records
-from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames, members
 from dkrepl.errors import ProtocolError
+from tests.unit.records import record
+from tests.unit.streams import packed
 
 GENERATION = int("ab" * 8, 16)
 
 
 def frame(data: bytes) -> bytes:
-    record = frames.pack_record(frames.GENERATION, len(data), GENERATION)
-    return (
-        frames.pack_head(
-            group=0,
-            mask=1,
-            kind=frames.LIVE,
-            epoch=0,
-            session=7,
-            first=1,
-            position=1,
-            records=[record],
-            data_len=len(data),
-            data_sum=checksum(data),
-        )
-        + data
-    )
+    return packed(frames.LIVE, [(frames.GENERATION, len(data), GENERATION)], data)
 
 
 def test_names_and_modes_arrive_as_they_were_sent() -> None:
@@ -45,21 +30,10 @@ def test_members_that_cannot_be_understood_are_refused(data: bytes) -> None:
 
 
 def test_what_an_asynchronous_peer_may_lack_is_remembered_whatever_its_mode_becomes() -> None:
-    record = NodeMetadata(
-        format=2,
-        mirror="r0",
-        mirror_id="m1",
-        node="alpha",
-        role="source",
-        size=1 << 30,
-        block=1 << 16,
-        extent=1 << 22,
-        generation="g1",
-    )
-    record = peer_records.in_sync(record, "beta", "g1", sync=False)
-    record = peer_records.with_base(record, {"beta": True}, "g2")
-    beta = peer_records.record_of(record, "beta")
+    alpha = peer_records.in_sync(record(generation="g1"), "beta", "g1", sync=False)
+    alpha = peer_records.with_base(alpha, {"beta": True}, "g2")
+    beta = peer_records.record_of(alpha, "beta")
     assert not peer_records.has_all(beta, "g1")
     assert peer_records.has_all(beta, "g2")
-    again = peer_records.record_of(peer_records.in_sync(record, "beta", "g1", sync=True), "beta")
+    again = peer_records.record_of(peer_records.in_sync(alpha, "beta", "g1", sync=True), "beta")
     assert peer_records.has_all(again, "g1")

@@ -11,6 +11,7 @@ from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.source.source import Source
+from tests.unit.bitmaps import bitmap_of
 from tests.unit.records import record
 
 DESCRIPTION = parse(render_example(), "r0", {})
@@ -21,8 +22,7 @@ IN_SYNC = PeerRecord(epoch=5, offered=5, generations=("b1",), base=("b1",), trac
 
 def bitmap() -> IntentBitmap:
     """Return a bitmap of the mirror, all clean."""
-    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
-    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
+    return bitmap_of(BLOCKS, PER_EXTENT)
 
 
 def new_record(**facts: Any) -> NodeMetadata:

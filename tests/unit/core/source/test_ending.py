@@ -34,6 +34,20 @@ def ended(source: Source) -> list[Ended]:
     return [action for action in source.actions if isinstance(action, Ended)]
 
 
+def ending_without_a_record(changes_role: bool) -> Source:
+    """Return a source whose last flush has failed, and whose record could not be written until it gave up."""
+    source = started(new_record())
+    source.ending.begin(1.0, changes_role=changes_role)
+    flush_ends(source, "Input/output error")
+    late = 2.0 + DEFAULT.last_record_seconds
+    for now in (1.0, 1.5, late, late):
+        source.ending.go_on(now)
+        if ended(source):
+            break
+        fail_commits(source, now)
+    return source
+
+
 def test_goodbye_is_said_when_the_last_flush_is_durable_at_a_target_that_is_in_sync() -> None:
     world = World()
     source = world.source
@@ -87,27 +101,11 @@ def test_a_failed_last_flush_is_on_record_before_the_source_ends() -> None:
 
 
 def test_a_failed_last_flush_that_cannot_be_recorded_is_left_to_the_next_role() -> None:
-    source = started(new_record())
-    source.ending.begin(1.0, changes_role=True)
-    flush_ends(source, "Input/output error")
-    late = 2.0 + DEFAULT.last_record_seconds
-    for now in (1.0, 1.5, late, late):
-        source.ending.go_on(now)
-        if ended(source):
-            break
-        fail_commits(source, now)
+    source = ending_without_a_record(changes_role=True)
     assert ended(source) == [Ended(None)]
     assert source.ending.unrecorded == "Input/output error"
 
 
 def test_a_daemon_that_cannot_record_a_failed_last_flush_ends_with_an_error() -> None:
-    source = started(new_record())
-    source.ending.begin(1.0, changes_role=False)
-    flush_ends(source, "Input/output error")
-    late = 2.0 + DEFAULT.last_record_seconds
-    for now in (1.0, 1.5, late, late):
-        source.ending.go_on(now)
-        if ended(source):
-            break
-        fail_commits(source, now)
+    source = ending_without_a_record(changes_role=False)
     assert ended(source) == [Ended("No space left on device")]

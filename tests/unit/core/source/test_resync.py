@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.resync import RateLimit, Resync
+from tests.unit.bitmaps import bitmap_of
 
 BLOCK = 4096
 
 
 def of(blocks: set[int], limits: Limits = DEFAULT, size: int = 64) -> Resync:
-    bitmap = IntentBitmap(bytearray(size // 8), bytearray(size // 2), size, 8)
+    bitmap = bitmap_of(size, 8)
     for block in blocks:
         bitmap.mark(block, block + 1)
     return Resync(bitmap, BLOCK, 0.0, limits=limits)

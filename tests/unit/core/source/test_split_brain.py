@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dkrepl.core.protocol.messages import Answer
 from dkrepl.core.source.split_brain import found
+from tests.unit.greetings import answer
 from tests.unit.records import record
 
 RECORD = record(generation="g1")
@@ -11,9 +11,4 @@ RECORD = record(generation="g1")
 
 def test_for_a_peer_that_is_not_source_no_bitmap_is_counted() -> None:
     """That takes milliseconds for each TiB, in the loop, as long as the peer is away."""
-    assert (
-        found(
-            RECORD, {}, [Answer(node="beta", mirror="r0", mirror_id="m1", role="target", generation="g0", history=[])]
-        )
-        == {}
-    )
+    assert found(RECORD, {}, [answer(generation="g0")]) == {}

@@ -7,11 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView
+from tests.unit.bitmaps import bitmap_of
 
 BLOCKS, PER, SHIFT = 16, 8, 12
 PARTS = 2  # of a block: a write changes some of them, so it makes a block that differs no equal one
@@ -53,7 +53,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.views = {}
         for index, name in enumerate(NAMES):
             mode, on_full = MODES[name]
-            bitmap = IntentBitmap(bytearray(BLOCKS // 8), bytearray(4 * BLOCKS // PER), BLOCKS, PER)
+            bitmap = bitmap_of(BLOCKS, PER)
             settings = TargetSettings(
                 name=name, mode=mode, on_full=on_full, limit=LIMIT, window=1 << 20, group=0, slot=index, bitmap=bitmap
             )

@@ -10,13 +10,13 @@ from dkrepl.config.limits import DEFAULT
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.write_log import WriteLog
+from tests.unit.bitmaps import bitmap_of
 
 BLOCKS = 10000
 
 
 def bitmap() -> IntentBitmap:
-    sizes = IntentBitmap.bits_bytes(BLOCKS, 8), IntentBitmap.seals_bytes(BLOCKS, 8)
-    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, 8)
+    return bitmap_of(BLOCKS, 8)
 
 
 ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90) | st.integers(1, 9000)).map(

@@ -6,7 +6,6 @@ import pytest
 
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView
@@ -14,11 +13,12 @@ from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.source.write_quorum import WriteQuorum
 from dkrepl.core.states import STATES, TargetState
 from dkrepl.errors import DescriptionError
+from tests.unit.bitmaps import bitmap_of
 from tests.unit.config.rendered import render
 
 
 def view(mode: str = "sync", state: TargetState = "Disconnected", name: str = "beta") -> TargetView:
-    bitmap = IntentBitmap(bytearray(8), bytearray(32), 64, 8)
+    bitmap = bitmap_of(64, 8)
     settings = TargetSettings(
         name=name, mode=mode, on_full="block", limit=256, window=1 << 20, group=0, slot=0, bitmap=bitmap
     )

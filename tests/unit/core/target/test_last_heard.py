@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dkrepl.core.protocol.messages import Alive
 from dkrepl.core.target.last_heard import LastHeard
 
 
-def alive(
-    at: float,
-    seq: int,
-    written: int,
-    session: int = 7,
-    *,
-    state: str = "",
-    lag_bytes: int = 0,
-    lag_seconds: float | None = None,
-) -> Alive:
-    return Alive(
-        epoch=1,
-        session=session,
-        state=state,
-        at=at,
-        seq=seq,
-        written=written,
-        lag_bytes=lag_bytes,
-        lag_seconds=lag_seconds,
-    )
+def alive(at: float, seq: int, written: int, session: int = 7, **seen: Any) -> Alive:
+    """``seen``: what the source shows of the target."""
+    return Alive(epoch=1, session=session, at=at, seq=seq, written=written, **seen)
 
 
 def test_nothing_is_shown_before_a_source_was_heard() -> None:

@@ -15,6 +15,7 @@ from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol.messages import Hello
 from dkrepl.core.target.target import Target
+from tests.unit.bitmaps import bitmap_of
 from tests.unit.greetings import welcome
 from tests.unit.records import MemoryStore, record
 
@@ -23,8 +24,7 @@ BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent /
 
 
 def bitmap() -> IntentBitmap:
-    sizes = IntentBitmap.bits_bytes(BLOCKS, PER_EXTENT), IntentBitmap.seals_bytes(BLOCKS, PER_EXTENT)
-    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), BLOCKS, PER_EXTENT)
+    return bitmap_of(BLOCKS, PER_EXTENT)
 
 
 def target(**peers: PeerRecord) -> Target:

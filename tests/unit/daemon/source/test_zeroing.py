@@ -10,7 +10,6 @@ from typing import Any, cast
 from dkrepl.config.description import parse
 from dkrepl.core import actions as act
 from dkrepl.core.intent.activity_log import ActivityLog
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
 from dkrepl.core.source.source import Source
@@ -20,6 +19,7 @@ from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, SYNC, WRITE, Request
 from dkrepl.io.store.calls import StoreCalls
 from dkrepl.io.store.store import StoreFailed
+from tests.unit.bitmaps import bitmap_of
 
 MIB = 1 << 20
 DESCRIPTION = """
@@ -44,8 +44,6 @@ class World:
     def __init__(self) -> None:
         description = parse(DESCRIPTION, "r0", {})
         per = description.extent // description.block
-        bits = bytearray(IntentBitmap.bits_bytes(description.blocks, per))
-        seals = bytearray(IntentBitmap.seals_bytes(description.blocks, per))
         metadata = NodeMetadata(
             format=1,
             mirror="r0",
@@ -57,7 +55,7 @@ class World:
             extent=description.extent,
         )
         numbers = itertools.count(1)
-        self.bitmap = IntentBitmap(bits, seals, description.blocks, per)
+        self.bitmap = bitmap_of(description.blocks, per)
         log = ActivityLog(description.size // description.extent, (), 1)
         self.source = Source(description, "a", metadata, {"b": self.bitmap}, log, 7, lambda: f"{next(numbers):016x}")
         self.asked: deque[Request] = deque()

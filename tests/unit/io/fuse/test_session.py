@@ -168,7 +168,7 @@ def test_what_is_not_allowed_is_refused_here(kernel: Kernel, sent: bytes, code: 
 
 
 @pytest.mark.parametrize(("mode", "op"), [(PUNCH | KEEP, DISCARD), (ZEROES | KEEP, ZERO)])
-def test_discard_and_zero(kernel: Kernel, mode: int, op: int) -> None:
+def test_a_discard_or_write_zeroes_is_received_with_its_range(kernel: Kernel, mode: int, op: int) -> None:
     kernel.says(fallocate_message(5, 4096, SIZE - 4096, mode))
     request = kernel.session.receive()
     assert request is not None

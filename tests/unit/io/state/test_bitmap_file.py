@@ -14,21 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dkrepl.config.limits import DEFAULT
-from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.errors import MetadataError, StateDirectoryError
 from dkrepl.io.state import bits_memory
 from dkrepl.io.state.bitmap_file import BitmapFile
+from tests.unit.records import record
 
-RECORD = NodeMetadata(
-    format=FORMAT,
-    mirror="r0",
-    mirror_id="0" * 32,
-    node="alpha",
-    role="source",
-    size=(64 << 20) + 4096,
-    block=64 << 10,
-    extent=1 << 20,
-)
+RECORD = record(size=(64 << 20) + 4096, block=64 << 10, extent=1 << 20)
 BLOCKS = 64 * 16 + 1
 EXTENTS = 65
 
