@@ -172,4 +172,4 @@ TargetAction = (
     | Ended
     | Event
 )
-Action = SourceAction | TargetAction
+ArbitrationAction = Send | Commit | Event

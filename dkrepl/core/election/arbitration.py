@@ -37,7 +37,7 @@ import msgspec
 from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import required, sync_nodes
-from dkrepl.core.actions import Action, Commit, Event, Send
+from dkrepl.core.actions import ArbitrationAction, Commit, Event, Send
 from dkrepl.core.election.quorum import decisive, decisive_to_serve, satisfied
 from dkrepl.core.election.vote import next_number, of_answer, votes
 from dkrepl.core.lineage.generation import spared
@@ -77,7 +77,7 @@ class Arbitration:
         self._quick = limits.quick_seconds
         self.verdict: Verdict | None = None
         self.reason = ""
-        self.actions: list[Action] = []
+        self.actions: list[ArbitrationAction] = []
         self.answers: dict[str, Answer] = {}  # of this round of questions or the last
         self._contenders: dict[str, _Contender] = {}  # peers that may hold more than this node; which, nothing tells
         self._heard: dict[str, int] = {}  # the round in which a peer answered last

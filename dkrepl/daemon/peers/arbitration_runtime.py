@@ -6,7 +6,7 @@ It answers its peers' questions meanwhile, for they may have been restarted too,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, assert_never
 
 from dkrepl.core import actions as act
 from dkrepl.core.election.arbitration import Arbitration
@@ -112,18 +112,27 @@ class ArbitrationRuntime:
         self.channel.renew_keys()
 
     def _perform(self) -> None:
-        actions, self.arbitration.actions = self.arbitration.actions, []
-        for action in actions:
-            if isinstance(action, act.Send):
-                self.channel.send(action.peer, action.message)
-            elif isinstance(action, act.Commit) and action.metadata is not None:
-                self._commit(action.number, action.metadata)
-            elif isinstance(action, act.Event):
-                self.here.events.report(action.name, action.level, action.fields)
+        todo = self.arbitration.actions
+        while todo:
+            self._carry_out(todo.pop(0))
         if self.arbitration.verdict is not None:
             self.here.loop.stopping = True
 
-    def _commit(self, number: int, record: NodeMetadata) -> None:
+    def _carry_out(self, action: act.ArbitrationAction) -> None:
+        match action:
+            case act.Send():
+                self.channel.send(action.peer, action.message)
+            case act.Commit():
+                self._commit(action)
+            case act.Event():
+                self.here.events.report(action.name, action.level, action.fields)
+            case _:
+                assert_never(action)
+
+    def _commit(self, commit: act.Commit) -> None:
+        number, record = commit.number, commit.metadata
+        assert record is not None, "an arbitration commits nothing but its record"
+
         def done(_: object, error: DkreplError | None) -> None:
             if error is not None:
                 self.here.events.report("commit_failed", "error", {"reason": str(error)})
