@@ -20,7 +20,8 @@ from tests.simulation.elections import (
     sources,
 )
 from tests.simulation.settings import PEER_TIMEOUT
-from tests.simulation.story import SEEDS, telling
+from tests.simulation.story import SEEDS, Story, calm, telling
+from tests.simulation.test_mutations import a_former_source_serves_beside_a_later_one_with_older_data
 
 each = pytest.mark.parametrize("seed", SEEDS)
 
@@ -257,3 +258,51 @@ def test_a_source_that_was_elected_earlier_is_kept_by_resolve(seed: int) -> None
         story.until(lambda: story.process("beta").is_target, "beta is a target")
         story.command("beta", "resolve", keep="alpha")
         story.until(story.in_sync, "beta follows alpha")
+
+
+def promote_what_is_half_copied(seed: int) -> Story:
+    """beta dies in its first resync. Much later alpha and gamma die, and beta is promoted by force; it dies at once.
+
+    Then alpha and beta are started, and either would serve alone after a second. That beta has older data is known to
+    alpha, but not to beta: too many generations have begun since. Returns what became of it.
+    """
+    story = Story(seed, calm(nodes=3, min_copies=1, start_alone=1.0, resync_rate=1000))
+    story.start("alpha", "gamma")
+    story.until(lambda: story.in_sync(but="beta"), "gamma is in sync")
+    story.write_a_little(count=9)
+    story.start("beta")
+    beta = story.machine("beta").disk
+    story.until(lambda: bool(beta.durable_metadata().generation), "blocks are copied to beta")
+    story.crash("kill", "beta")
+    for letter in (b"B", b"C", b"D", b"E", b"F"):
+        story.restart("alpha")
+        story.until(lambda: bool(story.cluster.sources) and story.follows("gamma"), "gamma follows alpha again")
+        story.write_a_little(letter)
+    story.crash("kill", "alpha", "gamma")
+    story.start("beta")
+    story.run(2 * PEER_TIMEOUT)
+    story.promote("beta", force=True)
+    story.cluster.official = "beta"
+    story.crash("kill", "beta")
+    story.start("alpha", "beta")
+    story.run(8.0)
+    return story
+
+
+@each
+def test_a_former_source_waits_beside_one_that_was_elected_later_though_its_data_is_older(seed: int) -> None:
+    """The administrator accepted the loss, and may have meant it: whoever is promoted now is followed."""
+    story = promote_what_is_half_copied(seed)
+    assert sources(story) == []
+    assert "beta was source too" in story.process("alpha").runtime.arbitration.reason
+    story.promote("alpha", force=True)
+    story.cluster.official = "alpha"
+    story.until(lambda: story.follows("beta"), "beta follows alpha")
+
+
+@each
+def test_a_former_source_that_does_not_wait_for_the_later_one_is_noticed(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_former_source_serves_beside_a_later_one_with_older_data(monkeypatch)
+    assert sources(promote_what_is_half_copied(seed)) == ["alpha"]

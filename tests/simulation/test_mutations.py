@@ -16,6 +16,7 @@ from bitarray import bitarray
 
 from dkrepl.config import terms
 from dkrepl.core.election import objections, quorum
+from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import generation, peer_records
@@ -311,6 +312,17 @@ def a_voter_goes_back_to_an_older_source(patch: Patch) -> None:
         patch.setattr(module, "newest", lambda metadata: Ballot())
     patch.setattr(faults, "ROLES", faults.ROLES | {"cut off": 30})
     patch.setattr(cluster, "draw", _two_pairs)
+
+
+def a_former_source_serves_beside_a_later_one_with_older_data(patch: Patch) -> None:
+    """No seed meets that soon: the story of it, in test_former_sources.py, is what breaks."""
+    right = Arbitration._contention
+
+    def contention(self: Arbitration, answer: messages.Answer) -> Any:
+        found = right(self, answer)
+        return None if found == "asks" and self._older(answer) else found
+
+    patch.setattr(Arbitration, "_contention", contention)
 
 
 def _two_pairs(rng: random.Random) -> settings.Settings:

@@ -26,7 +26,8 @@ class ActivityLog:
         self.active: dict[int, int] = dict.fromkeys(active, 0)  # extent -> seq of its newest write
         self.wanted: set[int] = set()
         self.short = 0  # extents that writes wait for and for which the last plan had no room
-        self._urgent: dict[int, None] = {}  # those of ``wanted`` that writes wait for, the longest waiting first
+        self._urgent: dict[int, None] = {}  # those of ``wanted`` that writes wait for, in the order of their asking
+        self._passed_over: list[int] = []  # those that the last commit had no room for, the longest waiting first
         self._pinned: Counter[int] = Counter()
         self._committing: frozenset[int] | None = None
         self._leaving: frozenset[int] = frozenset()  # extents that the commit on its way leaves out
@@ -49,7 +50,10 @@ class ActivityLog:
         return all(extent in active for extent in range(first, end))
 
     def want(self, first: int, end: int) -> None:
-        """Ask that extents ``first`` to ``end`` - 1 be active after the next commit, for a write waits for them."""
+        """Ask that extents ``first`` to ``end`` - 1 be active after the next commit, for a write waits for them.
+
+        A write that still waits after a commit asks again. It does not lose its turn to those that came meanwhile (R5).
+        """
         self._urgent.update(dict.fromkeys(range(first, end)))
         self.wanted.update(range(first, end))
         if first and first - 1 in self.active:
@@ -83,8 +87,10 @@ class ActivityLog:
             return None
         leaving = self._choose_leaving(confirmed, now, everything)
         room = self._limits.active_extents - (len(self.active) - len(leaving)) - len(self._doubtful)
-        needed = [e for e in self._urgent if e not in self.active and e not in self._doubtful]
-        self.short = max(0, len(needed) - max(room, 0))
+        urgent = dict.fromkeys([*(e for e in self._passed_over if e in self._urgent), *self._urgent])
+        needed = [e for e in urgent if e not in self.active and e not in self._doubtful]
+        passed_over = needed[max(room, 0) :]
+        self.short = len(passed_over)
         needed += sorted(self.wanted.difference(self.active, self._doubtful, self._urgent))
         arriving = needed[: max(room, 0)]
         arriving += self._doubtful
@@ -95,6 +101,7 @@ class ActivityLog:
             del self.active[extent]
             self._idle.pop(extent, None)
         self._committing, self._leaving = frozenset(arriving), frozenset(leaving)
+        self._passed_over = passed_over
         self.wanted.clear()
         self._urgent.clear()
         self.serial += 1

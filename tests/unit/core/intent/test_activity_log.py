@@ -61,6 +61,22 @@ def test_it_says_for_how_many_extents_writes_wait_in_vain() -> None:
     assert log.short == 0
 
 
+def test_a_write_that_found_no_room_comes_before_those_that_asked_later() -> None:
+    """Otherwise a write could wait for ever, while a few new ones came during each commit (R5)."""
+    log = ActivityLog(100, range(4), 1, limits=FEW)
+    log.active.update({0: 1, 1: 2, 2: 3, 3: 4})
+    log.want(50, 51)
+    log.want(60, 61)
+    planned = log.plan(1, 0.0)
+    assert planned == (frozenset({1, 2, 3, 50}), frozenset({0})), "there is room for one of the two"
+    log.want(70, 71)
+    log.committed(5)
+    log.want(60, 61)  # what waits asks again after each commit
+    active, _ = committed(log, confirmed=2)
+    assert 60 in active
+    assert 70 not in active
+
+
 def test_idle_extents_leave_and_used_ones_stay() -> None:
     log = ActivityLog(100, (1, 2), 1, limits=FEW)
     assert log.plan(0, 0.0) is None
