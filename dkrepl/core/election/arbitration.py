@@ -159,7 +159,7 @@ class Arbitration:
         elif self._alone is not None and waited >= self._alone and not patient:
             short = "every peer has answered, but it did not get the votes that it needs"
             what = f"{self._names} did not answer" if self.missing else short
-            self._decide("serve", f"{what} within {self._alone:g} s")
+            self._decide("serve", f"{what} within {self._alone:g} s", level="warning")
         elif now >= self._ask_at:
             self._ask_at = now + self._wait
             self._wait = min(self._limits.question_last_seconds, self._wait * 2)
@@ -326,10 +326,12 @@ class Arbitration:
         generations = record_of(metadata, answer.node).generations
         return {metadata.generation, *metadata.history, *generations, ""}
 
-    def _decide(self, verdict: Verdict, reason: str) -> None:
+    def _decide(self, verdict: Verdict, reason: str, level: Literal["info", "warning"] = "info") -> None:
+        """``level``: of the event, unless a silent peer or the end of its role makes it a warning anyway."""
         self.verdict, self.reason = verdict, reason
         fields = {"outcome": verdict, "reason": reason, "not_answered": self.missing or None}
-        self.actions.append(Event("peers_asked", "warning" if self.missing or verdict == "follow" else "info", fields))
+        level = "warning" if self.missing or verdict == "follow" else level
+        self.actions.append(Event("peers_asked", level, fields))
 
     def _describe(self) -> None:
         ever = self._alone is None or (self._contenders and self._alone != self._quick)

@@ -10,7 +10,7 @@ import pytest
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.config.limits import DEFAULT
-from dkrepl.core.actions import Commit, Send
+from dkrepl.core.actions import Commit, Event, Send
 from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.role_records import as_follower, as_source
@@ -293,3 +293,12 @@ def test_if_it_serves_for_want_of_votes_it_does_not_blame_silent_peers() -> None
     arbitration.tick(1.0)
     assert arbitration.verdict == "serve"
     assert arbitration.reason == "every peer has answered, but it did not get the votes that it needs within 1 s"
+
+
+@pytest.mark.parametrize("peer, level", [(answer("beta", vote="gamma"), "warning"), (answer("beta"), "info")])
+def test_serving_without_enough_votes_is_reported_as_a_warning(peer: Answer, level: str) -> None:
+    arbitration = asking(alone=1.0)
+    verdict(arbitration, GAMMA, peer)
+    arbitration.tick(1.0)
+    [event] = [action for action in arbitration.actions if isinstance(action, Event)]
+    assert (event.fields["outcome"], event.fields["not_answered"], event.level) == ("serve", None, level)
