@@ -178,6 +178,9 @@ class TargetCounters(Refusals, frozen=True, kw_only=True):
 
     applied_bytes: Annotated[Bytes, Meta(description="Data applied, that of resyncs included.")]
     resync_bytes: Annotated[Bytes, Meta(description="Of these, data of resyncs.")]
+    messages_refused: Annotated[
+        int, Meta(description="Messages of a source that this target's state does not allow; they were ignored.")
+    ] = 0
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ you: [states of a target](../concepts/source-and-targets.md#states-of-a-target).
 _ILLEGAL = """
 An event that the table does not have for the present state changes nothing. If this node caused it, the daemon ends,
 for what it would do next rests on a wrong belief (`LocalProtocolError`); if a peer caused it, it is refused, counted
-and reported (`message_refused`).
+(`messages_refused` in the [status](status.md#counters-of-a-target) of a target), and reported (`message_refused`).
 """
 _OTHERS = """
 ## Source

@@ -193,5 +193,7 @@ def _counted(counters: Refusals) -> Iterator[str]:
     if isinstance(counters, TargetCounters):
         yield f"{format_size(counters.applied_bytes)} applied, {format_size(counters.resync_bytes)} of it by resyncs"
     yield f"{counters.frames_refused} frames refused"
+    if isinstance(counters, TargetCounters) and counters.messages_refused:
+        yield f"{counters.messages_refused} messages refused"
     if counters.peers_refused:
         yield f"{counters.peers_refused} connections refused"

@@ -38,7 +38,7 @@ class Following:
         self.in_sync_when_lost = False  # whether it was InSync until the source fell silent
         self.unanswered_break = False  # the stream broke while InSync, and the source is silent since
         self.gave_up = 0  # the epoch that the last Trouble was about
-        self.refused = 0  # messages of peers that the state does not allow
+        self.messages_refused = 0  # messages of peers that the state does not allow
         self._progress = progress
         self._peer_bitmaps = peer_bitmaps
         self._machine = states.Machine(node, states.OF_TARGET)
@@ -111,7 +111,7 @@ class Following:
         try:
             before = self._machine.fire(event)
         except ProtocolError as error:
-            self.refused += 1
+            self.messages_refused += 1
             self.report("message_refused", "warning", reason=str(error))
             return False
         after = self._machine.state

@@ -9,7 +9,7 @@ import pytest
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
-from dkrepl.core.actions import Commit, Connect, SaveDiverged
+from dkrepl.core.actions import Commit, Connect, Event, SaveDiverged
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
@@ -100,3 +100,11 @@ def test_what_was_saved_aside_counts_for_one_source_and_until_another_is_followe
     made.actions.clear()
     saves = [action for action in welcomed(made, "alpha", 6) if isinstance(action, SaveDiverged)]
     assert bool(saves) == (source == "gamma")
+
+
+def test_what_its_state_does_not_allow_a_source_is_ignored_counted_and_reported() -> None:
+    made = target()
+    assert not made.following.fire("evicted", "its window is full")
+    assert (made.state, made.following.messages_refused) == ("Disconnected", 1)
+    [event] = [action for action in made.actions if isinstance(action, Event)]
+    assert (event.name, event.level) == ("message_refused", "warning")
