@@ -103,6 +103,11 @@ def format_size(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def format_count(number: int, noun: str, more: str = "") -> str:
+    """Return how many there are: "1 write", "2 writes"; ``more`` is the plural where an s is not enough."""
+    return f"{number} {noun if number == 1 else more or noun + 's'}"
+
+
 def format_rate(rate: float) -> str:
     """Return bytes per second for people: "12.5 MiB/s"."""
     return f"{format_size(rate)}/s"

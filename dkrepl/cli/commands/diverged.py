@@ -11,7 +11,7 @@ from dkrepl.cli import parameters
 from dkrepl.cli.context import Session
 from dkrepl.cli.groups import Ordered
 from dkrepl.cli.render.output import print_done, print_json, print_text
-from dkrepl.config.units import format_size, format_time
+from dkrepl.config.units import format_count, format_size, format_time
 from dkrepl.io.store import diverged as kept_blocks
 from dkrepl.io.store import diverged_copy
 
@@ -53,7 +53,7 @@ def show(session: Session, mirror: str | None, as_json: bool) -> None:
         when = format_time(kept.at)
         state = "" if kept.settled else ", not compared with the new data yet"
         print_text(
-            f"{kept.name}: {format_size(kept.length)} in {len(kept.ranges)} ranges, "
+            f"{kept.name}: {format_size(kept.length)} in {format_count(len(kept.ranges), 'range')}, "
             f"replaced by the data of {kept.replaced_by}, {when}{state}"
         )
 

@@ -9,7 +9,7 @@ from dkrepl.cli import parameters
 from dkrepl.cli.context import Session
 from dkrepl.cli.groups import Ordered
 from dkrepl.cli.render.output import clean, print_json, print_text
-from dkrepl.config.units import exact_size, format_size
+from dkrepl.config.units import exact_size, format_count, format_size
 
 _FEW = 20
 """Ranges that are listed for people without --all."""
@@ -49,10 +49,10 @@ def show(session: Session, mirror: str | None, target: str | None, all_ranges: b
     for intent in client.read(answer, answers.Intent, name).targets:
         print_text(
             f"{clean(intent.name)}: {intent.dirty_blocks} of {intent.blocks} blocks of {exact_size(intent.block)} "
-            f"may differ ({format_size(intent.dirty_bytes)}), {intent.active_extents} extents active"
+            f"may differ ({format_size(intent.dirty_bytes)}), {format_count(intent.active_extents, 'active extent')}"
         )
         shown = intent.ranges if all_ranges else intent.ranges[:_FEW]
         for place in shown:
             print_text(f"  {place.offset:>16}  {exact_size(place.length)}")
         if len(shown) < len(intent.ranges):
-            print_text(f"  {len(intent.ranges) - len(shown)} ranges more (--all)")
+            print_text(f"  {format_count(len(intent.ranges) - len(shown), 'more range')} (--all)")

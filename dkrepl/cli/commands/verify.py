@@ -16,7 +16,7 @@ from dkrepl.api.failure import Failure
 from dkrepl.cli import parameters
 from dkrepl.cli.context import Session
 from dkrepl.cli.render.output import clean, console, print_json, print_text
-from dkrepl.config.units import format_size
+from dkrepl.config.units import format_count, format_size
 from dkrepl.errors import CopiesDiffer
 
 SILENCE = 45.0
@@ -63,9 +63,9 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], as_j
 def _difference(mirror: str, wrong: list[Verified]) -> CopiesDiffer:
     clauses = []
     for result in wrong:
-        places = [f"{r.length} bytes at {r.offset}" for r in result.ranges[:_FEW]]
+        places = [f"{format_count(r.length, 'byte')} at {r.offset}" for r in result.ranges[:_FEW]]
         if len(result.ranges) > _FEW:
-            places.append(f"{len(result.ranges) - _FEW} ranges more")
+            places.append(f"{format_count(len(result.ranges) - _FEW, 'more range')}")
         clauses.append(f"{clean(result.name)} ({', '.join(places) or 'where is not known'})")
     names = " ".join(clean(result.name) for result in wrong)
     return CopiesDiffer(

@@ -22,7 +22,7 @@ from dkrepl.api.status import (
     TargetStatus,
 )
 from dkrepl.cli.render.output import clean
-from dkrepl.config.units import format_duration, format_rate, format_size
+from dkrepl.config.units import format_count, format_duration, format_rate, format_size
 
 ROOM_FOR_TABLE = 110
 """Columns from which on the targets are a table."""
@@ -102,7 +102,8 @@ def _cells(target: ExpectedTarget, bar: bool, with_bytes: bool) -> tuple[str, st
         return "-", "-", "-", "-"
     window = target.window
     limit = f"/{window.writes_limit}" if window.writes_limit else ""
-    filled = f"{window.writes}{limit} writes, {format_size(window.bytes)}"
+    writes = "write" if window.writes == 1 and not limit else "writes"
+    filled = f"{window.writes}{limit} {writes}, {format_size(window.bytes)}"
     if target.lag_seconds is None:
         lag = f"unknown, {format_size(target.lag_bytes)}" if target.lag_bytes else "unknown"
     else:
@@ -161,7 +162,7 @@ def _footing(status: Status) -> Iterator[str]:
         identity.append(f"write {status.seq}")
     identity.append(f"blocks of {format_size(status.block)}")
     if isinstance(status, SourceStatus):
-        identity.append(f"{status.active_extents} active extents of {format_size(status.extent)}")
+        identity.append(f"{format_count(status.active_extents, 'active extent')} of {format_size(status.extent)}")
     yield ", ".join(identity)
     yield ", ".join(_counted(status.counters))
     figures = []
@@ -186,14 +187,14 @@ def _footing(status: Status) -> Iterator[str]:
 def _counted(counters: Refusals) -> Iterator[str]:
     """Yield what a daemon of either role counts, in words."""
     if isinstance(counters, SourceCounters):
-        yield f"{counters.writes} writes ({format_size(counters.written_bytes)})"
-        yield f"{counters.reads} reads ({format_size(counters.read_bytes)})"
-        yield f"{counters.flushes} flushes"
-        yield f"{counters.discards} discards"
+        yield f"{format_count(counters.writes, 'write')} ({format_size(counters.written_bytes)})"
+        yield f"{format_count(counters.reads, 'read')} ({format_size(counters.read_bytes)})"
+        yield format_count(counters.flushes, "flush", "flushes")
+        yield format_count(counters.discards, "discard")
     if isinstance(counters, TargetCounters):
         yield f"{format_size(counters.applied_bytes)} applied, {format_size(counters.resync_bytes)} of it by resyncs"
-    yield f"{counters.frames_refused} frames refused"
+    yield f"{format_count(counters.frames_refused, 'frame')} refused"
     if isinstance(counters, TargetCounters) and counters.messages_refused:
-        yield f"{counters.messages_refused} messages refused"
+        yield f"{format_count(counters.messages_refused, 'message')} refused"
     if counters.peers_refused:
-        yield f"{counters.peers_refused} connections refused"
+        yield f"{format_count(counters.peers_refused, 'connection')} refused"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dkrepl.config.units import (
     exact_size,
+    format_count,
     format_duration,
     format_rate,
     format_size,
@@ -158,3 +159,8 @@ def test_durations_are_shown_in_at_most_two_units() -> None:
         356400: "4 d 3 h",
     }
     assert {seconds: format_duration(seconds) for seconds in shown} == shown
+
+
+def test_one_thing_is_not_many() -> None:
+    assert [format_count(number, "write") for number in (0, 1, 2)] == ["0 writes", "1 write", "2 writes"]
+    assert [format_count(number, "flush", "flushes") for number in (1, 3)] == ["1 flush", "3 flushes"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dkrepl.config.units import format_size
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.target.target import Target
@@ -67,4 +68,4 @@ def saved_blocks(diverged: Iterable[Saved]) -> list[str]:
     if not settled:
         return []
     total = sum(kept.length for kept in settled)
-    return [f"{total} bytes that only this node had were replaced and are saved aside: dkrepl diverged list"]
+    return [f"{format_size(total)} that only this node had were replaced, and are saved: see dkrepl diverged list"]

@@ -38,7 +38,7 @@ def test_copies_that_differ_end_with_code_8_and_the_ranges(cli: Cli) -> None:
 
 def test_many_ranges_are_counted_for_people_and_whole_in_json(cli: Cli) -> None:
     cli.daemon({"ok": {"targets": [different(500)]}})
-    assert "490 ranges more" in cli.run("verify", "r0")[2]
+    assert "490 more ranges" in cli.run("verify", "r0")[2]
     code, out, err = cli.run("verify", "r0", "--json")
     assert (code, err) == (8, "")
     answer = json.loads(out)
@@ -61,9 +61,9 @@ def test_intent_shows_how_much_may_differ_and_where(cli: Cli) -> None:
     code, out, _ = cli.run("intent", "show", "r0", "gamma")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "gamma: 30 of 16384 blocks of 64KiB may differ (1.9 MiB), 2 extents active"
+    assert lines[0] == "gamma: 30 of 16384 blocks of 64KiB may differ (1.9 MiB), 2 active extents"
     assert lines[2].split() == ["1048576", "64KiB"]
-    assert lines[-1] == "  10 ranges more (--all)"
+    assert lines[-1] == "  10 more ranges (--all)"
     assert len(cli.run("intent", "show", "r0", "--all")[1].splitlines()) == 31
     assert json.loads(cli.run("intent", "show", "r0", "--json")[1]) == {"targets": [log]}
     assert fake.requests == [requests.Intent(target="gamma"), requests.Intent(), requests.Intent()]

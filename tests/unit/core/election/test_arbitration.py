@@ -295,7 +295,7 @@ def test_if_it_serves_for_want_of_votes_it_does_not_blame_silent_peers() -> None
     assert arbitration.reason == "every peer has answered, but it did not get the votes that it needs within 1 s"
 
 
-@pytest.mark.parametrize("peer, level", [(answer("beta", vote="gamma"), "warning"), (answer("beta"), "info")])
+@pytest.mark.parametrize(("peer", "level"), [(answer("beta", vote="gamma"), "warning"), (answer("beta"), "info")])
 def test_serving_without_enough_votes_is_reported_as_a_warning(peer: Answer, level: str) -> None:
     arbitration = asking(alone=1.0)
     verdict(arbitration, GAMMA, peer)
