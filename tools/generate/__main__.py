@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.generate import command_line, control_socket, exit_codes, schema, states, status
+from tools.generate import command_line, control_socket, exit_codes, limits, schema, states, status
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,6 +16,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/reference/commands.md": command_line.reference,
     "docs/reference/control-socket.md": control_socket.reference,
     "docs/reference/exit-codes.md": exit_codes.reference,
+    "docs/reference/limits.md": limits.reference,
     "docs/reference/states.md": states.reference,
     "docs/reference/status.md": status.reference,
     "docs/reference/schema/answers.json": schema.answers,
