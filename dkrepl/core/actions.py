@@ -21,7 +21,7 @@ class Send:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishMarker:
-    """Publish an in-band mark for one target: ``op`` with ``number``, at this place of the stream."""
+    """Publish a marker for one target: ``op`` with ``number``, at this place of the stream."""
 
     peer: str
     op: int
@@ -48,7 +48,7 @@ class PublishFlush:
 
 @dataclass(frozen=True)
 class Commit:
-    """Make things durable, in this order: the store, the bitmaps, the active record, the metadata.
+    """Make things durable, in this order: the store, the bitmaps, the activity log, the metadata.
 
     Answer with ``committed(number)`` or ``commit_failed(number, why)``.
     """

@@ -1,8 +1,8 @@
-"""The intent log: which extents are active, and when the record of them must be made durable.
+"""The activity log: which extents are active, and when the record of them must be made durable.
 
 Rule R1: before a block's new data can reach stable storage anywhere, its extent is durably recorded as active.
 After a power loss every block of an active extent is taken to differ, for every target; so no bit needs an fsync
-of its own. After the mere death of the process the bitmaps, which lie in the page cache, are exact.
+of its own. If only the process dies, the bitmaps are exact: their memory, a file in tmpfs, outlives it.
 
 An extent stops being active, lazily, when nothing in it is on the way: its writes are durable here and at every
 target in the stream. Then its bits are sealed, the bitmaps flushed and the record written without it, in this order.

@@ -1,6 +1,6 @@
-"""What a target has written and the other nodes may lack: the bitmaps that it keeps, one for each of them (rule R8).
+"""What a target has written and the other nodes may lack: its bitmaps, one for each of them (rule R8).
 
-Should the source die, what two survivors differ in is what both have marked for the other. A bit is set before its
+Should the source die, two survivors differ in what each has marked for the other. A bit is set before its
 block is written. It is cleared when the source has reported the other node as in sync and durable beyond the write;
 until then the writes are held in *spans*: what was written between two such messages, by piece of the bitmap.
 

@@ -1,8 +1,8 @@
 """What to do when a target meets the source: a pure function of what both remember.
 
-Rule R7: data is only ever overwritten by its descendants. A *generation* names a lineage of data; a source begins a new
-new one at its first write after the set of its followers changed. The *base* that a node keeps for a peer are the
-generations under which nothing was answered here without that peer.
+Rule R7: data is only ever overwritten by its descendants. A *generation* names a lineage of data; a source begins a
+new one before its first answer after a start, and after a target left. The *base* that a node keeps for a peer is the
+set of generations under which nothing was answered here without that peer.
 
 First, the lineage. The target's data may be overwritten if
 
@@ -18,16 +18,17 @@ else nothing is copied, and both stay as they are:
     both wrote without the other                     -> Refuse  (SplitBrain)
     no generation in common                          -> Refuse  (Unrelated)
 
-Then, how much. Two nodes differ at most in what the bitmap of each names of the other (rule R8), if both were kept:
+Then, how much. Two nodes differ at most in what the bitmap of each names of the other (rule R8), if both are complete:
 
     target new, both copies empty, nothing written   -> Nothing (NewAndEmpty)
     target new                                       -> Full    (NewTarget)
-    either has kept no bitmap for the other          -> Full    (NotTracked)
-    either is of an older time than the other knows  -> Full    (OldMetadata: restored from a backup)
+    either has no complete bitmap for the other      -> Full    (NotTracked)
+    either has older metadata than the other knows   -> Full    (OldMetadata: restored from a backup)
     neither bitmap names a block, copy consistent    -> Nothing (Clean)
     otherwise                                        -> Partial (Dirty)
 
-A yielding target whose own blocks no bitmap tells would lose them all: Refuse (NotKept), unless that was said too.
+If a yielding target has no bitmap of its own blocks they cannot be saved: Refuse (NotKept), unless it was told to
+discard them.
 """
 
 from __future__ import annotations
@@ -107,14 +108,16 @@ def _lineage(source: NodeMetadata, record: PeerRecord, hello: Hello) -> Decision
 def _amount(source: NodeMetadata, record: PeerRecord, hello: Hello, dirty: bool) -> Decision:
     who, follows = hello.node, hello.follows == source.node
     if not record.tracked:
-        full = Decision("Full", "NotTracked", f"no bitmap has been kept for {who} since it was last in sync")
+        full = Decision(
+            "Full", "NotTracked", f"{source.node} has no complete bitmap for {who} since it was last in sync"
+        )
     elif not (hello.tracked or (follows and record.merged)):
-        full = Decision("Full", "NotTracked", f"{who} has kept no bitmap of what it wrote without {source.node}")
+        full = Decision("Full", "NotTracked", f"{who} has no complete bitmap of what it wrote without {source.node}")
     elif hello.epoch < record.epoch or (follows and hello.epoch > record.offered):
-        text = f"the metadata of {who} is from another time (joining {hello.epoch}, not {record.epoch} or later)"
+        text = f"the metadata of {who} is from another time (epoch {hello.epoch}, not {record.epoch} or later)"
         full = Decision("Full", "OldMetadata", text)
     elif hello.peer_epoch > source.epoch:
-        text = f"{who} knows of a later epoch of {source.node} ({hello.peer_epoch}) than that itself ({source.epoch})"
+        text = f"{who} knows of a later epoch of {source.node} ({hello.peer_epoch}) than {source.node} itself does ({source.epoch})"
         full = Decision("Full", "OldMetadata", text)
     elif dirty or hello.dirty_blocks or hello.store_state == "Inconsistent":
         return Decision("Partial", "Dirty", "the intent bitmaps name what to copy")
@@ -122,7 +125,7 @@ def _amount(source: NodeMetadata, record: PeerRecord, hello: Hello, dirty: bool)
         return Decision("Nothing", "Clean", "the copies are equal")
     if hello.yields == "keep":
         text = (
-            f"nothing tells which blocks of {who} are its own ({full.text}), so they cannot be kept; to replace its "
+            f"it is not known which blocks only {who} has ({full.text}), so they cannot be saved; to replace its "
             f"whole copy: dkrepl resolve --keep {source.node} --discard on {who}"
         )
         return Decision("Refuse", "NotKept", text)

@@ -68,7 +68,7 @@ class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     epoch: int = 0  # as a target: number of the last epoch
     follows: str = ""  # as a target: the source of that epoch
     boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
-    generation_at: float = 0.0  # Unix time at which this node, as source, begun the generation; 0: it did not
+    generation_at: float = 0.0  # Unix time at which this node, as source, began the generation; 0: it did not
     ballot: Ballot = Ballot()  # under which it serves as source, or that of the source that it followed last
     promised: tuple[
         Ballot, ...

@@ -135,7 +135,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
         raise ProtocolError(f"a stream frame of {len(view)} bytes is shorter than a head; it was dropped")
     _, _, magic, version, kind, count, epoch, data_len, session, first, position, data_sum = _HEAD.unpack_from(view)
     if magic != MAGIC:
-        raise ProtocolError("a stream frame does not start with dkrepl's mark; it was dropped")
+        raise ProtocolError("a stream frame does not begin with dkrepl's magic number; it was dropped")
     if version != VERSION:
         raise ProtocolError(f"a stream frame has protocol version {version}, this node speaks {VERSION}; upgrade it")
     end = HEAD_BYTES + count * RECORD_BYTES
@@ -155,7 +155,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     if allowed is None:
         raise ProtocolError(f"a stream frame has the unknown kind {kind}; it was dropped")
     if kind == MARKER and count != 1:
-        raise ProtocolError("a stream mark has other than one record; it was dropped")
+        raise ProtocolError("a stream marker has other than one record; it was dropped")
     records = [(op, length, offset) for op, length, offset in _RECORD.iter_unpack(view[HEAD_BYTES:end])]
     total = 0
     for op, length, offset in records:
@@ -198,7 +198,7 @@ def parse_control(frame: Buffer) -> Ack | bytes:
     body, total = view[:-8], _SUM.unpack_from(view, len(view) - 8)[0]
     magic, _, kind = _CONTROL.unpack_from(view)
     if magic != MAGIC:
-        raise ProtocolError("a control frame does not start with dkrepl's mark; it was dropped")
+        raise ProtocolError("a control frame does not begin with dkrepl's magic number; it was dropped")
     if checksum(body) != total:
         raise ProtocolError("a control frame fails its checksum; it was dropped")
     if kind == KIND_ACK:

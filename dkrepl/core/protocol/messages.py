@@ -99,7 +99,7 @@ class BitmapPart(Message, frozen=True):
 class Ready(Message, frozen=True):
     """Target to source: the probe of this epoch was seen, so the subscriptions are in place.
 
-    ``marks``: the number of blocks that were named by BitmapPart, to find out whether one was lost.
+    ``dirty_blocks``: how many blocks the BitmapParts named, to find out whether one was lost.
     """
 
     epoch: Epoch
@@ -169,7 +169,7 @@ class Trouble(Message, frozen=True):
 
 
 class Digest(Message, frozen=True):
-    """Target to source: the checksum of the range that a DIGEST mark named, at that mark's place."""
+    """Target to source: the checksum of the range that a DIGEST marker named, at its place in the stream."""
 
     epoch: Epoch
     number: Number
@@ -221,7 +221,7 @@ class Answer(Message, frozen=True, kw_only=True):
     generation: Identity
     history: Annotated[list[Identity], msgspec.Meta(max_length=64)]
     base: Annotated[list[Identity], msgspec.Meta(max_length=128)] = []  # that it keeps for the one who asked
-    since: float = 0.0  # Unix time at which it begun its generation; 0: it did not
+    since: float = 0.0  # Unix time at which it began its generation; 0: it did not
     own_bytes: Count = 0  # that it has written and the one who asked may lack
     copy: Copy | None = None  # not of a source
     terms: Terms = {}  # of its present description

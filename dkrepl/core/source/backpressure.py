@@ -1,4 +1,4 @@
-"""Writes wait for room in the intent log: the targets are asked to flush what keeps extents active (rule R5).
+"""Writes wait for room in the activity log: the targets are asked to flush what keeps extents active (rule R5).
 
 One that may not delay the application, and does not confirm within ``backpressure_seconds``, has to leave the stream.
 """

@@ -76,7 +76,7 @@ class Resync:
     sent_bytes: int = 0  # data bytes sent (holes and zeros are not data)
     rseq: int = 0
     bytes_on_way: int = 0
-    finishing: int = 0  # rseq of the SYNCED mark, once sent
+    finishing: int = 0  # rseq of the SYNCED marker, once sent
     finishing_position: int | None = None  # the newest write some time after that
     on_way: deque[Run] = field(default_factory=deque)
     _cursor: int = 0  # no block before it is stale

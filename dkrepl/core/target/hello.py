@@ -59,9 +59,9 @@ class HelloTimer:
 
 
 def hello_of(
-    metadata: NodeMetadata, peer: str, marks: int, software: str, terms: Terms | None = None, advisory: str = ""
+    metadata: NodeMetadata, peer: str, dirty_blocks: int, software: str, terms: Terms | None = None, advisory: str = ""
 ) -> Hello:
-    """Return what a node says to ``peer`` to join; ``marks``: blocks that its bitmap for that peer names.
+    """Return what a node says to ``peer`` to join; ``dirty_blocks``: how many that its bitmap for that peer names.
 
     ``terms``, ``advisory``: of its description (config/terms.py).
     """
@@ -82,7 +82,7 @@ def hello_of(
         follows=metadata.follows,
         base=list(record.base),
         tracked=record.tracked,
-        dirty_blocks=marks,
+        dirty_blocks=dirty_blocks,
         peer_epoch=record.epoch,
         yields=metadata.yields if metadata.yields_to == peer else "",
         terms=terms or {},

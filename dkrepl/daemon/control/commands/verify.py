@@ -1,7 +1,7 @@
 """``verify``: compare the copies of targets with the source's while they are in use, without a false alarm.
 
-A DIGEST mark goes out in the stream: the target takes the checksum of the range when it comes to the mark, the source
-took its own when it published it. Both are of the state after the same write, so a difference is a difference.
+A DIGEST marker goes out in the stream: the target takes the checksum of the range when it comes to the marker, and the
+source took its own when it published it. Both are of the state after the same write, so a difference is a difference.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Comparison:
     """Compares one range after the other; of each the order is
 
         read      in a worker, into memory, so that the loop need not wait for the disk (R13)
-        ask       in the loop: take the own checksum, publish the mark; if a write is under way there: read again
+        ask       in the loop: take the own checksum, publish the marker; if a write is under way there: read again
         came      the target's checksum: compare, and go on with the next range
 
     What goes wrong ends it, and so does a client that has gone.
@@ -50,7 +50,7 @@ class _Comparison:
         self._name = ""
         self._ranges: list[Range] = []  # in which this target differs
         self._range = Range(0, 0)
-        self._number = 0  # of the mark that is on its way
+        self._number = 0  # of the marker that is on its way
         self._deadline = 0.0  # for this range
         self._told = 0.0
 
@@ -104,7 +104,7 @@ class _Comparison:
         self._look_later(number)
 
     def _look_later(self, number: int) -> None:
-        """Now and then, see whether the answer to the mark may still come."""
+        """Now and then, see whether the answer to the marker may still come."""
         self._desk.later(self._reply, self._runtime.here.limits.verify_look_seconds, lambda: self._look(number))
 
     def _look(self, number: int) -> None:
