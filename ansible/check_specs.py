@@ -1,6 +1,6 @@
 """Checks that the defaults of every role and its argument specification say the same.
 
-A default that is missing on one side, or differs, is a trap for whoever reads only one of the two files.
+A default that is missing on one side, or differs, misleads a reader of only one of the two files.
 """
 
 from __future__ import annotations

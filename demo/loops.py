@@ -37,7 +37,7 @@ def labels_of(containers: Iterable[str]) -> list[str]:
 def detach(labels: list[str]) -> None:
     """Detach the loop devices whose label begins as one of those given.
 
-    Raises Trouble if one is still attached after DETACH_SECONDS: the kernel waits for whoever has it open.
+    Raises Trouble if one is still attached after DETACH_SECONDS: the kernel waits for its users.
     """
     for _ in looks(DETACH_SECONDS, 0.1):
         left = attached(labels)
@@ -70,7 +70,7 @@ def _may_be_ours(entry: Path) -> bool:
 
 
 def label_of(device: Path) -> str:
-    """Return the name that whoever attached a loop device gave it, or nothing if it is free. See loop(4)."""
+    """Return the name that a loop device was given when it was attached, or nothing if it is free. See loop(4)."""
     status = bytearray(LOOP_INFO64_SIZE)
     try:
         with open(device, "rb") as opened:

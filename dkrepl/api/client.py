@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 
 class NotListening(DaemonNotRunning):
-    """Nobody listens on the control socket; to the user it is the same error."""
+    """No daemon listens on the control socket; to the user it is the same error."""
 
     name = DaemonNotRunning.__name__
 
@@ -107,7 +107,7 @@ def _connect(path: Path, mirror: str) -> socket.socket:
 
 def _not_connected(path: Path, mirror: str, error: OSError) -> DkreplError:
     if isinstance(error, PermissionError):
-        return HostError(f"you may not ask the daemon of mirror {mirror} ({path}): become root")
+        return HostError(f"no permission to use the control socket {path}: run this as root, or join its group")
     if isinstance(error, BlockingIOError | TimeoutError):
         return TimedOut(f"the daemon of mirror {mirror} does not accept connections: ask again in a moment")
     if error.errno is None or error.errno == errno.ENAMETOOLONG:

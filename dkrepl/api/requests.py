@@ -37,7 +37,7 @@ class Events(Request, frozen=True, tag="events"):
     """The events that the daemon remembers, each as a progress line, oldest first."""
 
     since: Annotated[UnixTime | None, Meta(description="Only what happened after this time; null: all of them.")] = None
-    follow: Annotated[bool, Meta(description="Go on with what happens, until the client closes.")] = False
+    follow: Annotated[bool, Meta(description="Keep sending new events until the client closes the connection.")] = False
 
 
 class Pause(Request, frozen=True, tag="pause"):

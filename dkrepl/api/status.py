@@ -89,7 +89,7 @@ class TargetAtSource(ExpectedTarget, frozen=True, kw_only=True):
     last_resync: Annotated[LastResync | None, Meta(description="The last resync that ended; null: none yet.")]
     resent_bytes: Annotated[Bytes, Meta(description="Data sent to it in resyncs since this node took its role.")]
     store_stalled: Annotated[
-        Seconds | None, Meta(description="For how long its store has stood still, as it reports; null: it has not.")
+        Seconds | None, Meta(description="How long its store has been stalled, as it reports; null: it is not.")
     ]
 
 
@@ -104,7 +104,7 @@ class SplitBrain(msgspec.Struct, frozen=True, kw_only=True):
     """Two copies that were written independently of each other."""
 
     peer: Annotated[str, Meta(description="The node with the other copy.")] = field(name="with")
-    since: Annotated[UnixTime | None, Meta(description="When the copies parted; null: not known.")]
+    since: Annotated[UnixTime | None, Meta(description="When the copies diverged; null: not known.")]
     here_bytes: Annotated[Bytes | None, Meta(description="What only this node has, at most; null: not known.")]
     there_bytes: Annotated[Bytes | None, Meta(description="What only the other has, at most; null: not known.")]
 
@@ -148,7 +148,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """The host that the daemon runs on."""
 
     load1: Annotated[float | None, Meta(description="Load average of one minute.")]
-    memory_available_bytes: Annotated[Bytes | None, Meta(description="Memory that programs can still get.")]
+    memory_available_bytes: Annotated[Bytes | None, Meta(description="Memory available to programs.")]
     store_free_bytes: Annotated[
         Bytes | None, Meta(description="Free in the file system of the store; null: not known.")
     ]
@@ -218,7 +218,7 @@ class SourceStatus(NodeStatus, frozen=True, kw_only=True):
         Meta(description="How long a flush, discard or read of the store has taken, once longer than `peer_timeout`."),
     ]
     quorum: Annotated[Quorum, Meta(description="Whether enough copies can acknowledge a write.")]
-    split_brain: Annotated[SplitBrain | None, Meta(description="With whom this copy has parted; null: with nobody.")]
+    split_brain: Annotated[SplitBrain | None, Meta(description="The split-brain that this copy is in; null: none.")]
     targets: Annotated[list[TargetAtSource], Meta(description="Its targets.")]
     counters: Annotated[SourceCounters, Meta(description="What it has done.")]
 
@@ -241,7 +241,7 @@ class TargetStatus(NodeStatus, frozen=True, kw_only=True):
     durable_seq: Annotated[int, Meta(description="The newest write that is durable.")]
     last_heard: Annotated[LastHeard | None, Meta(description="Of the source's newest write; null: nothing was heard.")]
     resync: Annotated[Resync | None, Meta(description="The resync in progress; null: none.")]
-    split_brain: Annotated[SplitBrain | None, Meta(description="With whom this copy has parted; null: with nobody.")]
+    split_brain: Annotated[SplitBrain | None, Meta(description="The split-brain that this copy is in; null: none.")]
     diverged: Annotated[list[KeptBlocks], Meta(description="Blocks that were saved before they were replaced.")]
     counters: Annotated[TargetCounters, Meta(description="What it has done.")]
 

@@ -13,7 +13,7 @@ from dkrepl.cli.parameters import paths_of
 
 SECTIONS = {
     "Set up a mirror (in this order)": ("key", "config", "init", "run"),
-    "See how it is": ("status", "wait", "events", "intent", "verify"),
+    "Inspect it": ("status", "wait", "events", "intent", "verify"),
     "Operate it": (
         "pause",
         "resume",

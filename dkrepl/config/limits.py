@@ -208,7 +208,7 @@ class Limits:
     complaint_seconds: float = 1.0
     """Least time between two events about refused frames, or about refused connections."""
     barred_seconds: float = 10.0
-    """Time for which a peer that was disconnected for abuse is kept out."""
+    """Time for which a peer that was disconnected for abuse may not connect."""
     stall_messages: int = 5
     """Messages to each peer in one `peer_timeout` while this node's store does not answer."""
     stall_looks: int = 4

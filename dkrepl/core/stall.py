@@ -11,7 +11,7 @@ class Stall:
         self._since: float | None = None
 
     def note(self, seconds: float, now: float) -> str | None:
-        """The store has stood still for ``seconds``; 0: it moves. Returns the event that this is, if it is one."""
+        """The store has been stalled for ``seconds``; 0: it moves. Returns the event that this is, if it is one."""
         before, self._since = self._since, now - seconds if seconds > 0 else None
         if (before is None) == (self._since is None):
             return None
@@ -30,5 +30,5 @@ class Stall:
         return self._since is not None and now - self._since <= self._limit
 
     def too_long(self, now: float) -> bool:
-        """Whether the store has stood still for longer than the limit."""
+        """Whether the store has been stalled for longer than the limit."""
         return self._since is not None and now - self._since > self._limit

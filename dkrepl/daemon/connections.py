@@ -70,7 +70,7 @@ class TargetSockets(Protocol):
         """Connect by the peers' keys as they are now."""
 
     def send(self, peer: str, frame: bytes) -> None:
-        """Send a control frame; without a connection it is dropped: whoever waits for an answer asks again."""
+        """Send a control frame; without a connection it is dropped: a node that waits for an answer asks again."""
 
     def receive(self, peer: str) -> bytes | None:
         """Return the next control frame from ``peer``, or None if none waits."""

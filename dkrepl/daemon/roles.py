@@ -1,6 +1,6 @@
 """Carries out what the node's role machine asks (core/node.py): opens a runtime for each role, and closes it again.
 
-Whoever runs the loop calls ``ended`` when it has ended, until there is no runtime any more.
+The caller that runs the loop calls ``ended`` when it has ended, until there is no runtime any more.
 """
 
 from __future__ import annotations

@@ -201,4 +201,4 @@ class Device(Protocol):
         """Leave it to a successor; ``drained``: every request that was taken is answered."""
 
     def close(self) -> None:
-        """End the session: whoever still has it open gets errors from here on."""
+        """End the session: users that still have it open get errors from here on."""

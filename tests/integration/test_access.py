@@ -261,7 +261,7 @@ def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
                 for _ in range(5):
                     peer.send(bytes(frames.MAX_CONTROL + 1000))
         for length in (400, 3):
-            # Thrown out at once; whoever was is not let in again for ten seconds.
+            # Disconnected at once, and not let in again for ten seconds.
             wait_more(partial(subscribe_too_much, shared, gamma.keys, length), before)
             before = refused(alpha, "foreign_topic")
         assert beta.present_status()["state"] == "InSync"

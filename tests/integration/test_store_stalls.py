@@ -59,7 +59,7 @@ def test_a_target_whose_store_stands_still_stays_in_the_stream(clusters: Cluster
         seen = cluster.wait_target("beta", lambda one: (one["store_stalled"] or 0) > LONGER, "is seen to stand still")
         assert seen["state"] == "InSync"
         status = cluster.source.status() or {}
-        assert any("the store of beta has stood still for" in warning for warning in status["warnings"])
+        assert any("the store of beta has been stalled for" in warning for warning in status["warnings"])
         cluster.source.wait_for_event("store_stalled", node="beta")
         cluster.nodes["beta"].wait_for_event("store_stalled", node="beta")
         file.mend()
@@ -96,9 +96,11 @@ def test_a_source_whose_store_stands_still_is_followed_on(clusters: Clusters, tm
 
 
 def _seconds(target: Node) -> float:
-    """For how long a target says that the store of its source has stood still."""
+    """For how long a target says that the store of its source has been stalled."""
     warnings = (target.status() or {}).get("warnings", [])
-    return max((float(one.split(" for ")[1].split()[0]) for one in warnings if "has stood still for" in one), default=0)
+    return max(
+        (float(one.split(" for ")[1].split()[0]) for one in warnings if "has been stalled for" in one), default=0
+    )
 
 
 @pytest.mark.parametrize("op", ["write", "sync"])
@@ -110,7 +112,7 @@ def test_a_target_whose_store_stands_still_for_too_long_is_out_until_it_moves(
         cluster.wait_state("beta", "Behind", "Disconnected")
         [left] = _left(cluster.source, "beta")
         assert left["after"] == "Behind"
-        assert "its store has stood still for more than 5 s" in left["reason"]
+        assert "its store has been stalled for more than 5 s" in left["reason"]
         writer.wait_for_more(100)
         assert cluster.seen("gamma")["state"] == "InSync"
         file.mend()

@@ -112,7 +112,7 @@ class Asked:
 
 
 class Application:
-    """Uses the device of whoever is source; ``depth`` requests at once."""
+    """Uses the device of the node that is source; ``depth`` requests at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

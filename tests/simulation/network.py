@@ -204,7 +204,7 @@ class Connection:
         self.up.close()
 
     def reset(self) -> None:
-        """Lose what is on the way, and tell whoever lives."""
+        """Lose what is on the way, and tell the processes that live."""
         if self in self._switch.connections:
             self._switch.connections.remove(self)
             self.down.close()

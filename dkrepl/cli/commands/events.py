@@ -26,7 +26,7 @@ _HEAD = ("time", "level", "event", "mirror", "node")
 @click.command()
 @parameters.mirror
 @click.option("--since", metavar="TIME", help="Since 10m or 2h ago, or since an ISO 8601 time.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new events until Ctrl-C.")
 @parameters.as_json
 @click.pass_obj
 def command(session: Session, mirror: str | None, since: str | None, follow: bool, as_json: bool) -> int:

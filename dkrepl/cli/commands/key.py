@@ -32,7 +32,7 @@ def generate(session: Session, is_next: bool, as_json: bool) -> None:
     """Generate this node's key pair and print the public key.
 
     Run it once on every node, before the mirrors are described: each [[node]] has the public key of its node. The
-    secret key is kept in /etc/dkrepl/keys, readable by root alone, and serves all mirrors of the node. It is never
+    secret key is stored in /etc/dkrepl/keys, readable by root alone, and serves all mirrors of the node. It is never
     printed; never copy it. It is refused if there is a key already.
 
     \b

@@ -49,7 +49,7 @@ def command(
     --fenced NODE replaces the answer of a silent node. Give it only for a node that you, or a fencing device, turned
     off in time: the dry run says since when it may have completed writes without this node.
 
-    --dry-run asks the peers, waits a second for their answers, and shows for each node as of when it is in sync, the
+    --dry-run asks the peers, waits a second for their answers, and shows for each node when it was last in sync, the
     seconds and bytes that would be lost if it were promoted, and what would be overwritten there later; and which
     nodes did not answer. Amounts mean "at least": no node here knows what an unreachable source completed on its own.
     So make sure that it is really down: two sources are a split-brain. The token is valid until the situation changes.

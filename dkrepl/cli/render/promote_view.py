@@ -10,7 +10,7 @@ from dkrepl.cli.render.output import clean, console
 from dkrepl.config.units import format_duration, format_size
 from dkrepl.core.election.promotion import Assessment, Outlook
 
-_COLUMNS = ("node", "mode", "is", "copy", "generation", "in sync as of", "lost if promoted", "overwritten later")
+_COLUMNS = ("node", "mode", "is", "copy", "generation", "last in sync", "lost if promoted", "overwritten later")
 
 
 def draw(found: Assessment) -> None:

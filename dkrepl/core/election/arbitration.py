@@ -1,30 +1,31 @@
 """Whether a node that was source may serve again: it asks its peers first (rule R7).
 
-While it was away one of them may have been promoted. It may serve when every peer has answered, and none of them is
-source or holds data that descends from its own. If one is source, and was not elected before this node, or does hold
-such data, this node becomes a target and follows it. With ``min_copies`` of 2 or more it may also serve while peers are
-silent, if these are too few to have answered a write without any of the others (R11, core/election/quorum.py).
+While it was away one of them may have been promoted. It may serve once every peer has answered, and none of them is
+source or holds data that descends from its own. It becomes a target and follows a peer that holds such data, or that is
+source and was not elected before this node. With ``min_copies`` of 2 or more it may also serve while peers are silent,
+if these are too few to have acknowledged a write without any of the others (R11, core/election/quorum.py).
 
 A node that was initialised anew and holds nothing follows any peer that holds data: it replaces a lost node.
 
 Some answers count as silence:
 
-- A peer that was source too, and is asking as well, unless it was elected before this node, or its data is known to be
-  older and it was not elected after this node: nothing tells which of the two is to serve.
-- A target that holds writes which this node lacks, while this node holds writes which the target lacks. The
+- That of a peer which was source too and is asking as well: nothing tells which of the two is to serve. There are two
+  exceptions: the peer was elected before this node and holds no writes that this node lacks; or its data is known to be
+  older and it was not elected after this node.
+- That of a target that holds writes which this node lacks, while this node holds writes which the target lacks. The
   administrator decides which of the two is right, by promoting one or by having the target give way.
-- A source that was elected before this node: it may lack what was answered since, so it is not followed, and this node
-  does not serve beside it.
+- That of a source which was elected before this node: it may lack what was acknowledged since, so it is not followed,
+  and this node does not serve beside it.
 - An old answer, because the peer may have been promoted since.
 
-Before it serves it needs votes, its own among them (core/election/vote.py): W = ``min_copies`` of sync nodes, if no
-answer tells of a candidate or a source that was elected after this node, so that no other can get the N - W + 1 votes
-that a promotion takes; or else N - W + 1, and that of every target that answers. Then it serves under the ballot of
-these votes; if it serves without asking for any, under the one that it had.
+Before it serves it needs votes, its own among them (core/election/vote.py). W = ``min_copies`` votes of sync nodes are
+enough as long as no answer names a candidate, or a source that was elected after this node: then no other node can get
+the N - W + 1 votes that a promotion takes. Otherwise it needs N - W + 1 votes, and the vote of every target that
+answers. It serves under the ballot of these votes; if it did not have to ask for votes, under the ballot that it had.
 
 Only where the service manager handed over the device, and the previous daemon gave a sign of life less than
 ``peer_timeout`` ago, is it certain that no other node was promoted: then it waits ``quick_seconds`` at most. Otherwise
-it waits ``start_alone`` seconds, or for ever.
+it waits ``start_alone`` seconds, or without a limit.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import required, sync_nodes
 from dkrepl.core.actions import ArbitrationAction, Commit, Event, Send
 from dkrepl.core.election.quorum import decisive, decisive_to_serve, satisfied
-from dkrepl.core.election.vote import next_number, of_answer, votes
+from dkrepl.core.election.vote import SECONDS, next_number, of_answer, votes
 from dkrepl.core.lineage.generation import spared
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.lineage.peer_records import record_of
@@ -94,7 +95,8 @@ class Arbitration:
         self._terms = required(description)
         self._elected: Ballot | None = None  # under which it is to serve; None: the one that it has
         self._alone = self._quick if is_blank(metadata) else description.start_alone
-        self._lead = None if age is None else description.peer_timeout - age  # seconds in which nobody can be promoted
+        # Seconds until another node can have been promoted.
+        self._lead = None if age is None else description.peer_timeout - age
         self._began: float | None = None
         self._waited = 0.0  # seconds, at the last tick
         self._ask_at = 0.0
@@ -335,16 +337,17 @@ class Arbitration:
 
     def _describe(self) -> None:
         ever = self._alone is None or (self._contenders and self._alone != self._quick)
-        patience = "for ever (start_alone)" if ever else f"{self._alone:g} s at most"
+        patience = "without a time limit (start_alone)" if ever else f"for {self._alone:g} s at most"
         silent = ", ".join(name for name in self.missing if name not in self._contenders)
-        waiting = f"waiting for {silent}, {patience}" if silent else "all have answered"
-        self.reason = f"it was source, and asks first whether another was promoted: {waiting}"
+        waiting = f"waiting for {silent}, {patience}" if silent else "every peer has answered"
+        self.reason = f"it was source, and first asks its peers whether another node was promoted: {waiting}"
         targets = {name: answer for name, answer in self.answers.items() if answer.role == "target"}
         if hearing := {name: one.copy.hears for name, one in targets.items() if one.copy and one.copy.hears}:
             heard = ", ".join(f"{name} follows {source}" for name, source in hearing.items())
-            self.reason += f"; {heard}, which may answer writes: demote one of the two"
+            sources = ", ".join(sorted(set(hearing.values())))
+            self.reason += f"; {heard}, which may acknowledge writes: reconnect {sources} to this node, or demote it"
         elif self._ask.vote and not self.missing and (names := ", ".join(targets.keys() - {*self._voters})):
-            self.reason += f"; {names} did not vote for it: see whether the state directory there can be written"
+            self.reason += f"; {names} did not vote for this node: check that the state directory there can be written"
         elif self._ask.vote and (
             left := {name: self._left_us(one)[0] for name, one in targets.items() if self._left_us(one)}
         ):
@@ -354,16 +357,19 @@ class Arbitration:
             elected = ", ".join(sorted(set(left.values())))
             self.reason += (
                 f"; {voted}, since this node was elected, so {elected} may be source: start {elected}, or promote this "
-                "node if that is off for good"
+                f"node if {elected} is off for good"
             )
         if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "older"):
             self.reason += f"; {names} is source, but this node was elected after it: demote {names}"
         if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "asks"):
-            self.reason += f"; {names} was source too, and asks as well, so promote the one that is to serve"
+            self.reason += f"; {names} was source too, and also waits: promote the node that is to serve"
         if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "diverged"):
             self.reason += (
-                f"; {names} holds writes that this node lacks, and this node some that {names} lacks (split-brain): "
-                f"promote the one that is to serve, or let the other give way (dkrepl resolve --keep {self._node})"
+                f"; {names} holds writes that this node lacks, and this node holds writes that {names} lacks "
+                "(split-brain): promote the node that is to serve, or run "
+                f"dkrepl resolve --keep {self._node} on {names}"
             )
         if self._others:
-            self.reason += f"; {', '.join(self._others)} wants to be source too, and has votes for a few seconds"
+            self.reason += (
+                f"; {', '.join(self._others)} asks for votes too, and has some: they end within {SECONDS:g} s"
+            )

@@ -1,4 +1,4 @@
-"""Why a promotion may lose answered writes: each reason with a stable code (R4, R6, R7, R11, R14, R15).
+"""Why a promotion may lose acknowledged writes: each reason with a stable code (R4, R6, R7, R11, R14, R15).
 
 The table of codes is in core/election/promotion.py, which assesses a promotion as a whole.
 """
@@ -25,7 +25,7 @@ _NOTHING = Copy()
 
 
 class Reason(NamedTuple):
-    """Why an answered write may be missing; ``code`` is stable."""
+    """Why an acknowledged write may be missing; ``code`` is stable."""
 
     code: str
     text: str
@@ -34,7 +34,7 @@ class Reason(NamedTuple):
 class Silent(msgspec.Struct, frozen=True):
     """A node that did not answer. ``decides``: whether a safe promotion needs its answer, or its fencing.
 
-    ``alone_since``: it may have answered writes without this node since then (Unix seconds by the source's clock);
+    ``alone_since``: it may have acknowledged writes without this node since then (Unix seconds by the source's clock);
     null: at any time.
     """
 
@@ -47,7 +47,7 @@ class Silent(msgspec.Struct, frozen=True):
 def lineage(own: Answer, other: Answer) -> Lineage:
     """Return how the data of ``other``, which answered ``own``, is related to ours, from the generations of both.
 
-    A generation under which nothing was answered without us is as good as the same.
+    A generation under which nothing was acknowledged without us is as good as the same.
     """
     if own.generation == other.generation:
         return "same"
@@ -79,7 +79,7 @@ def silent_nodes(
     # A newly initialised node knows of no generation, even if its predecessor of the same name did.
     silent = [name for name, answer in answers.items() if answer is None or (own.mirror_id and not answer.mirror_id)]
     decisive: set[str] = set()
-    # Also by older terms, as long as writes may have been answered under those alone (R14).
+    # Also by older terms, as long as writes may have been acknowledged under those alone (R14).
     for terms in (required(description), *own.former):
         gone = [name for name in sorted(sync_nodes(terms)) if name not in answers]
         silent += [name for name in gone if name not in silent]
@@ -109,7 +109,7 @@ def reasons_against(
     candidate: bool = False,
     ballot: Ballot | None = None,
 ) -> list[Reason]:
-    """Return the reasons why an answered write may be missing, a sentence each.
+    """Return the reasons why an acknowledged write may be missing, a sentence each.
 
     ``candidate``: whether this node asked for votes, under ``ballot``; a dry run does not.
     """
@@ -171,10 +171,10 @@ def _of_votes(
     if (without or asking) and any(quorum.decisive(absent, terms) for terms in every):
         text = (
             f"{', '.join(without)} answered but did not vote for {own.node}, and could still vote for another node; "
-            "promote again; if that goes on, see whether the state directory there is full or cannot be written"
+            "promote again; if that does not help, check whether the state directory there is full or read-only"
         )
         if not without:
-            text = f"{', '.join(asking)} was source, too, and has no vote for {own.node}: see that nobody promotes it"
+            text = f"{', '.join(asking)} was source too, and votes only for itself: make sure that it is not promoted"
         return [Reason("NoVote", text)]
     return []
 
@@ -182,19 +182,18 @@ def _of_votes(
 def _of_silence(
     description: Description, own: Answer, answers: Mapping[str, Answer | None], silent: tuple[Silent, ...]
 ) -> list[Reason]:
-    """R11: whether silent nodes may hold an answered write that no other node has."""
+    """R11: whether silent nodes may hold an acknowledged write that no other node has."""
     decisive = [one for one in silent if one.decides]
     if not decisive:
         return []
     names = ", ".join(one.node for one in decisive)
     blank = [one.node for one in decisive if answers.get(one.node) is not None]
-    what = f"{names} did not answer" + (
-        f" ({', '.join(blank)}: holds nothing since it was initialised)" if blank else ""
-    )
+    what = f"{names} did not answer" + (f" ({', '.join(blank)}: newly initialised, holds nothing)" if blank else "")
     if own.role == "arbitrating":
         text = f"{what}, and may have been promoted while this node was away"
     else:
-        text = f"{what}, and with min_copies = {description.min_copies} may hold answered writes that no other node has"
+        least = description.min_copies
+        text = f"{what}, and with min_copies = {least} may hold acknowledged writes that no other node has"
     return [Reason("NoQuorum", text)]
 
 
@@ -203,18 +202,16 @@ def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) 
     if not own.mirror_id:
         return [Reason("NotInSync", f"{me} has never followed a source, so it holds nothing of the mirror's data")]
     if copy.store_state == "Inconsistent":
-        text = f"the copy on {me} is a mixture of two states: it is in the middle of a resync, or its store failed"
+        text = f"the copy on {me} is part old, part new: it is in the middle of a resync, or its store failed"
         return [Reason("Inconsistent", text)]
     if copy.mode == "async" or copy.joined_as == "async":
-        text = f"{me} is asynchronous, so the last writes that the source has answered may be missing"
+        text = f"{me} is asynchronous, so the last writes that the source acknowledged may be missing"
         return [Reason("Asynchronous", text)]
     if copy.power_lost:
         text = f"{me} lost power after it was last InSync, and with it the writes that it had not flushed"
         return [Reason("PowerLost", text)]
     if _by_word(description, own, silent) and not copy.in_sync_when_lost:
-        text = (
-            f"{me} was not InSync when it last heard of a source, so writes that the source has answered may be missing"
-        )
+        text = f"{me} was not InSync when it last heard from a source, so acknowledged writes may be missing"
         return [Reason("NotInSync", text)]
     return []
 
@@ -229,7 +226,7 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
     me, copy, theirs = own.node, own.copy or _NOTHING, peer.copy or _NOTHING
     reasons = []
     if theirs.hears:
-        text = f"{peer.node} hears {theirs.hears}, so that source is alive, and serves applications"
+        text = f"{peer.node} hears {theirs.hears}, so that source is alive, and may serve applications"
         reasons.append(Reason("PeerHearsSource", text))
     terms = required(description)
     for theirs_now in (peer.terms, peer.agreed):
@@ -251,7 +248,7 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
         text = f"{peer.node} was source, and will serve again once its peers have answered"
         reasons.append(Reason("SourceReturns", text))
     elif _by_word(description, own, silent) and lived_on(description, copy, theirs):
-        text = f"{peer.node} heard the source for longer than {me}, which may lack what was answered then"
+        text = f"{peer.node} heard the source for longer than {me}, which may lack writes acknowledged since"
         reasons.append(Reason("PeerHeardLonger", text))
     return reasons
 
@@ -263,10 +260,10 @@ def remedy(own: Answer, reasons: list[Reason], silent: tuple[Silent, ...]) -> st
         return None
     parts = []
     for one in decisive:
-        when = "before it could answer a write without this node"
+        when = "before it could acknowledge a write without this node"
         if one.alone_since is not None:
             since = format_time(one.alone_since)
-            when = f"by {since}; it may have answered writes without {own.node} since then"
+            when = f"by {since}; it may have acknowledged writes without {own.node} since then"
         fence = f"declare it fenced (--fenced {one.node}) if it was off {when}"
         parts.append(f"{one.node}: start or reconnect it, or {fence}")
     return "; ".join(parts)

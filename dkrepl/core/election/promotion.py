@@ -15,18 +15,18 @@
     another node asks for votes, and has some                  (R11) -> RivalPromotion
     a target that answered did not vote for this node,
       or this one could not record that it asks for votes      (R11) -> NoVote
-    otherwise: nothing that was answered can be missing              -> safe
+    otherwise: nothing that was acknowledged can be missing              -> safe
 
 Any but the first can be overruled by force, with the token of a dry run.
 
-Safe means that every answered write is here (R11). An answered write is on ``min_copies`` sync nodes (with 1, on any
-one node), each of which knows its generation. So it is enough that any ``min_copies`` of them include one that answers
-here, and that no node which answers knows a newer generation than this one. A silent node that is declared *fenced*
-need not answer: the administrator, or a cluster manager, vouches that it was off, or cut off from its applications,
-before it could answer a write without this node. Then this node must also have been InSync until it lost the source
-(NotInSync), and no peer may have heard the source for longer (PeerHeardLonger).
+Safe means that every acknowledged write is here (R11). An acknowledged write is on ``min_copies`` sync nodes (with 1,
+on any one node), each of which knows its generation. So it is enough that any ``min_copies`` of them include one that
+answers here, and that no node which answers knows a newer generation than this one. A silent node that is declared
+*fenced* need not answer: the administrator, or a cluster manager, vouches that it was off, or cut off from its
+applications, before it could acknowledge a write without this node. Then this node must also have been InSync until it
+lost the source (NotInSync), and no peer may have heard the source for longer (PeerHeardLonger).
 
-Bytes and seconds mean "at least": no node that answers knows what a silent source answered on its own.
+Bytes and seconds mean "at least": no node that answers knows what a silent source acknowledged on its own.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def assess(
 ) -> Assessment:
     """Return what a promotion of the node that gives ``own`` means.
 
-    ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have answered a write without it.
+    ``peers``: by name, None if one does not answer. ``fenced``: nodes that cannot have acknowledged a write without it.
     ``candidate``: whether it asked for votes, under ``ballot``; a dry run does not.
     """
     answers: dict[str, Answer | None] = {
@@ -160,7 +160,7 @@ def _outlook(description: Description, name: str, own: Answer, answer: Answer | 
 
 
 def _loss(description: Description, node: Answer, there: list[Answer]) -> tuple[float | None, int | None]:
-    """Return seconds and bytes of answered writes that a copy lacks, as far as anybody who answered knows."""
+    """Return seconds and bytes of acknowledged writes that a copy lacks, according to the nodes that answered."""
     copy = node.copy or _NOTHING
     if copy.store_state == "Inconsistent":
         return None, None
@@ -170,7 +170,7 @@ def _loss(description: Description, node: Answer, there: list[Answer]) -> tuple[
         return (None, None) if ahead else (0.0, 0)
     kept = copy.mode == "sync" and copy.in_sync_when_lost
     if kept and not ahead and not any(lived_on(description, copy, other.copy or _NOTHING) for other in others):
-        return 0.0, 0  # R4: what the source answered is here
+        return 0.0, 0  # R4: what the source acknowledged is here
     if any(not other.copy or not copy.session or other.copy.session != copy.session for other in ahead):
         return None, None  # newer data, of another session: how much cannot be told
     fellows = [other.copy for other in there if other.copy and copy.session and other.copy.session == copy.session]

@@ -117,7 +117,7 @@ def _amount(source: NodeMetadata, record: PeerRecord, hello: Hello, dirty: bool)
         text = f"the metadata of {who} is from another time (epoch {hello.epoch}, not {record.epoch} or later)"
         full = Decision("Full", "OldMetadata", text)
     elif hello.peer_epoch > source.epoch:
-        text = f"{who} knows of a later epoch of {source.node} ({hello.peer_epoch}) than {source.node} itself does ({source.epoch})"
+        text = f"{who} knows of epoch {hello.peer_epoch} of {source.node}, which itself remembers only {source.epoch}"
         full = Decision("Full", "OldMetadata", text)
     elif dirty or hello.dirty_blocks or hello.store_state == "Inconsistent":
         return Decision("Partial", "Dirty", "the intent bitmaps name what to copy")

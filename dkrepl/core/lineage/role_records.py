@@ -36,7 +36,7 @@ def as_source(
         forced_at=at if forced else 0.0,
         power_lost=False,
         unsettled=False,
-        follows="",  # whoever it followed knows nothing of what it writes from now on
+        follows="",  # the source that it followed knows nothing of what it writes from now on
         heir="",
         heir_epoch=0,
         yields="",

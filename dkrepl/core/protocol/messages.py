@@ -140,7 +140,7 @@ class Alive(Message, frozen=True, kw_only=True):
     written: Count = 0  # bytes of data up to it, in this session
     lag_bytes: Count = 0  # that the target lacks, as far as it has confirmed
     lag_seconds: float | None = None
-    stalled: Seconds = 0.0  # the sender's store has stood still for so long, while its loop goes on
+    stalled: Seconds = 0.0  # the sender's store has been stalled for so long, while its loop goes on
     former: bool = False  # of the source: whether terms of an older description must still be satisfied
 
 

@@ -24,7 +24,7 @@ def verdict_on(view: TargetView, description: Description, seq: int, limits: Lim
     if now - view.heard > timeout:
         return Verdict("", f"nothing heard for {timeout:g} s")
     if view.stall.too_long(now) and (member is not None or view.entry is not None):
-        text = f"its store has stood still for more than {description.store_timeout:g} s; check its disk"
+        text = f"its store has been stalled for more than {description.store_timeout:g} s; check its disk"
         return Verdict("StoreStalled", text)
     if view.stall.excused(now):
         return None  # it acknowledges nothing, and cannot (R13)

@@ -90,7 +90,7 @@ class NewGeneration:
         self.end_hold()
 
     def end_hold(self) -> None:
-        """Let answers go, once whoever's word they rest on remembers that another is without (R7).
+        """Let answers go, once every target that they rely on remembers that another one lacks them (R7).
 
         A sync target that has a held write, but not the generation, could be overwritten by one that lacks the write.
         """

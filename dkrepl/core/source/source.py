@@ -83,7 +83,7 @@ class Source:
         self.session = session
         self.activity_log = activity_log
         self._wall = wall  # of the newest tick; sent, and never reckoned with
-        self._stalled = 0.0  # seconds for which the own store had stood still at the newest tick
+        self._stalled = 0.0  # seconds for which the own store had been stalled at the newest tick
         self.other_sources: dict[str, OtherSource] = {}  # nodes that are source as well, by name
         self._out: Outbox[SourceAction] = Outbox()
         self.actions = self._out.actions
@@ -214,7 +214,7 @@ class Source:
             self._targets.evict(view, "SourceStoreError", "the source's store failed a write", now)
 
     def drop_overfull(self, now: float) -> None:
-        """Take out of the stream whoever's window is full under ``on_full = "bitmap"`` (R5)."""
+        """Take out of the stream each target whose window is full under ``on_full = "bitmap"`` (R5)."""
         for member in self.stream.overfull():
             text = "its window is full; it will catch up from the bitmap"
             self._targets.evict(self.views[member.name], "WindowFull", text, now)

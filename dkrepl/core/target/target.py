@@ -74,7 +74,7 @@ class Target:
         self.actions: list[TargetAction] = []
         self.peer_bitmaps = PeerBitmaps(bitmaps, description.block.bit_length() - 1, limits=limits)
         self.last_heard = LastHeard(limits=limits)
-        self._stalled = 0.0  # seconds for which the own store had stood still at the newest tick
+        self._stalled = 0.0  # seconds for which the own store had been stalled at the newest tick
         self.inherits: str | None = None  # the former source that says that this node is to be source now
         self._software = software
         self._began = began

@@ -132,7 +132,7 @@ class Device:
         self.session.close()
 
     def close(self) -> None:
-        """End the session: whoever still has the device open gets errors from here on."""
+        """End the session: users that still have the device open get errors from here on."""
         if self.session.fd < 0:
             return
         fd_store.forget(_SERVED)

@@ -1,6 +1,6 @@
 """How a source lets go of its device: it is taken away, or left to the daemon that follows; then the core ends.
 
-A restart by the service manager leaves the device, and whoever has it open sees a pause. Anything else takes it away
+A restart by the service manager leaves the device, and its users see a pause. Anything else takes it away
 first, so that nothing is written any more.
 """
 

@@ -44,7 +44,7 @@ def label(path: Path) -> str:
     """Return the name that the kernel keeps for a device attached to ``path``: at most 63 bytes.
 
     A path alone would not do: every container has its /run/dkrepl/r0.device, and all share the loop devices. The
-    directory of the file is one inode of one file system, whoever looks at it. (Not the file itself: FUSE is
+    directory of the file is one inode of one file system, in every mount namespace. (Not the file itself: FUSE is
     mounted over it.) Raises HostError if there is no such directory.
     """
     try:

@@ -1,7 +1,7 @@
 """Who this node is to its peers, whom it lets in, and whom it has turned away.
 
 One a daemon; it outlives a change of role. The sockets ask it for their options, the authenticator (``io/net/zap.py``)
-whether a key is a peer's, and whoever receives a frame whether the key behind it may speak under the name in it. May be
+whether a key is a peer's, and the receiver of a frame whether the key behind it may speak under the name in it. May be
 used from any thread.
 """
 
@@ -135,7 +135,7 @@ class Access:
             sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def approach(self, sock: zmq.Socket[bytes], key: bytes | None) -> None:
-        """Connect a socket, later, only to the owner of ``key`` (None: to whoever answers)."""
+        """Connect a socket, later, only to the owner of ``key`` (None: to any that answers)."""
         if self._keys is not None and key is not None:
             self._identify(sock, self._keys)
             sock.setsockopt(zmq.CURVE_SERVERKEY, key)

@@ -1,7 +1,7 @@
 """Who listens to the stream: one connection a peer, for dkrepl's topics only (R5).
 
 ZeroMQ keeps every subscription that anybody asks for, and a queue for every connection. A peer needs one connection and
-the topics of its group; whoever asks for more than that is thrown out, and what ZeroMQ kept for it goes with it.
+the topics of its group; a subscriber that asks for more is disconnected, and what ZeroMQ queued for it is dropped.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class TargetSockets:
         return sock
 
     def send(self, peer: str, frame: bytes) -> None:
-        """Send a control frame; without a connection it is dropped: whoever waits for an answer asks again."""
+        """Send a control frame; without a connection it is dropped: a node that waits for an answer asks again."""
         for sock in self.control[peer].values():
             with contextlib.suppress(zmq.Again):
                 sock.send(frame, NOWAIT)

@@ -2,7 +2,7 @@
 
 A thread, so that a handshake neither waits for the loop nor holds it up. It is asked once a connection, after CURVE
 has shown that the peer holds the secret part of the key that it names; what it answers becomes the User-Id of every
-frame of that connection. ZeroMQ keeps out whoever gets no answer.
+frame of that connection. ZeroMQ keeps out a client that gets no answer.
 
 Those who do not come so far, because they speak another protocol or do not know this node's key, are seen only in what
 the sockets' monitors tell (zmq_socket_monitor(3)).

@@ -135,7 +135,7 @@ def main() -> int:
     """Build or find the archive and print where it is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkout", type=Path, required=True, help="the directory with pyproject.toml")
-    parser.add_argument("--cache", type=Path, required=True, help="where archives are kept")
+    parser.add_argument("--cache", type=Path, required=True, help="where archives are stored")
     parser.add_argument("--python", required=True, help="version of the node's Python, as 3.11")
     parser.add_argument("--glibc", required=True, help="version of the node's C library, as 2.36")
     parser.add_argument("--machine", required=True, help="the node's architecture, as x86_64")

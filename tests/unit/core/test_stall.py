@@ -99,7 +99,7 @@ def test_a_target_whose_store_stands_still_stays_until_it_has_done_so_for_too_lo
     assert source.events("store_stalled", "store_moves_again") == ["store_stalled"]
     source.let_pass(0.6, stalled_since(start, by_loop))
     assert source.view.state == "Behind"
-    assert "stood still for more than 10 s" in (source.view.reason or "")
+    assert "stalled for more than 10 s" in (source.view.reason or "")
     detached = [action.message for action in source.done if isinstance(action, Send) and action.peer == "beta"]
     assert [message.code for message in detached if isinstance(message, Evict)] == ["StoreStalled"]
 

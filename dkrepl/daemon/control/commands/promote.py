@@ -42,7 +42,7 @@ def carry_out(desk: Desk, request: Promote, reply: Reply) -> None:
     def stood(found: Assessment, ballot: Ballot | None) -> None:
         _check(found, token)
         if not reply.open:
-            raise Refused("nobody waits for the promotion any more")
+            raise Refused("the client that asked for the promotion is gone")
         _elected(desk, runtime, reply, found.codes, ballot, until)
 
     later = _Later(desk, reply, runtime.promotions.stand_down)

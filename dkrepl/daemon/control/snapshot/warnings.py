@@ -43,14 +43,14 @@ def differing_descriptions(names: Iterable[str]) -> list[str]:
 def own_store_stalled(runtime: SourceRuntime | TargetRuntime) -> list[str]:
     """Return a warning if the store of this node does not answer."""
     seconds = runtime.stall.worker_seconds(runtime.here.outside.clock.monotonic())
-    return [] if not seconds else [f"the store of this node has stood still for {seconds:.0f} s: check its disk"]
+    return [] if not seconds else [f"the store of this node has been stalled for {seconds:.0f} s: check its disk"]
 
 
 def stores_stalled(views: Iterable[TargetView], now: float) -> list[str]:
     """Return a warning for each target whose store does not answer."""
     found = ((view.name, view.stall.seconds(now)) for view in views)
     return [
-        f"the store of {name} has stood still for {seconds:.0f} s: check its disk"
+        f"the store of {name} has been stalled for {seconds:.0f} s: check its disk"
         for name, seconds in found
         if seconds is not None
     ]
@@ -59,7 +59,9 @@ def stores_stalled(views: Iterable[TargetView], now: float) -> list[str]:
 def source_store_stalled(target: Target, now: float) -> list[str]:
     """Return a warning if the store of the source does not answer."""
     seconds = target.source_view.stall.seconds(now)
-    return [] if seconds is None else [f"the store of {target.source}, the source, has stood still for {seconds:.0f} s"]
+    return (
+        [] if seconds is None else [f"the store of {target.source}, the source, has been stalled for {seconds:.0f} s"]
+    )
 
 
 def saved_blocks(diverged: Iterable[Saved]) -> list[str]:

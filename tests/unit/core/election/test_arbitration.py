@@ -98,7 +98,7 @@ def test_with_fewer_votes_than_copies_of_a_write_it_does_not_serve() -> None:
     asked = [action.message for action in arbitration.actions if isinstance(action, Send)]
     assert [ask.vote for ask in asked if isinstance(ask, Ask)] == ["wanted", "wanted"]
     assert arbitration.vote == "alpha"
-    assert "beta wants to be source too" in arbitration.reason
+    assert "beta asks for votes too" in arbitration.reason
     assert verdict(arbitration, answer("beta", vote="alpha", terms=terms)) == "serve"
 
 
@@ -156,7 +156,7 @@ def test_without_a_sign_of_life_within_the_peer_timeout_it_waits(age: float | No
     for now in (QUICK, 1.0, 60.0, 3600.0):
         arbitration.tick(now)
     assert arbitration.verdict is None
-    assert "for ever (start_alone)" in arbitration.reason
+    assert "without a time limit (start_alone)" in arbitration.reason
 
 
 def test_the_moment_in_which_no_other_can_have_been_promoted_passes() -> None:

@@ -326,7 +326,7 @@ def test_a_node_that_was_initialised_anew_knows_nothing_and_its_answer_does_not_
     blank = msgspec.structs.replace(answer("gamma", generation="", history=()), mirror_id="")
     found = assess(mirror(2, THREE), answer("beta"), {"alpha": None, "gamma": blank})
     assert found.codes == ("NoQuorum",)
-    assert "gamma: holds nothing since it was initialised" in found.reasons[0]
+    assert "gamma: newly initialised, holds nothing" in found.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -385,4 +385,4 @@ def test_another_former_source_has_no_vote() -> None:
     own = msgspec.structs.replace(answer("beta", "arbitrating"), vote="beta")
     found = assess(description, own, {"alpha": answer("alpha", "arbitrating")}, candidate=True, ballot=ballot)
     assert found.codes == ("NoVote",)
-    assert "alpha was source, too" in found.reasons[0]
+    assert "alpha was source too" in found.reasons[0]

@@ -13,7 +13,7 @@ from dkrepl.io.systemd import fd_store
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """A service manager that holds what it is given, and gives it to whoever takes it."""
+    """A service manager that holds what it is given, and gives it to the next daemon."""
     held: dict[str, int] = {}
 
     def keep(name: str, fd: int) -> bool:
