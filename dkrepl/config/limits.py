@@ -116,7 +116,7 @@ class Limits:
     flush_resync_messages: int = 16
     """Resync messages that are not durable after which it begins to; the source's window is 64."""
     ack_window_part: int = 8
-    """An async target acknowledges at the latest when this fraction (1/n) of its window is unacknowledged."""
+    """An async target confirms at the latest when this fraction (1/n) of its window is unconfirmed."""
     ack_seconds: float = 0.02
     """Or after this time, at the next round of the loop."""
     handover_seconds: float = 60.0
@@ -166,7 +166,7 @@ class Limits:
     last_answers_seconds: float = 10.0
     """Time that a restart waits until every request has its answer."""
     last_acks_seconds: float = 5.0
-    """Time that a clean stop waits for the acknowledgements of the targets."""
+    """Time that a clean stop waits for the confirmations of the targets."""
     last_record_seconds: float = 5.0
     """Time for which a stop tries to record a failed flush."""
     poll_seconds: float = 0.02

@@ -23,10 +23,10 @@ _SIZES = """
 |---|---|
 | nodes of a mirror | 2 to 32 |
 | blocks of a mirror | 2^32 |
-| writes to a target not acknowledged as applied | `async_limit`, 3 to 1,048,576; never more than \
-{n.undurable_writes} not acknowledged as durable |
-| bytes to a target not acknowledged | `window`, 4 MiB to 16 GiB |
-| writes that some target has not acknowledged as durable | {n.unconfirmed_writes}; a target that leaves more is \
+| writes to a target not confirmed as applied | `async_limit`, 3 to 1,048,576; never more than \
+{n.undurable_writes} not confirmed as durable |
+| bytes to a target not confirmed | `window`, 4 MiB to 16 GiB |
+| writes that some target has not confirmed as durable | {n.unconfirmed_writes}; a target that leaves more is \
 evicted |
 | writes waiting for their answer | {b.unanswered_bytes}; then no further request is accepted |
 | resync on the way to one target | {b.resync_window_bytes}, {n.resync_window_messages} messages |
@@ -63,9 +63,9 @@ first {s.restart_seconds} after it left a stream); every {s.ask_again_seconds} w
 | handshake of a connection | 5 s | closed |
 | a target's store is flushed | at each flush of the stream; after {b.flush_bytes}, {n.flush_resync_messages} resync \
 messages, or {s.flush_seconds} | |
-| an async target acknowledges | when something became durable; when 1/{n.ack_window_part} of its window is \
-unacknowledged; after {s.ack_seconds} | |
-| an ack is repeated | T / 5 | |
+| an async target confirms | when something became durable; when 1/{n.ack_window_part} of its window is \
+unconfirmed; after {s.ack_seconds} | |
+| a confirmation is repeated | T / 5 | |
 | waiting for sync targets after a restart of the source | {s.returning_seconds} | it acknowledges without them, under \
 a new generation |
 | question of a former source to its peers | {s.question_first_seconds}, doubling to {s.question_last_seconds} | |
@@ -82,7 +82,7 @@ never elected, the voter is free |
 | metadata cannot be recorded | tried again after {s.commit_retry_seconds} | what waits for it fails with EIO |
 | loop device attached, detached | 10 s each | error; detached later, when its users let go |
 | last answers before a restart | {s.last_answers_seconds} | the successor asks the kernel for the rest |
-| last acks at a stop | {s.last_acks_seconds} | goes on without them |
+| last confirmations at a stop | {s.last_acks_seconds} | goes on without them |
 | a failed flush is recorded at the end | {s.last_record_seconds} | recorded with the new role; without one, the \
 daemon ends with an error |
 | a disk that another process has locked | 5 s | exit code 9 |
