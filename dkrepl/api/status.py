@@ -96,7 +96,7 @@ class TargetAtSource(ExpectedTarget, frozen=True, kw_only=True):
 class Quorum(msgspec.Struct, frozen=True, kw_only=True):
     """Whether enough synchronous copies can acknowledge a write."""
 
-    confirmable: Annotated[int, Meta(description="Copies that can acknowledge a write now.")]
+    available: Annotated[int, Meta(description="Copies that can acknowledge a write now.")]
     min: Annotated[int, Meta(description="How many must, before a write is completed: `min_copies`.")]
 
 

@@ -71,14 +71,14 @@ def _read(device: Path, offset: int = 0) -> bytes:
 
 def _lose_beta(cluster: Cluster) -> None:
     cluster.nodes["beta"].kill()
-    cluster.source.wait_until(lambda status: status["quorum"] == {"confirmable": 1, "min": 2}, "it counts one copy")
+    cluster.source.wait_until(lambda status: status["quorum"] == {"available": 1, "min": 2}, "it counts one copy")
 
 
 def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clusters) -> None:
     cluster = clusters.make(min_copies=2)
     alpha, beta, gamma = cluster.nodes.values()
     assert Once(cluster.device, "write", value=1).wait() == 0
-    assert alpha.present_status()["quorum"] == {"confirmable": 2, "min": 2}
+    assert alpha.present_status()["quorum"] == {"available": 2, "min": 2}
     generation = alpha.present_status()["generation"]
     assert not alpha.present_status()["warnings"]
     cluster.settle()
@@ -166,7 +166,7 @@ def test_a_source_that_is_cut_off_answers_nothing_so_that_there_is_no_split_brai
     alpha, beta = cluster.nodes.values()
     assert Once(cluster.device, "write", value=1).wait() == 0
     cluster.links["beta"].cut()
-    alpha.wait_until(lambda status: status["quorum"]["confirmable"] == 1, "it is alone")
+    alpha.wait_until(lambda status: status["quorum"]["available"] == 1, "it is alone")
     waiting = Once(alpha.device, "write", value=2)
     beta.wait_missing_source()
     assert beta.cli("promote", "r0")[0] == 0

@@ -93,7 +93,7 @@ def test_two_nodes_with_two_copies_go_on_with_one_after_a_failover(tmp_path: Pat
     with mirror_in_use(tmp_path, PAIR, peer_timeout=SLOW_START) as (mirror, writer):
         mirror.units["alpha"].lose()
         mirror.fail_over("beta", writer)
-        until(mirror.source, "it waits for a copy", lambda status: status["quorum"]["confirmable"] == 1)
+        until(mirror.source, "it waits for a copy", lambda status: status["quorum"]["available"] == 1)
         mirror.change(PAIR.with_min_copies(1))
         mirror.units["beta"].restart()
         mirror.wait_source()

@@ -65,11 +65,9 @@ class Targets:
         if quorum.lost:
             self._new_generation.needed = self._stream.hold = True
             outcome = "writes fail" if quorum.refuse else "writes wait"
-            self._out.report(
-                "quorum_lost", "warning", confirmable=quorum.confirmable, min=quorum.least, outcome=outcome
-            )
+            self._out.report("quorum_lost", "warning", available=quorum.available, min=quorum.least, outcome=outcome)
         else:
-            self._out.report("quorum_regained", confirmable=quorum.confirmable, min=quorum.least)
+            self._out.report("quorum_regained", available=quorum.available, min=quorum.least)
         self._out.add(QuorumChanged())
 
     # --- leaving ---------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class WriteQuorum:
     ``source_is_sync``: only then its own copy counts.
     """
 
-    __slots__ = ("_former", "_own", "_views", "confirmable", "flushed", "least", "lost", "refuse")
+    __slots__ = ("_former", "_own", "_views", "available", "flushed", "least", "lost", "refuse")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class WriteQuorum:
         self.least = least
         self.refuse = refuse
         self._own = {node} if source_is_sync or least == 1 else set()
-        self.confirmable = len(self._own)
+        self.available = len(self._own)
         self.lost = False
         self._views = [view for view in views if view.mode == "sync"]
         self.must_satisfy(former)
@@ -94,7 +94,7 @@ class WriteQuorum:
 
     def changed(self) -> bool:
         """Count anew; returns whether there are too few now and were not before, or the other way round."""
-        self.confirmable = len(self._own) + sum(view.state == "InSync" for view in self._views)
+        self.available = len(self._own) + sum(view.state == "InSync" for view in self._views)
         before, self.lost = (
             self.lost,
             not self._enough(view.name for view in self._views if view.state == "InSync"),
@@ -112,7 +112,7 @@ class WriteQuorum:
         if not self.lost:
             return None
         what = "fail" if self.refuse else "wait"
-        if self.confirmable >= self.least:
+        if self.available >= self.least:
             return (
                 f"the description has changed, and too few nodes of the old one know it yet, so writes {what} until "
                 "more sync targets of the old description are InSync under the new one; if the others are gone for "
@@ -120,6 +120,6 @@ class WriteQuorum:
             )
         why = "" if self._own else "; this source is async, so its own copy does not count: switch over to a sync node"
         return (
-            f"{self.confirmable} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "
+            f"{self.available} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "
             f"sync targets are InSync{why}"
         )

@@ -40,7 +40,7 @@ SOURCE = SourceStatus(
     seq=4711,
     active_extents=2,
     store_stalled=None,
-    quorum=status.Quorum(confirmable=2, min=1),
+    quorum=status.Quorum(available=2, min=1),
     split_brain=status.SplitBrain(peer="beta", since=None, here_bytes=1, there_bytes=None),
     targets=[],
     counters=SourceCounters(frames_refused=0, writes=1, written_bytes=2, reads=3, read_bytes=4, flushes=5, discards=6),

@@ -138,7 +138,7 @@ def source_status(**changes: Any) -> dict[str, Any]:
         "seq": 4711,
         "active_extents": 2,
         "store_stalled": None,
-        "quorum": {"confirmable": 2, "min": 1},
+        "quorum": {"available": 2, "min": 1},
         "split_brain": None,
         "warnings": [],
         "targets": [beta, gamma],

@@ -35,7 +35,7 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
         seq=source.stream.log.seq,
         store_stalled=rounded(runtime.stall.worker_seconds(runtime.here.outside.clock.monotonic()) or None),
         active_extents=len(source.activity_log.active),
-        quorum=Quorum(confirmable=source.quorum.confirmable, min=source.quorum.least),
+        quorum=Quorum(available=source.quorum.available, min=source.quorum.least),
         warnings=[
             *(why for why in (runtime.requests.store_error, source.record.error, source.quorum.warning) if why),
             *(why for why in (source.awaited.warning,) if why),

@@ -39,8 +39,8 @@ def test_with_one_copy_there_are_always_enough() -> None:
 def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str) -> None:
     quorum = WriteQuorum(2, False, [view(mode, state)])
     changed = quorum.changed()
-    assert quorum.confirmable == 1 + (mode == "sync" and state == "InSync")
-    assert changed == quorum.lost == (quorum.confirmable < 2)
+    assert quorum.available == 1 + (mode == "sync" and state == "InSync")
+    assert changed == quorum.lost == (quorum.available < 2)
 
 
 def test_a_change_is_reported_once_each_way() -> None:
