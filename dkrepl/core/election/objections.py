@@ -204,7 +204,7 @@ def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) 
     if copy.store_state == "Inconsistent":
         text = f"the copy on {me} is part old, part new: it is in the middle of a resync, or its store failed"
         return [Reason("Inconsistent", text)]
-    if copy.mode == "async" or copy.joined_as == "async":
+    if copy.mode == "async" or copy.last_mode == "async":
         text = f"{me} is asynchronous, so the last writes that the source acknowledged may be missing"
         return [Reason("Asynchronous", text)]
     if copy.power_lost:

@@ -83,7 +83,7 @@ class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     former: tuple[
         dict[str, str], ...
     ] = ()  # as source: older terms that must be satisfied as well (core/election/quorum.py)
-    joined_as: Literal["", "sync", "async"] = ""  # as a target: its mode in the last epoch
+    last_mode: Literal["", "sync", "async"] = ""  # as a target: its mode in the last epoch
     unsettled: bool = False  # as a target: something applied may not be on stable storage
     store_failed: str = ""  # why what was written here since the last flush may be lost: a flush of the store failed
     power_lost: bool = False  # as a target: power was lost since it was last in sync, and unflushed writes with it

@@ -207,7 +207,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     applied_bytes: Count = 0  # written in that session up to it
     head_bytes: Count = 0  # written in that session up to the newest write that it has heard of
     missing_bytes: Count | None = None  # what the source told a copy out of the stream that it lacks
-    joined_as: Name = ""  # its mode in the last epoch: "sync" or "async"
+    last_mode: Name = ""  # its mode in the last epoch: "sync" or "async"
     power_lost: bool = False  # since it was last in sync
 
 

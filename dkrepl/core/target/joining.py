@@ -104,7 +104,7 @@ class Joining:
             heir_epoch=0,
             agreed=self._terms,
             former=tuple(message.former),
-            joined_as=self._description.node(following.node).mode,
+            last_mode=self._description.node(following.node).mode,
             unsettled=True,
         )
         metadata = as_following(metadata, message.ballot)

@@ -25,6 +25,6 @@ def own_copy(mode: str, metadata: NodeMetadata, following: Following, heard: Las
         applied_bytes=heard.applied_bytes,
         head_bytes=heard.head_bytes,
         missing_bytes=heard.missing_bytes,
-        joined_as=metadata.joined_as,
+        last_mode=metadata.last_mode,
         power_lost=metadata.power_lost,
     )

@@ -333,7 +333,7 @@ def test_a_node_that_was_initialised_anew_knows_nothing_and_its_answer_does_not_
     ("code", "own"),
     [
         ("PowerLost", answer("beta", power_lost=True)),
-        ("Asynchronous", answer("beta", joined_as="async")),
+        ("Asynchronous", answer("beta", last_mode="async")),
         ("StoreFailed", msgspec.structs.replace(answer("beta"), store_failed="cannot flush")),
         ("SplitBrain", msgspec.structs.replace(answer("beta"), split_brain=["alpha"])),
         ("HandingOver", msgspec.structs.replace(answer("beta"), heir="gamma")),
