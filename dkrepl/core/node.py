@@ -63,9 +63,9 @@ class Demotion:
 
 @dataclass(frozen=True)
 class HandingOver:
-    """A source is to be a target, and ``heir`` source in its place, if that has everything."""
+    """A source is to be a target, and ``next_source`` source in its place, if that has everything."""
 
-    heir: str
+    next_source: str
 
 
 @dataclass(frozen=True)
@@ -248,10 +248,10 @@ class Node:
             case Demotion():
                 return as_target(metadata)
             case HandingOver():
-                if change.heir in ended.drained:
-                    return as_target(metadata, change.heir, ended.drained[change.heir])
-                reason = f"{change.heir} did not confirm the last writes in time; this node stays source"
-                self._report("switchover_failed", to=change.heir, reason=reason)
+                if change.next_source in ended.drained:
+                    return as_target(metadata, change.next_source, ended.drained[change.next_source])
+                reason = f"{change.next_source} did not confirm the last writes in time; this node stays source"
+                self._report("switchover_failed", to=change.next_source, reason=reason)
                 return metadata
             case GivingWay():
                 return as_target(metadata, yields=change.mode, yields_to=change.to)
@@ -265,7 +265,7 @@ class Node:
             return
         if first:
             # A handover ends with the daemon: after a restart another node may have been promoted instead (R7).
-            metadata = msgspec.structs.replace(metadata, heir="", heir_epoch=0)
+            metadata = msgspec.structs.replace(metadata, next_source="", next_source_epoch=0)
         self.state = "Source" if metadata.role == "source" else "Target"
         self.actions.append(Begin(metadata.role, metadata))
 

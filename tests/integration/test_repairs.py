@@ -30,11 +30,11 @@ SLOW_START = "10s"  # a daemon that is restarted within it needs no word of node
 
 def test_demote_here_and_promote_there(tmp_path: Path) -> None:
     with mirror_in_use(tmp_path) as (mirror, writer):
-        for old, heir in (("alpha", "beta"), ("beta", "alpha")):
+        for old, next_source in (("alpha", "beta"), ("beta", "alpha")):
             writer.pause()
             done(mirror.nodes[old], "demote", MIRROR)
             until(mirror.nodes[old], "it is a target", lambda status: status["role"] == "target")
-            mirror.fail_over(heir, writer)
+            mirror.fail_over(next_source, writer)
             writer.wait_for_more()
             mirror.wait_in_sync()
         assert writer.errors == 0

@@ -354,11 +354,20 @@ class Checks:
             why = f"{arbitration.reason}; it lacks {len(elsewhere)} answered sectors: {elsewhere[0]}"
             raise RuleBroken("R11", f"{machine.name} serves again: {why}")
 
-    def handed_over(self, former: Machine, heir: Machine) -> None:
+    def handed_over(self, former: Machine, next_source: Machine) -> None:
         """R7: a switchover loses nothing."""
-        sound = not (former.store_failed or heir.store_failed or former.went_back or heir.tainted == heir.joined)
-        if sound and former.disk.metadata().heir == heir.name and former.disk.store.cache != heir.disk.store.cache:
-            raise RuleBroken("R7", f"{heir.name} is source after {former.name}, and has not all of its data")
+        sound = not (
+            former.store_failed
+            or next_source.store_failed
+            or former.went_back
+            or next_source.tainted == next_source.joined
+        )
+        if (
+            sound
+            and former.disk.metadata().next_source == next_source.name
+            and former.disk.store.cache != next_source.disk.store.cache
+        ):
+            raise RuleBroken("R7", f"{next_source.name} is source after {former.name}, and has not all of its data")
 
     def event(self, process: Process, name: str, fields: Mapping[str, Any]) -> None:
         """R8: nothing is copied as a whole without a cause."""

@@ -106,14 +106,14 @@ def promote_two(cluster: Cluster, rng: random.Random) -> None:
 
 def switch_over(cluster: Cluster, rng: random.Random) -> None:
     """The source hands over to another node."""
-    source, heir = cluster.source, rng.choice(list(cluster.machines))
+    source, next_source = cluster.source, rng.choice(list(cluster.machines))
     if source is None:
         return
     ready = [name for name, view in source.runtime.source.views.items() if view.state == "InSync"]
     if ready and rng.random() < _SENSIBLE:
-        heir = rng.choice(ready)
-    if heir != source.name:
-        give(source, "switchover", {"to": heir})
+        next_source = rng.choice(ready)
+    if next_source != source.name:
+        give(source, "switchover", {"to": next_source})
 
 
 def demote(cluster: Cluster, rng: random.Random) -> None:

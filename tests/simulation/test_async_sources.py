@@ -50,7 +50,7 @@ def test_of_two_pairs_of_nodes_the_one_with_an_asynchronous_source_answers_nothi
 @pytest.mark.parametrize("how", ["restart", "wait"])
 def test_an_async_heir_that_has_taken_over_makes_no_promotion_safe(seed: int, how: str) -> None:
     """min_copies = 1: alpha hands over to the async gamma, which is cut off and answers writes. alpha's daemon is
-    restarted, or a minute passes, so it names no heir any more; gamma has to be reckoned with all the same."""
+    restarted, or a minute passes, so it names no next source any more; gamma has to be reckoned with all the same."""
     with telling(seed, nodes=3, modes={"gamma": "async"}) as story:
         story.quiet()
         story.command("alpha", "switchover", to="gamma")

@@ -52,9 +52,9 @@ def test_of_two_nodes_that_are_promoted_at_once_at_most_one_is_source(seed: int,
         story.run(2.0)
         assert not (story.is_source("beta") and story.is_source("gamma")), f"seed {seed}: both are source"
         story.run(vote.SECONDS)
-        heir = "beta" if story.is_source("beta") else "gamma"
-        if not story.is_source(heir):
-            story.promote(heir)  # neither was; nothing keeps one of them from it now
+        next_source = "beta" if story.is_source("beta") else "gamma"
+        if not story.is_source(next_source):
+            story.promote(next_source)  # neither was; nothing keeps one of them from it now
         story.start("alpha")
         story.until(story.in_sync, "all follow the one that is source")
         story.equal()

@@ -60,7 +60,7 @@ def _identity(description: Description, report: RoleReport, asker: str) -> Answe
         store_failed=metadata.store_failed,
         split_brain=sorted(name for name, record in metadata.peers.items() if record.split_brain),
         former=list(metadata.former),
-        heir=metadata.heir,
+        next_source=metadata.next_source,
         vote=report.vote,
         ballot=metadata.ballot,
         promised=list(metadata.promised),

@@ -115,8 +115,10 @@ def reasons_against(
     """
     me = own.node
     reasons = _of_silence(description, own, answers, silent)
-    if own.heir:
-        reasons.append(Reason("HandingOver", f"{me} is handing the mirror over to {own.heir}, which may be source now"))
+    if own.next_source:
+        reasons.append(
+            Reason("HandingOver", f"{me} is handing the mirror over to {own.next_source}, which may be source now")
+        )
     if own.store_failed:
         text = f"a flush of the store of {me} failed, so writes before it may be missing ({own.store_failed})"
         reasons.append(Reason("StoreFailed", text))
@@ -235,8 +237,8 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
             text = f"{peer.node} has another description, or had one when it last followed: {changed}"
             reasons.append(Reason("DescriptionsDiffer", text))
             break
-    if peer.heir and peer.heir != me:
-        text = f"{peer.node} is handing the mirror over to {peer.heir}, which may be source now"
+    if peer.next_source and peer.next_source != me:
+        text = f"{peer.node} is handing the mirror over to {peer.next_source}, which may be source now"
         reasons.append(Reason("HandingOver", text))
     kin = lineage(own, peer)
     if kin == "newer":

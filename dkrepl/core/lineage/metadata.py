@@ -74,8 +74,8 @@ class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Ballot, ...
     ] = ()  # as a target: newer ones under which it voted, newest first (core/election/vote.py)
     stood: int = 0  # number of the newest ballot under which it asked for votes itself
-    heir: str = ""  # as a former source: the node that is to be source now (switchover)
-    heir_epoch: int = 0  # and its epoch, in which it has everything
+    next_source: str = ""  # as a former source: the node that is to be source now (switchover)
+    next_source_epoch: int = 0  # and its epoch, in which it has everything
     yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and saved aside before
     yields_to: str = ""  # by the data of this node
     peers: dict[str, PeerRecord] = {}

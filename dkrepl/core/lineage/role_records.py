@@ -15,8 +15,8 @@ def as_source(
 ) -> NodeMetadata:
     """Return the record of a target that is source from now on.
 
-    ``ballot``: under which it was elected; of an heir, that of its source. ``mirror_id`` is used if it has none, as it
-    never had a source. Its first write begins a new generation, not the promotion alone. ``forced``: codes of the
+    ``ballot``: under which it was elected; after a switchover, that of the former source. ``mirror_id`` is used if it
+    has none, as it never had a source. Its first write begins a new generation, not the promotion alone. ``forced``: codes of the
     reasons against it that an administrator overruled, at Unix time ``at``; they stay known (R15).
     """
     # Blocks saved aside earlier do not include what it writes from now on. And it is not known what the former source
@@ -37,8 +37,8 @@ def as_source(
         power_lost=False,
         unsettled=False,
         follows="",  # the source that it followed knows nothing of what it writes from now on
-        heir="",
-        heir_epoch=0,
+        next_source="",
+        next_source_epoch=0,
         yields="",
         yields_to="",
         peers=peers,
@@ -57,18 +57,24 @@ def as_follower(metadata: NodeMetadata) -> NodeMetadata:
 
 def as_target(
     metadata: NodeMetadata,
-    heir: str = "",
-    heir_epoch: int = 0,
+    next_source: str = "",
+    next_source_epoch: int = 0,
     yields: Literal["", "keep", "discard"] = "",
     yields_to: str = "",
 ) -> NodeMetadata:
     """Return the record of a source that becomes a target.
 
-    ``heir`` is to be source in its place, if ``heir_epoch`` was that node's last epoch. ``yields``: what this node
-    alone has may be replaced by what the node ``yields_to`` has, and is saved aside before, or not.
+    ``next_source`` is to be source in its place, if ``next_source_epoch`` was its last epoch. ``yields``: what this
+    node alone has may be replaced by what the node ``yields_to`` has, and is saved before, or not.
     """
     # R15: after a failed flush its bitmaps name what may be lost; until that is copied back the copy is Inconsistent.
     state = "Inconsistent" if metadata.store_failed else metadata.store_state
     return msgspec.structs.replace(
-        metadata, role="target", store_state=state, heir=heir, heir_epoch=heir_epoch, yields=yields, yields_to=yields_to
+        metadata,
+        role="target",
+        store_state=state,
+        next_source=next_source,
+        next_source_epoch=next_source_epoch,
+        yields=yields,
+        yields_to=yields_to,
     )

@@ -119,7 +119,7 @@ class Positions(Message, frozen=True):
 
 
 class Handover(Message, frozen=True):
-    """From a node that was source to its heir: be source, if this epoch was your last."""
+    """From a node that was source to the next one: take over, if this epoch was your last."""
 
     node: Name
     epoch: Epoch
@@ -229,7 +229,7 @@ class Answer(Message, frozen=True, kw_only=True):
     store_failed: Text = ""  # why its store cannot be trusted, if so
     split_brain: Annotated[list[Name], msgspec.Meta(max_length=64)] = []  # peers with which it is in one, unresolved
     former: Annotated[list[Terms], msgspec.Meta(max_length=16)] = []  # older terms that must be satisfied as well
-    heir: Name = ""  # the node to which it hands the mirror over, as a former source
+    next_source: Name = ""  # the node to which it hands the mirror over, as a former source
     vote: Name = ""  # the node that it votes for, for a few seconds (core/election/vote.py)
     ballot: Ballot = Ballot()  # under which it serves, or that of the source that it followed last
     promised: Annotated[list[Ballot], msgspec.Meta(max_length=64)] = []  # newer ones under which it voted

@@ -66,7 +66,7 @@ class Ending:
 
     @property
     def said_goodbye(self) -> bool:
-        """Whether nobody is let in any more: the epoch of an heir must stay the one that is recorded."""
+        """Whether no target may join any more: the epoch of the next source must stay the one that is recorded."""
         return self.stage in ("recording", "ended")
 
     def begin(self, now: float, *, changes_role: bool) -> None:

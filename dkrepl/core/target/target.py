@@ -182,8 +182,8 @@ class Target:
         """Return the record as a peer may be told it: a handover that was not taken up soon is void (R7)."""
         metadata = self.metadata
         follows = self.source is not None and self.state != "Refused"
-        if metadata.heir and (follows or now - self._began > self.limits.handover_seconds):
-            metadata = msgspec.structs.replace(metadata, heir="", heir_epoch=0)
+        if metadata.next_source and (follows or now - self._began > self.limits.handover_seconds):
+            metadata = msgspec.structs.replace(metadata, next_source="", next_source_epoch=0)
         return metadata
 
     # --- votes (R11) -----------------------------------------------------------------------------------

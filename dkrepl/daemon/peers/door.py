@@ -1,4 +1,4 @@
-"""The control port of a node that is not serving as source: it answers who it is, and tells its heir to be source."""
+"""The control port of a node that is not serving as source: it answers who it is, and tells its next source to be source."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class Door:
 
     def _greeted(self, identity: bytes, hello: messages.Hello) -> None:
         metadata = self._metadata()
-        if metadata.heir and hello.node == metadata.heir:
-            heir = messages.Handover(metadata.node, metadata.heir_epoch, metadata.generation)
-            self._socket.send(identity, messages.encode(heir))
+        if metadata.next_source and hello.node == metadata.next_source:
+            handover = messages.Handover(metadata.node, metadata.next_source_epoch, metadata.generation)
+            self._socket.send(identity, messages.encode(handover))
 
     def close(self) -> None:
         """Give the port back."""

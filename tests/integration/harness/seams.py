@@ -132,21 +132,21 @@ class Seams:
         self._mirror.switch_over(self._target(), self._writer)
 
     def _failover(self) -> None:
-        old, heir = self._mirror.source.name, self._target()
+        old, next_source = self._mirror.source.name, self._target()
         self._mirror.units[old].lose()
         if self._dice.random() < 0.3:
             self._mirror.units[self._target()].kill()
         self._rest(1.0)
-        self._promote(heir)
+        self._promote(next_source)
         self._writer.wait_for_more(20, PATIENCE)
         self._mirror.units[old].start()
 
     def _cut_off_source(self) -> None:
         """The source lives on, out of reach; with two copies it answers nothing, and gives way when it is back."""
-        old, heir = self._mirror.source.name, self._target()
+        old, next_source = self._mirror.source.name, self._target()
         self._cuts.part(old, *(name for name in self._mirror.layout.names if name != old))
         self._rest(2.0)
-        self._promote(heir)
+        self._promote(next_source)
         if self._dice.random() < 0.5:
             # What its application wrote last waits for a copy, and fails when the daemon is stopped.
             self._mirror.units[old].stop()
@@ -155,8 +155,8 @@ class Seams:
             self._rest(1.0)
             self._cuts.heal()
         else:
-            # Every thread of the writer waits for the old source. With this write the heir has a generation of its own:
-            # without it the third node may as well follow the old source again, and the heir would be the one to go.
+            # Every thread of the writer waits for the old source. With this write the new one has a generation of its
+            # own: without it the third node may as well follow the old source again, and the new one would have to go.
             run("dd", "if=/dev/zero", f"of={self._mirror.source.device}", "bs=4k", "count=1", f"seek={_UNUSED}",
                 "oflag=direct", "conv=notrunc,nocreat")  # fmt: skip
             self._cuts.heal()
@@ -170,8 +170,8 @@ class Seams:
             self._mirror.units[old].stop()
             self._mirror.units[old].start()
 
-    def _promote(self, heir: str) -> None:
-        self.figures.refused += self._mirror.fail_over(heir, self._writer, PATIENCE)
+    def _promote(self, next_source: str) -> None:
+        self.figures.refused += self._mirror.fail_over(next_source, self._writer, PATIENCE)
         self.figures.promotions += 1
 
     # --- changes of the description, of a mirror that is in sync ---------------------------------------

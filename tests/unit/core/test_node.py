@@ -87,7 +87,7 @@ def test_a_handover_does_not_outlive_the_daemon() -> None:
     node = Node()
     node.start(as_target(SOURCE, "beta", 7))
     [begin] = done(node)
-    assert (begin.metadata.heir, begin.metadata.heir_epoch) == ("", 0)
+    assert (begin.metadata.next_source, begin.metadata.next_source_epoch) == ("", 0)
 
 
 def test_an_arbitration_that_was_stopped_ends_the_daemon_and_changes_nothing() -> None:

@@ -12,10 +12,10 @@ from dkrepl.errors import Refused
 def carry_out(desk: Desk, request: Switchover, reply: Reply) -> None:
     """Begin to hand over, unless the device is in use; the caller looks at what becomes of it."""
     runtime = desk.source("hand the mirror over")
-    [heir] = desk.targets(runtime, (request.to,))
-    view = runtime.source.views[heir]
+    [to] = desk.targets(runtime, (request.to,))
+    view = runtime.source.views[to]
     if view.state != "InSync":
         raise Refused(
-            f"{heir} is {view.state} and may lack writes; wait until it is InSync (dkrepl wait insync {heir})"
+            f"{to} is {view.state} and may lack writes; wait until it is InSync (dkrepl wait insync {desk.mirror} {to})"
         )
-    desk.if_unused(reply, runtime, lambda: desk.change_role(reply, HandingOver(heir)))
+    desk.if_unused(reply, runtime, lambda: desk.change_role(reply, HandingOver(to)))

@@ -336,7 +336,7 @@ def test_a_node_that_was_initialised_anew_knows_nothing_and_its_answer_does_not_
         ("Asynchronous", answer("beta", last_mode="async")),
         ("StoreFailed", msgspec.structs.replace(answer("beta"), store_failed="cannot flush")),
         ("SplitBrain", msgspec.structs.replace(answer("beta"), split_brain=["alpha"])),
-        ("HandingOver", msgspec.structs.replace(answer("beta"), heir="gamma")),
+        ("HandingOver", msgspec.structs.replace(answer("beta"), next_source="gamma")),
         ("DescriptionsDiffer", msgspec.structs.replace(answer("beta"), agreed={"min_copies": "1"})),
     ],
 )
@@ -352,9 +352,9 @@ def test_a_peer_that_goes_by_another_description_is_no_part_of_the_quorum() -> N
     assert "min_copies (2 here, 1 there)" in found.reasons[0]
 
 
-@pytest.mark.parametrize(("heir", "codes"), [("gamma", ("HandingOver",)), ("beta", ())])
-def test_a_node_may_not_be_promoted_while_another_takes_over(heir: str, codes: tuple[str, ...]) -> None:
-    alpha = msgspec.structs.replace(answer("alpha"), heir=heir)
+@pytest.mark.parametrize(("next_source", "codes"), [("gamma", ("HandingOver",)), ("beta", ())])
+def test_a_node_may_not_be_promoted_while_another_takes_over(next_source: str, codes: tuple[str, ...]) -> None:
+    alpha = msgspec.structs.replace(answer("alpha"), next_source=next_source)
     found = assess(mirror(2, THREE), answer("beta"), {"alpha": alpha, "gamma": None})
     assert found.codes == codes
 

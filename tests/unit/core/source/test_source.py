@@ -42,7 +42,7 @@ def welcomed(source: Source) -> bool:
 
 
 def test_a_source_that_says_goodbye_starts_no_epoch_any_more() -> None:
-    """The heir takes over only if the epoch that the source has recorded of it was its last."""
+    """The next source takes over only if the epoch that the source has recorded of it was its last."""
     source = started(new_record())
     source.ending.begin(1.0, changes_role=True)
     source.last_flush_ended(source.stream.log.seq, None, 1.0)
