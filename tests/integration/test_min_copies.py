@@ -90,7 +90,7 @@ def test_writes_wait_until_there_are_enough_copies_and_reads_go_on(clusters: Clu
     for _ in range(3):
         assert _read(cluster.device)[0] == 1
     status = alpha.present_status()
-    assert "1 of 2 copies can be confirmed (min_copies), so writes wait" in " ".join(status["warnings"])
+    assert "1 of 2 copies are available (min_copies), so writes wait" in " ".join(status["warnings"])
     assert alpha.logged("quorum_lost")[-1]["outcome"] == "writes wait"
     assert [one.result for one in waiting] == [None] * 2
     # nothing was written that only this node has, so there is nothing to diverge

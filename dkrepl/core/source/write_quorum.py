@@ -120,6 +120,6 @@ class WriteQuorum:
             )
         why = "" if self._own else "; this source is async, so its own copy does not count: switch over to a sync node"
         return (
-            f"{self.available} of {self.least} copies can be confirmed (min_copies), so writes {what} until more "
+            f"{self.available} of {self.least} copies are available (min_copies), so writes {what} until more "
             f"sync targets are InSync{why}"
         )

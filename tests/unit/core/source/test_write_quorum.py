@@ -48,7 +48,7 @@ def test_a_change_is_reported_once_each_way() -> None:
     quorum = WriteQuorum(2, True, [one, other])
     assert quorum.changed()
     assert quorum.refusing
-    assert "1 of 2 copies can be confirmed (min_copies), so writes fail" in str(quorum.warning)
+    assert "1 of 2 copies are available (min_copies), so writes fail" in str(quorum.warning)
     one.machine.state = "InSync"
     assert quorum.changed()
     other.machine.state = "InSync"
