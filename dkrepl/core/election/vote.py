@@ -6,8 +6,8 @@ under the ballot by which it was elected, and after a switchover the next source
 promises this: it follows no source of an older ballot any more, and votes for none. So once N - W + 1 of N nodes have
 voted under a ballot, at most W - 1 are left for any older source, which is too few to answer a write (W:
 ``min_copies``; with W = 1 no node at all is left). What was answered before is known to one of the voters, for they
-voted when they heard no source. This is how Paxos and Raft elect a leader (Lamport, "The Part-Time Parliament"; Ongaro, "Consensus: Bridging
-Theory and Practice", section 3.4); here an administrator decides who is a candidate.
+voted when they heard no source. This is how Paxos and Raft elect a leader (Lamport, "The Part-Time Parliament"; Ongaro,
+"Consensus: Bridging Theory and Practice", section 3.4); here an administrator decides who is a candidate.
 
 A promise ends in four ways only: the voter follows a source of that ballot or a newer one; it becomes source itself,
 under a newer one; the candidate says that it never was source under it, and never will be; an administrator says so

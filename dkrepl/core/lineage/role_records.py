@@ -16,8 +16,8 @@ def as_source(
     """Return the record of a target that is source from now on.
 
     ``ballot``: under which it was elected; after a switchover, that of the former source. ``mirror_id`` is used if it
-    has none, as it never had a source. Its first write begins a new generation, not the promotion alone. ``forced``: codes of the
-    reasons against it that an administrator overruled, at Unix time ``at``; they stay known (R15).
+    has none, as it never had a source. Its first write begins a new generation, not the promotion alone. ``forced``:
+    codes of the reasons against it that an administrator overruled, at Unix time ``at``; they stay known (R15).
     """
     # Blocks saved aside earlier do not include what it writes from now on. And it is not known what the former source
     # has on stable storage, nor whether another target was in the middle of a resync (R4).
