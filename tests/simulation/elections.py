@@ -17,7 +17,7 @@ def sources(story: Story) -> list[str]:
 
 
 def alpha_is_killed(story: Story, *others: str) -> None:
-    """alpha's daemon dies, and those of others with it; whoever lives has noticed."""
+    """alpha's daemon dies, and those of others with it; the nodes that live have noticed."""
     story.quiet()
     story.crash("kill", "alpha", *others)
     story.run(2 * PEER_TIMEOUT)

@@ -291,7 +291,7 @@ def promote_what_is_half_copied(seed: int) -> Story:
 
 @each
 def test_a_former_source_waits_beside_one_that_was_elected_later_though_its_data_is_older(seed: int) -> None:
-    """The administrator accepted the loss, and may have meant it: whoever is promoted now is followed."""
+    """The administrator accepted the loss, and may have meant it: the node that is promoted now is followed."""
     story = promote_what_is_half_copied(seed)
     assert sources(story) == []
     assert "beta was source too" in story.process("alpha").runtime.arbitration.reason

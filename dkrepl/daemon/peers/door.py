@@ -1,4 +1,4 @@
-"""The control port of a node that is not serving as source: it answers who it is, and tells its next source to be source."""
+"""The control port of a node that does not serve as source: it answers who it is, and has the next source take over."""
 
 from __future__ import annotations
 

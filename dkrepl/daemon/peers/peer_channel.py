@@ -55,7 +55,7 @@ class PeerChannel:
             self.watch(self._signalled)
 
     def send(self, peer: str, message: messages.Message) -> None:
-        """Send a message; without a connection it is dropped: whoever waits for an answer asks again."""
+        """Send a message; without a connection it is dropped: a node that waits for an answer asks again."""
         self.sockets.send(peer, messages.encode(message))
 
     def acknowledge(self, peer: str, ack: Ack) -> None:
