@@ -432,8 +432,7 @@ class Target:
         vote = self._voter.votes_for(now)
         for peer in self._peers:
             if vote in ("", peer):
-                bitmap = self.peer_bitmaps.bitmaps.get(peer)
-                dirty = bitmap.count() if bitmap is not None else 0
+                dirty = self.peer_bitmaps.bitmaps[peer].count()
                 hello = hello_of(self.metadata, peer, dirty, self._software, self._terms, self._advisory)
                 self.following.send(peer, hello)
         self.following.hello.said(now, waiting=self.state in ("Paused", "Refused"))
