@@ -245,8 +245,7 @@ class TargetStream:
         if position is None or position.synced is None:
             return
         bitmap = self._bitmap_of_source()
-        if bitmap.filling:
-            bitmap.fill_step()
+        bitmap.fill_step()
         if not bitmap.filling:
             generation, position.synced = position.synced, None
             self._record.commit("synced", self._has_all(generation), self._progress.place())

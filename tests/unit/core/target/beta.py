@@ -8,21 +8,13 @@ from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.actions import Commit, Event, FlushStore, Send
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.protocol import frames
 from dkrepl.core.target.target import Target
 from tests.unit.greetings import welcome
-from tests.unit.records import record
+from tests.unit.records import MemoryStore, bitmap, record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 SESSION, EPOCH = 7, 5
-
-
-def bitmap(description: Description) -> IntentBitmap:
-    """Return a bitmap of the mirror, all clean."""
-    blocks, per_extent = description.blocks, description.extent // description.block
-    sizes = IntentBitmap.bits_bytes(blocks, per_extent), IntentBitmap.seals_bytes(blocks, per_extent)
-    return IntentBitmap(bytearray(sizes[0]), bytearray(sizes[1]), blocks, per_extent)
 
 
 def message(
@@ -61,8 +53,9 @@ class Beta:
         self.description = description
         shape = {"size": description.size, "block": description.block, "extent": description.extent}
         fields = {"node": "beta", "role": "target", "generation": "g1"} | shape | facts
+        self.store = MemoryStore()
         bitmaps = {name: bitmap(description) for name in ("alpha", "gamma")}
-        self.core = Target(description, "beta", record(**fields), bitmaps, "x", limits=limits)
+        self.core = Target(description, "beta", record(**fields), bitmaps, "x", store=self.store, limits=limits)
         self.now = 1.0
         self.holds = False
         self.stalled = 0.0
@@ -89,11 +82,10 @@ class Beta:
     def stream(self, message: Any) -> bool:
         """Let a message of the stream reach it; return whether it was applied."""
         assert not self.core.blocked
-        admitted = self.core.admit(message, self.now)
-        if admitted:
-            self.core.applied_message(message, self.now)
+        before = self.core.applied, self.core.resync_applied
+        self.core.take(message, self.now)
         self.perform()
-        return admitted
+        return before != (self.core.applied, self.core.resync_applied)
 
     def enter(self, to_copy: int = 0, position: int = 0, **fields: Any) -> None:
         """Let alpha welcome it, and begin its stream; ``fields``: of the Welcome."""
@@ -122,6 +114,6 @@ class Beta:
         """Return the actions of that kind that it has asked for."""
         return [action for action in self.done if isinstance(action, kind)]
 
-    def events(self) -> list[str]:
+    def reported(self) -> list[str]:
         """Return the names of the events that it has reported."""
         return [action.name for action in self.done if isinstance(action, Event)]

@@ -81,7 +81,7 @@ def test_what_could_not_be_recorded_at_the_end_is_reported_and_it_ends_all_the_s
     beta = stopped()
     beta.core.settled("no space left")
     beta.perform()
-    assert "commit_failed" in beta.events()
+    assert "commit_failed" in beta.reported()
     beta.core.store_flushed(last_flush(beta), beta.now)
     beta.perform()
     assert beta.done[-1] == Ended()
@@ -127,3 +127,14 @@ def test_a_resync_whose_end_was_being_recorded_has_not_ended() -> None:
     beta.core.stop()
     beta.perform()
     assert beta.core.state == "Resyncing"
+
+
+def test_a_candidate_that_stops_is_one_no_more() -> None:
+    beta = Beta()
+    beta.holds = True
+    beta.core.stand(beta.now)
+    [commit] = [action for action in beta.perform() if isinstance(action, Commit)]
+    beta.core.stop()
+    beta.core.committed(commit.number, beta.now)
+    assert beta.core.stands is None
+    assert [type(action) for action in beta.perform()] == [Settle]

@@ -68,7 +68,7 @@ def test_a_stream_does_not_start_after_a_refusal() -> None:
     beta.stream(marker(frames.START))
     assert not beta.core.joined
     assert beta.core.following.refused == 1
-    assert "message_refused" in beta.events()
+    assert "message_refused" in beta.reported()
 
 
 # --- welcomed -----------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_what_only_it_has_is_saved_before_it_follows() -> None:
     assert beta.say(welcome(DESCRIPTION, epoch=6)) == [], "not yet"
     beta.let_pass(0.5)
     assert not beta.sent(Hello)
-    beta.core.diverged_saved("alpha", None, beta.now)
+    beta.core.joining.diverged_saved("alpha", None, beta.now)
     beta.perform()
     beta.let_pass(0.1)
     assert beta.sent(Hello)
@@ -182,7 +182,7 @@ def test_what_only_it_has_is_saved_before_it_follows() -> None:
 def test_if_it_cannot_be_saved_it_is_not_replaced() -> None:
     beta = diverged()
     beta.say(welcome(DESCRIPTION))
-    beta.core.diverged_saved("alpha", "no space left", beta.now)
+    beta.core.joining.diverged_saved("alpha", "no space left", beta.now)
     assert (beta.core.state, beta.core.reason) == ("Refused", "no space left")
 
 
@@ -198,7 +198,7 @@ def test_an_administrator_is_asked_first_where_the_description_says_so() -> None
 @pytest.mark.parametrize(("mode", "saves"), [("keep", True), ("discard", False)])
 def test_what_an_administrator_said_is_done(mode: Any, saves: bool) -> None:
     beta = diverged(ASKS)
-    beta.core.yield_to("alpha", mode)
+    beta.core.joining.yield_to("alpha", mode)
     beta.perform()
     beta.say(welcome(ASKS))
     assert bool(beta.asked_for(SaveDiverged)) == saves

@@ -110,7 +110,8 @@ def test_a_flush_that_nobody_began_is_our_own_mistake() -> None:
 def test_a_failed_flush_makes_the_copy_inconsistent() -> None:
     beta = entered()
     beta.stream(flush(1))
-    beta.core.store_flush_failed(*flushes(beta), "Input/output error", beta.now)
+    [number] = flushes(beta)
+    beta.core.store_flush_failed(number, "Input/output error", beta.now)
     assert beta.core.state == "Behind"
     assert beta.core.metadata.store_state == "Inconsistent"
 
