@@ -6,6 +6,7 @@ from typing import Any
 
 from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.actions import Commit
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
@@ -24,11 +25,11 @@ def new_record(**facts: Any) -> NodeMetadata:
     return record(**{"generation": "b1"} | shape | facts)
 
 
-def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
+def started(record: NodeMetadata, description: Description = DESCRIPTION, limits: Limits = DEFAULT) -> Source:
     """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
     bitmaps = {name: bitmap(DESCRIPTION) for name in ("beta", "gamma")}
-    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
-    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2")
+    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1, limits=limits)
+    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2", limits=limits)
     source.actions.clear()
     return source
 

@@ -7,9 +7,9 @@ from typing import Any
 from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.actions import Commit, Event, FlushStore, Send
 from dkrepl.core.protocol import frames
 from dkrepl.core.target.target import Target
+from tests.unit.core.driven import Driven
 from tests.unit.greetings import welcome
 from tests.unit.records import MemoryStore, bitmap, record
 
@@ -46,38 +46,25 @@ def copied(number: int, position: int = 0) -> Any:
     return message(frames.RESYNC, number, position, (frames.WRITE, 4096, 0), data=bytes(4096))
 
 
-class Beta:
-    """``done``: what it asked for, the newest last. Commits and flushes are carried out, unless ``holds`` is set."""
+class Beta(Driven):
+    """Beta, which has the data of generation g1; ``facts``: of its record, if otherwise."""
 
     def __init__(self, description: Description = DESCRIPTION, limits: Limits = DEFAULT, **facts: Any) -> None:
+        super().__init__()
         self.description = description
         shape = {"size": description.size, "block": description.block, "extent": description.extent}
         fields = {"node": "beta", "role": "target", "generation": "g1"} | shape | facts
         self.store = MemoryStore()
         bitmaps = {name: bitmap(description) for name in ("alpha", "gamma")}
         self.core = Target(description, "beta", record(**fields), bitmaps, "x", store=self.store, limits=limits)
-        self.now = 1.0
-        self.holds = False
-        self.stalled = 0.0
-        self.done: list[Any] = []
-
-    def perform(self) -> list[Any]:
-        """Carry out what it asks for; return that."""
-        new: list[Any] = []
-        while self.core.actions:
-            action = self.core.actions.pop(0)
-            new.append(action)
-            if isinstance(action, Commit) and not self.holds:
-                self.core.committed(action.number, self.now)
-            elif isinstance(action, FlushStore) and not self.holds:
-                self.core.store_flushed(action.number, self.now)
-        self.done += new
-        return new
 
     def say(self, message: Any, peer: str = "alpha") -> list[Any]:
-        """Let ``peer`` say something to it."""
-        self.core.on_message(peer, message, self.now)
-        return self.perform()
+        """Let ``peer`` say something to it; return what it does."""
+        return super().say(message, peer)
+
+    def sent(self, kind: type, peer: str = "alpha") -> list[Any]:
+        """Return the control messages of that kind that it has sent to ``peer``."""
+        return super().sent(kind, peer)
 
     def stream(self, message: Any) -> bool:
         """Let a message of the stream reach it; return whether it was applied."""
@@ -104,16 +91,3 @@ class Beta:
         self.core.tick(self.now, stalled=self.stalled)
         self.core.step(self.now)
         return self.perform()
-
-    def sent(self, kind: type, peer: str = "alpha") -> list[Any]:
-        """Return the control messages of that kind that it has sent to ``peer``."""
-        messages = [action.message for action in self.done if isinstance(action, Send) and action.peer == peer]
-        return [message for message in messages if isinstance(message, kind)]
-
-    def asked_for(self, kind: type) -> list[Any]:
-        """Return the actions of that kind that it has asked for."""
-        return [action for action in self.done if isinstance(action, kind)]
-
-    def reported(self) -> list[str]:
-        """Return the names of the events that it has reported."""
-        return [action.name for action in self.done if isinstance(action, Event)]
