@@ -64,6 +64,16 @@ def test_both_having_written_is_a_split_brain_that_stays_known() -> None:
     assert alpha.reported().count("target_refused") == 1
 
 
+def test_a_mirror_of_another_size_is_refused_and_that_is_no_split_brain() -> None:
+    alpha = Alpha()
+    alpha.hello(size=4096)
+    assert refusals(alpha) == ["SizeDiffers"]
+    alpha.hello(block=4096)
+    assert refusals(alpha) == ["SizeDiffers", "BlockDiffers"]
+    assert alpha.reported().count("target_state") == 1, "it was Refused before, for another reason"
+    assert not record_of(alpha.core.metadata, "beta").split_brain
+
+
 def test_a_node_whose_description_differs_where_it_matters_is_refused() -> None:
     alpha = Alpha()
     alpha.hello(terms={"min_copies": "3"})

@@ -53,6 +53,15 @@ def test_a_bit_is_cleared_when_its_newest_write_is_durable(
         assert named.count() == len(expected)
 
 
+def test_no_ack_clears_a_block_of_a_discard_that_is_under_way() -> None:
+    log, named = WriteLog(), bitmap()
+    log.begin(4, 6)
+    named.mark(3, 6)
+    seq = log.append(3, 5, 0)
+    log.clear_confirmed(named, 0, seq, None)
+    assert list(named.runs()) == [(4, 6)]
+
+
 def test_the_ack_of_a_later_write_clears_no_block_of_a_failed_one() -> None:
     log, named = WriteLog(), bitmap()
     bits = named.bits
