@@ -305,3 +305,10 @@ def test_a_ballot_by_force_is_newer_than_any_that_the_node_may_have_missed() -> 
     commit(target, NOW)
     assert target.stands is not None
     assert target.stands > Ballot(1000, "alpha")
+
+
+def test_what_an_administrator_said_of_another_source_is_void_once_it_votes_for_a_new_one() -> None:
+    target = beta(yields="discard", yields_to="alpha")
+    asked(target, "gamma", NOW)
+    commit(target, NOW)
+    assert (target.metadata.yields, target.metadata.yields_to) == ("", "")
