@@ -94,7 +94,7 @@ docs: $(READY)  ## the documentation, into build/docs; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
 
 unit: $(READY)  ## unit tests, which must reach every branch of dkrepl/core
-	$(BIN)/python -m pytest tests/unit --cov
+	$(BIN)/python -m pytest tests/unit --cov=dkrepl.core
 
 simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS) \
