@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -207,7 +209,7 @@ def test_one_that_believes_to_be_in_the_stream_and_is_not_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"epoch": 5}, {"session": 8}])
-def test_an_ack_of_another_epoch_or_session_counts_for_nothing(fields: dict[str, int]) -> None:
+def test_an_ack_of_another_epoch_or_session_counts_for_nothing(fields: dict[str, Any]) -> None:
     alpha = in_sync()
     alpha.ack(applied=2, durable=2, **fields)
     assert alpha.view().applied == 0
@@ -221,7 +223,7 @@ def test_an_ack_of_another_epoch_or_session_counts_for_nothing(fields: dict[str,
         {"applied": 2, "durable": 1, "resync_applied": 1, "resync_durable": 2},
     ],
 )
-def test_an_ack_that_cannot_be_true_evicts(ack: dict[str, int]) -> None:
+def test_an_ack_that_cannot_be_true_evicts(ack: dict[str, Any]) -> None:
     alpha = in_sync()
     alpha.ack(**ack)
     assert [message.code for message in alpha.sent(Evict, "beta")] == ["BadAck"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dkrepl.config.limits import DEFAULT
@@ -12,7 +14,7 @@ from tests.unit.core.source.alpha import Alpha, described
 from tests.unit.core.source.started import IN_SYNC
 
 
-def in_sync(**fields: object) -> Alpha:
+def in_sync(**fields: Any) -> Alpha:
     """Return alpha, with beta in sync."""
     alpha = Alpha(described(**fields), peers={"beta": IN_SYNC})
     alpha.get_in_sync()
