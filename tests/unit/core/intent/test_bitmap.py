@@ -90,6 +90,13 @@ def test_no_block_lies_behind_the_last() -> None:
     assert list(bitmap.runs()) == [(96, 100)]
 
 
+def test_to_mark_nothing_leaves_nothing_to_be_saved() -> None:
+    bitmap, _, _ = fresh()
+    bitmap.take_touched()
+    bitmap.mark(0, 0)
+    assert not bitmap.take_touched()
+
+
 def test_of_many_dirty_runs_only_as_many_are_told_as_are_asked_for() -> None:
     bitmap, _, _ = fresh()
     for block in (1, 5, 9):

@@ -36,6 +36,7 @@ def test_a_block_is_clean_once_it_is_durable_there_and_its_extent_is_let_go() ->
     assert alpha.core.activity_log.plan(seq, alpha.now, everything=True) is None, "the block is on its way"
     alpha.ack(applied=seq, durable=seq, resync_applied=1, resync_durable=1)
     assert list(alpha.view().bitmap.runs()) == [(9, 10)]
+    assert alpha.view().resync.percent() == 50.0
     assert alpha.core.activity_log.plan(seq, alpha.now, everything=True) is not None
 
 
