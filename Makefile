@@ -93,8 +93,8 @@ lint-generated: $(READY)
 docs: $(READY)  ## the documentation, into build/docs; a warning is an error
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/docs
 
-unit: $(READY)  ## unit tests
-	$(BIN)/python -m pytest tests/unit
+unit: $(READY)  ## unit tests, which must reach every branch of dkrepl/core
+	$(BIN)/python -m pytest tests/unit --cov=dkrepl.core
 
 simulate: $(READY)  ## whole clusters in one process: SEEDS=1000 START=1
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --start $(START) --jobs $(JOBS) \

@@ -1,11 +1,14 @@
-"""The record and the store of a node as many tests begin with them."""
+"""The record, the bitmaps and the store of a node as many tests begin with them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from dkrepl.config.description import Description
+from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.errors import StoreError
+from tests.unit.bitmaps import bitmap_of
 
 
 def record(**fields: Any) -> NodeMetadata:
@@ -23,6 +26,11 @@ def record(**fields: Any) -> NodeMetadata:
         "store_state": "Consistent",
     }
     return NodeMetadata(**plain | fields)
+
+
+def bitmap(description: Description) -> IntentBitmap:
+    """Return a bitmap of the mirror, all clean."""
+    return bitmap_of(description.blocks, description.extent // description.block)
 
 
 class MemoryStore:

@@ -97,8 +97,7 @@ class Member:
     def advance_resync(self, durable: int, log: WriteLog) -> list[tuple[int, int]]:
         """Take an ack of resync messages up to ``durable``; return the block ranges that it frees."""
         resync = self.resync
-        if resync is None:
-            return []
+        assert resync is not None
         freed = resync.confirmed(durable)
         # Rule R2: a block written live since keeps its bit until that write is durable as well.
         ranges = [(run.first, run.end) for run in freed]

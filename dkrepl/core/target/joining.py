@@ -55,8 +55,7 @@ class Joining:
         following, metadata = self._following, self._record.metadata
         if following.source.name not in (None, peer) or following.position is not None or message.code == "NotSource":
             return
-        if not following.fire("paused" if message.code == "Paused" else "refused", message.text):
-            return
+        following.fire("paused" if message.code == "Paused" else "refused", message.text)
         following.source.found(peer, now)
         following.hello.ask_again(now)
         following.source.refusal = message.code
@@ -83,11 +82,13 @@ class Joining:
             self._object(found)
         elif self._must_save(peer):
             self._save_first(peer, now)
-        elif following.fire("welcomed", None):
+        else:
+            following.fire("welcomed", None)
             self._enter(peer, message, now)
 
     def _object(self, found: Objection) -> None:
-        if self._following.fire("refused", found.text) and found.code:
+        self._following.fire("refused", found.text)
+        if found.code:
             self._following.source.refusal = found.code
 
     def _enter(self, peer: str, message: Welcome, now: float) -> None:
@@ -116,13 +117,13 @@ class Joining:
         """The epoch is recorded: begin to mark what is written, tell the source what it may lack, and subscribe."""
         following = self._following
         entry, source = following.entry, following.source.name
-        if entry is None or source is None:
-            return
+        assert entry is not None
+        assert source is not None
         tracked = [name for name, record in self._record.metadata.peers.items() if record.tracked]
         self._peer_bitmaps.enter(source, tracked)
-        bitmap = self._peer_bitmaps.bitmaps.get(source)
-        entry.dirty_blocks_sent = 0 if bitmap is None else bitmap.count()
-        if bitmap is not None and entry.dirty_blocks_sent:
+        bitmap = self._peer_bitmaps.bitmaps[source]
+        entry.dirty_blocks_sent = bitmap.count()
+        if entry.dirty_blocks_sent:
             self._parts = bitmap.chunks(self._limits.bitmap_part_bytes)  # R7, R8: the source copies them over
             entry.sending_bitmap = True
         following.actions.append(Connect(source, entry.group, entry.slot))
@@ -155,8 +156,8 @@ class Joining:
         Not so if ``peer`` was synchronous then and in the stream to the end: it has every answered write too.
         """
         metadata = self._record.metadata
-        bitmap, record = self._peer_bitmaps.bitmaps.get(peer), peer_records.record_of(metadata, peer)
-        if bitmap is None or record.saved or not bitmap.any():
+        bitmap, record = self._peer_bitmaps.bitmaps[peer], peer_records.record_of(metadata, peer)
+        if record.saved or not bitmap.any():
             return False
         if metadata.yields_to == peer:
             return metadata.yields == "keep"
@@ -170,10 +171,10 @@ class Joining:
                 f"up to {own} bytes that this node wrote may not be at {peer}; to keep them in a file and follow "
                 f"it: dkrepl resolve --keep {peer} on {here}"
             )
-            if following.fire("refused", text):
-                following.source.found(peer, now)
-                following.hello.ask_again(now)
-                following.source.refusal = "Diverged"
+            following.fire("refused", text)
+            following.source.found(peer, now)
+            following.hello.ask_again(now)
+            following.source.refusal = "Diverged"
             return
         following.fire("saving", f"the blocks that only this node has are saved before it follows {peer}")
         self.saving = True
@@ -187,7 +188,7 @@ class Joining:
         if error is None:
             self._record.commit("saved", peer_records.remembered(self._record.metadata, peer, saved=True))
             following.hello.due_at(now)
-        elif following.position is None:
+        else:  # it has followed nobody meanwhile
             following.hello.ask_again(now)
             following.fire("refused", error)
 

@@ -177,8 +177,8 @@ class TargetStream:
         self._last_heard.applied_bytes -= length
         in_sync = members.parse(data[len(data) - length :])
         in_sync.pop(metadata.node, None)
-        if source:
-            in_sync[source] = True  # the source holds every write that it answers
+        assert source is not None
+        in_sync[source] = True  # the source holds every write that it answers
         metadata = metadata.with_generation(generation, keep=self._limits.generations)
         metadata = peer_records.with_base(metadata, in_sync, generation)
         if metadata.store_state == "Empty":
@@ -206,10 +206,10 @@ class TargetStream:
             if self._comes_next(message, position, now):
                 position.resync_applied = message.first
                 position.synced = f"{offset:016x}" if offset else ""
-                if (bitmap := self._bitmap_of_source()) is not None:
-                    bitmap.begin_fill(0)
+                self._bitmap_of_source().begin_fill(0)
                 self.go_on()
-        elif op == frames.DIGEST:
+        else:
+            assert op == frames.DIGEST  # a frame with another one has not passed its checks
             self._digest = ReadDigest(epoch=entry.epoch, number=message.first, offset=offset, length=length)
             following.actions.append(self._digest)
 
@@ -229,13 +229,15 @@ class TargetStream:
             return
         if checksum is None:
             self.store_failed(why, now, damaged=False)
-        elif following.source.name:
+        else:
+            assert following.source.name is not None
             following.send(following.source.name, Digest(digest.epoch, digest.number, checksum))
 
     # --- the end of a resync ---------------------------------------------------------------------------
 
-    def _bitmap_of_source(self) -> IntentBitmap | None:
-        return self._peer_bitmaps.bitmaps.get(self._following.source.name or "")
+    def _bitmap_of_source(self) -> IntentBitmap:
+        assert self._following.source.name is not None
+        return self._peer_bitmaps.bitmaps[self._following.source.name]
 
     def go_on(self) -> None:
         """After SYNCED: clear some more of the bitmap for the source; to be called in each round (R13)."""
@@ -243,9 +245,8 @@ class TargetStream:
         if position is None or position.synced is None:
             return
         bitmap = self._bitmap_of_source()
-        if bitmap is not None and bitmap.filling:
-            bitmap.fill_step()
-        if bitmap is None or not bitmap.filling:
+        bitmap.fill_step()
+        if not bitmap.filling:
             generation, position.synced = position.synced, None
             self._record.commit("synced", self._has_all(generation), self._progress.place())
 

@@ -8,7 +8,7 @@ record (``TargetRecord``), how it ends (``Ending``). Here events are handed to t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -335,6 +335,8 @@ class Target:
                 self._on_positions(message)
             case Bye():
                 self.following.leave("source lost", f"{peer} was stopped", now, self.limits.hello_first_seconds)
+            case _:
+                assert_never(message)
 
     def _on_evict(self, message: Evict, now: float) -> None:
         following = self.following
@@ -432,8 +434,7 @@ class Target:
         vote = self._voter.votes_for(now)
         for peer in self._peers:
             if vote in ("", peer):
-                bitmap = self.peer_bitmaps.bitmaps.get(peer)
-                dirty = bitmap.count() if bitmap is not None else 0
+                dirty = self.peer_bitmaps.bitmaps[peer].count()
                 hello = hello_of(self.metadata, peer, dirty, self._software, self._terms, self._advisory)
                 self.following.send(peer, hello)
         self.following.hello.said(now, waiting=self.state in ("Paused", "Refused"))

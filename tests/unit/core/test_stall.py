@@ -12,15 +12,12 @@ from dkrepl.config.example import render_example
 from dkrepl.core.actions import Commit, Event, Send
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import Alive, Evict, Ready, Stalled
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
-from dkrepl.core.target.target import Target
-from tests.unit.bitmaps import bitmap_of
-from tests.unit.greetings import hello, welcome
-from tests.unit.records import MemoryStore, record
-from tests.unit.streams import packed
+from tests.unit.core.target.beta import Beta
+from tests.unit.greetings import hello
+from tests.unit.records import bitmap, record
 
 DESCRIPTION = msgspec.structs.replace(parse(render_example(), "r0", {}), peer_timeout=1.0, store_timeout=10.0)
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -29,7 +26,7 @@ STEP = 0.2
 
 
 def bitmaps(*names: str) -> dict[str, IntentBitmap]:
-    return {name: bitmap_of(BLOCKS, PER_EXTENT) for name in names}
+    return {name: bitmap(DESCRIPTION) for name in names}
 
 
 class FromSource:
@@ -165,31 +162,13 @@ def test_a_source_tells_its_targets_that_its_own_store_stands_still() -> None:
     assert 3.0 in [message.stalled for message in told if isinstance(message, Alive)]
 
 
-class FromTarget:
+class FromTarget(Beta):
     """A target that follows alpha."""
 
     def __init__(self) -> None:
-        beta = record(node="beta", role="target", **FACTS, generation="g1")
-        self.stalled = 0.0
-        self.store = MemoryStore()
-        self.core = Target(DESCRIPTION, "beta", beta, bitmaps("alpha", "gamma"), "x", store=self.store)
-        self.now = 1.0
-        self.say(welcome(DESCRIPTION))
-        self.core.take(mark(frames.START), self.now)
+        super().__init__(DESCRIPTION)
+        self.enter()
         assert self.core.joined
-
-    def say(self, message: Any, peer: str = "alpha") -> None:
-        self.core.on_message(peer, message, self.now)
-        self.perform()
-
-    def perform(self) -> list[Any]:
-        done = []
-        while self.core.actions:
-            action = self.core.actions.pop(0)
-            done.append(action)
-            if isinstance(action, Commit):
-                self.core.committed(action.number, self.now)
-        return done
 
     def events(self) -> list[Event]:
         """Return what it reports, and carry out what else it asks for."""
@@ -204,11 +183,6 @@ class FromTarget:
             self.core.tick(self.now, stalled=self.stalled)
             done += self.perform()
         return done
-
-
-def mark(op: int) -> frames.StreamMessage:
-    head = packed(frames.MARKER, [(op, 0, 0)], epoch=5, first=0, position=0)
-    return frames.parse_stream(memoryview(head), None, DESCRIPTION.size)
 
 
 def test_a_source_whose_store_stands_still_is_not_gone_until_it_has_done_so_for_too_long() -> None:

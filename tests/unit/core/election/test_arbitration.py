@@ -302,3 +302,59 @@ def test_serving_without_enough_votes_is_reported_as_a_warning(peer: Answer, lev
     arbitration.tick(1.0)
     [event] = [action for action in arbitration.actions if isinstance(action, Event)]
     assert (event.fields["outcome"], event.fields["not_answered"], event.level) == ("serve", None, level)
+
+
+def blank() -> Arbitration:
+    """A node that was initialised anew, as the description's first source."""
+    return asking(generation="", history=(), store_state="Empty", mirror_id="m2")
+
+
+def test_a_node_that_was_initialised_anew_follows_whoever_has_data_of_its_mirror() -> None:
+    arbitration = blank()
+    assert verdict(arbitration, answer("beta")) == "follow"
+    assert "beta holds the mirror's data already" in arbitration.reason
+
+
+def test_it_needs_no_votes_if_nobody_has() -> None:
+    others = [answer(node, generation="", mirror_id="") for node in ("beta", "gamma")]
+    assert verdict(blank(), *others) == "serve"
+
+
+def test_a_node_of_another_mirror_has_not_answered() -> None:
+    arbitration = asking()
+    assert verdict(arbitration, GAMMA, answer("beta", "source", mirror_id="m2")) is None
+    assert arbitration.missing == ["beta"]
+
+
+def test_one_that_is_promoted_while_it_waits_serves_under_the_ballot_of_that_promotion() -> None:
+    arbitration = asking()
+    arbitration.insist(Ballot(9, "alpha"))
+    assert (arbitration.verdict, arbitration.elected) == ("serve", Ballot(9, "alpha"))
+
+
+def test_the_word_of_the_administrator_comes_too_late_for_one_that_follows() -> None:
+    arbitration = asking()
+    verdict(arbitration, answer("beta", "source"))
+    arbitration.insist(Ballot(9, "alpha"))
+    assert (arbitration.verdict, arbitration.elected) == ("follow", None)
+
+
+def test_an_answer_by_terms_under_which_fewer_copies_were_enough_does_not_make_a_silent_node_harmless() -> None:
+    """Copies of before may have answered a write under them (R14)."""
+    arbitration = asking(min_copies=2)
+    terms = arbitration._terms
+    recorded(arbitration)
+    verdict(arbitration, answer("gamma", terms=terms, agreed=terms | {"min_copies": "1"}))
+    arbitration.tick(QUICK)
+    assert verdict(arbitration) is None
+
+
+def test_an_older_ballot_that_could_not_be_recorded_does_not_end_a_newer_candidacy() -> None:
+    arbitration = asking()
+    arbitration.stand(0.0)
+    arbitration.outbid(0.0, [Ballot(7, "beta")])
+    older, newer = [action for action in arbitration.actions if isinstance(action, Commit)]
+    arbitration.commit_failed(older.number)
+    arbitration.committed(newer.number)
+    assert arbitration.vote == "alpha"
+    assert arbitration.stands == Ballot(8, "alpha")

@@ -386,3 +386,17 @@ def test_another_former_source_has_no_vote() -> None:
     found = assess(description, own, {"alpha": answer("alpha", "arbitrating")}, candidate=True, ballot=ballot)
     assert found.codes == ("NoVote",)
     assert "alpha was source too" in found.reasons[0]
+
+
+def test_a_node_that_never_followed_a_source_has_nothing_to_serve() -> None:
+    own = msgspec.structs.replace(answer("beta", generation="", history=(), session=0), mirror_id="")
+    found = judged(own, gamma=answer("gamma", generation="", history=(), session=0))
+    assert "NotInSync" in found.codes
+    assert any("beta has never followed a source" in reason for reason in found.reasons)
+
+
+def test_a_split_brain_with_a_node_that_has_followed_since_is_none_any_more() -> None:
+    own = msgspec.structs.replace(answer("beta"), split_brain=["gamma"])
+    assert "SplitBrain" not in judged(own).codes
+    apart = judged(own, gamma=answer("gamma", generation=G2))
+    assert apart.codes.count("SplitBrain") >= 1

@@ -12,13 +12,11 @@ from dkrepl.config.example import render_example
 from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Connect, Send
 from dkrepl.core.election.vote import SECONDS, without_promise
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Alive, Ask, Handover, Hello
 from dkrepl.core.target.target import Target
-from tests.unit.bitmaps import bitmap_of
 from tests.unit.greetings import answer, welcome
-from tests.unit.records import MemoryStore, record
+from tests.unit.records import MemoryStore, bitmap, record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
@@ -26,15 +24,13 @@ NOW = 1000.0
 OLD, ELECTED = Ballot(), Ballot(1, "gamma")  # of alpha, the source from the first, and of gamma, which is elected
 
 
-def bitmap() -> IntentBitmap:
-    return bitmap_of(BLOCKS, PER_EXTENT)
-
-
 def beta(began: float = 0.0, **facts: Any) -> Target:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
     beta = record(**{"node": "beta", "role": "target", "generation": "g1"} | shape | facts)
     store = MemoryStore()
-    return Target(DESCRIPTION, "beta", beta, {name: bitmap() for name in ("alpha", "gamma")}, "x", began, store=store)
+    return Target(
+        DESCRIPTION, "beta", beta, {name: bitmap(DESCRIPTION) for name in ("alpha", "gamma")}, "x", began, store=store
+    )
 
 
 def asked(target: Target, candidate: str, now: float, vote: Any = "wanted", ballot: int = 1) -> str:
@@ -309,3 +305,10 @@ def test_a_ballot_by_force_is_newer_than_any_that_the_node_may_have_missed() -> 
     commit(target, NOW)
     assert target.stands is not None
     assert target.stands > Ballot(1000, "alpha")
+
+
+def test_what_an_administrator_said_of_another_source_is_void_once_it_votes_for_a_new_one() -> None:
+    target = beta(yields="discard", yields_to="alpha")
+    asked(target, "gamma", NOW)
+    commit(target, NOW)
+    assert (target.metadata.yields, target.metadata.yields_to) == ("", "")

@@ -39,6 +39,16 @@ def test_an_extent_stays_while_a_write_of_it_is_not_durable_everywhere() -> None
     assert {0, 2} <= active
 
 
+def test_an_extent_stays_until_the_last_resync_block_of_it_has_arrived() -> None:
+    log = ActivityLog(100, (2,), 1, limits=FEW)
+    log.pin(2, 3)
+    log.pin(2, 3)
+    log.unpin(2, 3)
+    assert log.plan(0, 0.0, everything=True) is None
+    log.unpin(2, 3)
+    assert log.plan(0, 0.0, everything=True) == (frozenset(), frozenset({2}))
+
+
 def test_room_is_made_for_writes_before_a_resync() -> None:
     log = ActivityLog(100, range(3), 1, limits=FEW)
     for extent in range(3):

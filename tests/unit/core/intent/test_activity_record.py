@@ -74,6 +74,20 @@ def test_any_bytes_are_a_metadata_error(content: bytes) -> None:
         record.parse(content)
 
 
+def test_two_torn_commits_leave_no_record_to_go_by() -> None:
+    content = written(record.empty_file(), 2, frozenset({1}), {0})
+    content = written(content, 3, frozenset({2}), {0})
+    with pytest.raises(MetadataError, match="both slots of the activity log are torn"):
+        record.parse(content)
+
+
+def test_sectors_of_one_commit_that_count_its_extents_differently_are_damage() -> None:
+    content = written(record.empty_file(), 2, frozenset({1}))
+    content = written(content, 2, frozenset({1, 2}), {0})
+    with pytest.raises(MetadataError, match="contradicts itself"):
+        record.parse(content)
+
+
 def test_more_extents_than_fit_are_not_packed() -> None:
     record.pack(1, range(record.CAPACITY))
     with pytest.raises(ValueError, match="do not fit"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +88,49 @@ def test_no_block_lies_behind_the_last() -> None:
     bits[-1] = 0x80  # damage in an active extent, whose bits are set anew
     bitmap.mark_extents([6])
     assert list(bitmap.runs()) == [(96, 100)]
+
+
+def test_to_mark_nothing_leaves_nothing_to_be_saved() -> None:
+    bitmap, _, _ = fresh()
+    bitmap.take_touched()
+    bitmap.mark(0, 0)
+    assert not bitmap.take_touched()
+
+
+def test_of_many_dirty_runs_only_as_many_are_told_as_are_asked_for() -> None:
+    bitmap, _, _ = fresh()
+    for block in (1, 5, 9):
+        bitmap.mark(block, block + 1)
+    assert list(bitmap.runs(2)) == [(1, 2), (5, 6)]
+
+
+def test_what_another_bitmap_names_is_added_and_is_no_damage() -> None:
+    bitmap, _, _ = fresh()
+    bitmap.mark(17, 18)
+    assert bitmap.merge(16, bytes((0b0000_0110, 0b1000_0000))) == 3
+    assert list(bitmap.runs()) == [(17, 19), (31, 32)]
+    assert bitmap.damaged(()) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "bits", "error"),
+    [
+        (4, b"\1", "reaches outside"),
+        (104, b"\1\1", "reaches outside"),
+        (96, b"\x10", "behind the last"),
+    ],
+)
+def test_a_part_of_a_bitmap_that_is_not_of_this_mirror_changes_nothing(first: int, bits: bytes, error: str) -> None:
+    bitmap, _, _ = fresh()
+    with pytest.raises(ValueError, match=error):
+        bitmap.merge(first, bits)
+    assert not bitmap.any()
+
+
+@pytest.mark.parametrize("extent_blocks", [12, 48])
+def test_extents_that_would_share_a_byte_or_straddle_a_piece_are_refused(extent_blocks: int) -> None:
+    with pytest.raises(ValueError, match="divides a piece"):
+        IntentBitmap(bytearray(1024), bytearray(1024), BLOCKS, extent_blocks)
 
 
 @given(st.binary(min_size=14, max_size=14), st.binary(min_size=28, max_size=28), st.sets(st.integers(0, 6)))

@@ -41,6 +41,21 @@ def test_a_written_block_is_marked_until_the_peer_has_it_durable() -> None:
     assert named(peers, "gamma") == set()
 
 
+def test_in_a_mirror_of_two_nodes_nothing_is_marked() -> None:
+    peers = in_sync(("alpha",))
+    assert not peers.active
+    peers.mark(0, 4096)
+    assert named(peers, "alpha") == set()
+
+
+def test_what_is_copied_by_a_resync_is_marked_until_this_node_is_in_sync_itself() -> None:
+    peers = PeerBitmaps({name: bitmap() for name in ("alpha", "gamma")}, 12)
+    peers.enter("alpha", ["gamma"])
+    peers.mark(0, 4096)
+    assert peers.update({"gamma": 10}, 11) == []
+    assert named(peers, "gamma") == {0}
+
+
 def test_nothing_is_marked_for_the_source() -> None:
     peers = in_sync()
     peers.mark(0, 4096)

@@ -81,6 +81,17 @@ def test_a_record_of_a_newer_dkrepl_says_upgrade() -> None:
         metadata.parse(under_a_checksum(body), "here")
 
 
+def test_a_record_that_is_whole_and_none_of_dkrepl_is_said() -> None:
+    with pytest.raises(MetadataError, match="cannot be understood"):
+        metadata.parse(under_a_checksum(b"[]"), "here")
+
+
+def test_a_record_of_an_older_dkrepl_says_initialise_again() -> None:
+    body = msgspec.json.encode({"format": metadata.FORMAT - 1})
+    with pytest.raises(MetadataError, match="older dkrepl"):
+        metadata.parse(under_a_checksum(body), "here")
+
+
 def test_generations_before_the_present_one_are_remembered_up_to_a_bound() -> None:
     most = DEFAULT.generations
     record = msgspec.structs.replace(RECORD, generation="", history=())

@@ -133,6 +133,12 @@ def test_an_ack_of_a_wrong_length_is_refused() -> None:
         messages.decode(short + checksummed(short))
 
 
+def test_a_control_frame_of_an_unknown_kind_is_refused() -> None:
+    frame = frames._CONTROL.pack(frames.MAGIC, frames.VERSION, 99) + b"x"
+    with pytest.raises(ProtocolError, match="unknown kind 99"):
+        messages.decode(frame + checksummed(frame))
+
+
 def checksummed(body: bytes) -> bytes:
     return int(xxh3_64_intdigest(body)).to_bytes(8, "little")
 

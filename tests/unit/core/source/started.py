@@ -6,23 +6,17 @@ from typing import Any
 
 from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.actions import Commit
 from dkrepl.core.intent.activity_log import ActivityLog
-from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import NodeMetadata, PeerRecord
 from dkrepl.core.source.source import Source
-from tests.unit.bitmaps import bitmap_of
-from tests.unit.records import record
+from tests.unit.records import bitmap, record
 
 DESCRIPTION = parse(render_example(), "r0", {})
 BLOCKS, PER_EXTENT = DESCRIPTION.size // DESCRIPTION.block, DESCRIPTION.extent // DESCRIPTION.block
 SESSION = 7
 IN_SYNC = PeerRecord(epoch=5, offered=5, generations=("b1",), base=("b1",), tracked=True, merged=True)
-
-
-def bitmap() -> IntentBitmap:
-    """Return a bitmap of the mirror, all clean."""
-    return bitmap_of(BLOCKS, PER_EXTENT)
 
 
 def new_record(**facts: Any) -> NodeMetadata:
@@ -31,11 +25,11 @@ def new_record(**facts: Any) -> NodeMetadata:
     return record(**{"generation": "b1"} | shape | facts)
 
 
-def started(record: NodeMetadata, description: Description = DESCRIPTION) -> Source:
+def started(record: NodeMetadata, description: Description = DESCRIPTION, limits: Limits = DEFAULT) -> Source:
     """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
-    bitmaps = {name: bitmap() for name in ("beta", "gamma")}
-    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1)
-    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2")
+    bitmaps = {name: bitmap(DESCRIPTION) for name in ("beta", "gamma")}
+    intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1, limits=limits)
+    source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2", limits=limits)
     source.actions.clear()
     return source
 

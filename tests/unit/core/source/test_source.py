@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+import pytest
 
 from dkrepl.config.description import Description
 from dkrepl.config.terms import Terms
-from dkrepl.core.actions import Commit, Send
+from dkrepl.core.actions import Commit, QuorumChanged, Send
 from dkrepl.core.lineage.role_records import as_source
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import Ack
-from dkrepl.core.protocol.messages import PROTOCOL_MAX, Hello, Ready, Refuse, Welcome
+from dkrepl.core.protocol.messages import PROTOCOL_MAX, Alive, Bye, Evict, Hello, Ready, Refuse, Trouble, Welcome
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
+from tests.unit.core.source.alpha import PAGE, Alpha, described
 from tests.unit.core.source.started import DESCRIPTION, IN_SYNC, SESSION, commit, new_record, started
 from tests.unit.greetings import hello
 
@@ -130,3 +134,124 @@ def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few(
     assert former_terms(source) == (old,), "to ask changes nothing"
     source.known_terms.known_by("delta")
     assert former_terms(source) == ()
+
+
+# --- what may be written --------------------------------------------------------------------------------------
+
+
+def test_a_write_over_two_extents_waits_until_both_are_active() -> None:
+    alpha = Alpha()
+    extent = DESCRIPTION.extent
+    alpha.write(0)
+    assert not alpha.core.admit(extent - PAGE, 2 * PAGE)
+    alpha.write(extent - PAGE, 2 * PAGE)
+    assert alpha.core.admit(extent, PAGE)
+
+
+def test_without_enough_copies_nothing_is_begun() -> None:
+    alpha = Alpha(TWO_COPIES)
+    assert not alpha.core.admit(0, PAGE)
+    alpha.core.plan(alpha.now)
+    assert alpha.perform() == []
+
+
+def test_what_waits_for_copies_fails_when_the_device_goes() -> None:
+    alpha = Alpha(TWO_COPIES)
+    alpha.core.fail_waiting()
+    assert alpha.perform() == [QuorumChanged()]
+    assert alpha.core.quorum.refusing
+
+
+def test_one_whose_window_is_full_leaves_the_stream() -> None:
+    alpha = Alpha(described(gamma={"async_limit": 2}), peers={"gamma": IN_SYNC})
+    alpha.get_in_sync("gamma")
+    alpha.write()
+    alpha.core.drop_overfull(alpha.now)
+    assert alpha.view("gamma").in_stream
+    alpha.write()
+    alpha.core.drop_overfull(alpha.now)
+    alpha.perform()
+    assert [message.code for message in alpha.sent(Evict, "gamma")] == ["WindowFull"]
+
+
+# --- messages and acks ----------------------------------------------------------------------------------------
+
+
+def in_sync() -> Alpha:
+    """Return alpha, with beta in sync, which lacks one write."""
+    alpha = Alpha(peers={"beta": IN_SYNC})
+    alpha.get_in_sync()
+    alpha.write()
+    alpha.done.clear()
+    return alpha
+
+
+def test_who_is_no_node_of_the_mirror_says_nothing() -> None:
+    alpha = in_sync()
+    assert alpha.say(Bye("beta"), "delta") == []
+    alpha.core.on_ack("delta", Ack(6, SESSION, 0, 0, 0, 0), alpha.now)
+    assert alpha.perform() == []
+
+
+def test_a_target_in_trouble_leaves_the_stream_and_that_is_reported() -> None:
+    alpha = in_sync()
+    alpha.say(Trouble(5, "Gap", "of an earlier epoch"), "beta")
+    assert alpha.view().state == "InSync"
+    alpha.say(Trouble(6, "Gap", "writes are missing"), "beta")
+    assert (alpha.view().state, alpha.view().reason) == ("Behind", "writes are missing")
+    assert "target_trouble" in alpha.reported()
+
+
+def test_one_that_believes_to_be_in_the_stream_and_is_not_is_told_so() -> None:
+    alpha = Alpha()
+    alpha.say(Alive(epoch=5, session=SESSION), "beta")
+    assert [message.code for message in alpha.sent(Evict, "beta")] == ["NotJoined"]
+
+
+@pytest.mark.parametrize("fields", [{"epoch": 5}, {"session": 8}])
+def test_an_ack_of_another_epoch_or_session_counts_for_nothing(fields: dict[str, Any]) -> None:
+    alpha = in_sync()
+    alpha.ack(applied=2, durable=2, **fields)
+    assert alpha.view().applied == 0
+
+
+@pytest.mark.parametrize(
+    "ack",
+    [
+        {"applied": 99, "durable": 0},
+        {"applied": 1, "durable": 2},
+        {"applied": 2, "durable": 1, "resync_applied": 1, "resync_durable": 2},
+    ],
+)
+def test_an_ack_that_cannot_be_true_evicts(ack: dict[str, Any]) -> None:
+    alpha = in_sync()
+    alpha.ack(**ack)
+    assert [message.code for message in alpha.sent(Evict, "beta")] == ["BadAck"]
+    assert alpha.answered() == []
+
+
+def test_an_ack_that_takes_back_what_was_acknowledged_evicts() -> None:
+    alpha = in_sync()
+    alpha.ack(applied=2, durable=2)
+    alpha.ack(applied=1, durable=1)
+    assert [message.code for message in alpha.sent(Evict, "beta")] == ["BadAck"]
+
+
+def test_a_target_that_applied_a_write_after_a_lost_message_of_the_resync_begins_anew() -> None:
+    alpha = Alpha(peers={"beta": IN_SYNC})
+    alpha.view().bitmap.mark(2, 4)
+    alpha.enter()
+    alpha.write()
+    alpha.core.queue.sent(alpha.view().member, 2, 4, data_bytes=PAGE)
+    seq = alpha.write()
+    alpha.ack(applied=seq)
+    assert [message.code for message in alpha.sent(Evict, "beta")] == ["Gap"]
+
+
+def test_older_terms_are_given_up_although_there_are_still_too_few_copies() -> None:
+    old = {"min_copies": "2", "node alpha": "sync", "node beta": "sync", "node gamma": "sync", "node delta": "sync"}
+    alpha = Alpha(TWO_COPIES, agreed=old)
+    assert alpha.core.known_terms.known_by("delta") is not None
+    assert not alpha.core.metadata.former
+    assert alpha.core.quorum.lost
+    assert "quorum_regained" not in alpha.reported()

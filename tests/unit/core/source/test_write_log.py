@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,25 @@ ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90) | st.integers(
 def test_a_bit_is_cleared_when_its_newest_write_is_durable(
     writes: list[tuple[int, int]], acks: list[int], resyncing: set[int]
 ) -> None:
+    acknowledge(writes, acks, resyncing)
+
+
+@pytest.mark.parametrize("longest", [1, 90, 9000])
+@pytest.mark.parametrize("seed", range(6))
+def test_that_is_so_for_the_same_writes_each_time(seed: int, longest: int) -> None:
+    rng = random.Random(seed)
+    firsts = [rng.randrange(BLOCKS) for _ in range(30)]
+    writes = [(first, min(BLOCKS, first + rng.randint(1, longest))) for first in firsts]
+    writes[::7] = [(0, 0)] * len(writes[::7])  # flushes
+    acknowledge(writes, sorted(rng.choices(range(31), k=6)), set(firsts[:3]) if seed % 2 else set())
+
+
+def test_a_block_that_was_written_again_stays_named_until_that_is_durable_as_well() -> None:
+    acknowledge([(3, 4), (3, 4)], [1, 2], set())
+
+
+def acknowledge(writes: list[tuple[int, int]], acks: list[int], resyncing: set[int]) -> None:
+    """Acknowledge ``writes`` up to each of ``acks``, and see which bits stay; ``resyncing``: blocks to be copied."""
     log, named = WriteLog(), bitmap()
     for block in resyncing:
         named.mark(block, block + 1)
@@ -51,6 +72,15 @@ def test_a_bit_is_cleared_when_its_newest_write_is_durable(
         expected = {block for block, seq in newest.items() if seq > durable} | resyncing
         assert {block for block in range(BLOCKS) if named.bits[block]} == expected
         assert named.count() == len(expected)
+
+
+def test_no_ack_clears_a_block_of_a_discard_that_is_under_way() -> None:
+    log, named = WriteLog(), bitmap()
+    log.begin(4, 6)
+    named.mark(3, 6)
+    seq = log.append(3, 5, 0)
+    log.clear_confirmed(named, 0, seq, None)
+    assert list(named.runs()) == [(4, 6)]
 
 
 def test_the_ack_of_a_later_write_clears_no_block_of_a_failed_one() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import Ready
@@ -11,8 +14,10 @@ from dkrepl.core.source.publisher import Publisher
 from dkrepl.core.source.source import Source
 from dkrepl.core.source.write_path import WritePath
 from dkrepl.errors import StoreError
+from tests.unit.core.source.alpha import described
 from tests.unit.core.source.started import DESCRIPTION, IN_SYNC, SESSION, commit, new_record, started
 from tests.unit.greetings import hello
+from tests.unit.records import MemoryStore
 
 PAGE = bytes(4096)
 TOKEN = (1, 4096)
@@ -130,3 +135,19 @@ def test_no_flush_succeeds_after_one_has_failed() -> None:
     world.source.local_sync_failed("Input/output error", 2.0)
     assert world.path.flush((9, -1), attached=True) == "store failed"
     assert not world.records()
+
+
+@pytest.mark.parametrize(
+    ("on_no_quorum", "beta", "attached", "what"),
+    [
+        ("wait", IN_SYNC, True, "local only"),  # beta has everything durably: nothing need wait for it
+        ("wait", PeerRecord(), False, "local only"),  # no application asks, and the kernel lets nothing follow a flush
+        ("wait", PeerRecord(), True, "parked"),
+        ("error", PeerRecord(), True, "refused"),
+    ],
+)
+def test_a_flush_without_enough_copies(on_no_quorum: Any, beta: PeerRecord, attached: bool, what: str) -> None:
+    source = started(new_record(peers={"beta": beta}), described(min_copies=2, on_no_quorum=on_no_quorum))
+    publisher = Publisher(lambda head, data: None, source.stream, SESSION)
+    path = WritePath(source, MemoryStore(), publisher, lambda: 2.0)
+    assert path.flush(TOKEN, attached=attached) == what

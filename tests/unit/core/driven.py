@@ -1,0 +1,56 @@
+"""A core that a test drives: its actions are carried out, and noted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dkrepl.core.actions import Commit, Event, FlushStore, Send
+
+
+class Driven:
+    """``core``: of a source or a target; ``done``: what it asked for, the newest last; ``now``: monotonic seconds.
+
+    Commits and flushes are carried out at once, unless ``holds`` is set. ``stalled``: for how long its store stands.
+    """
+
+    def __init__(self) -> None:
+        self.core: Any
+        self.now = 1.0
+        self.holds = False
+        self.stalled = 0.0
+        self.done: list[Any] = []
+
+    def perform(self) -> list[Any]:
+        """Carry out what it asks for; return that."""
+        new: list[Any] = []
+        while self.core.actions:
+            action = self.core.actions.pop(0)
+            new.append(action)
+            if isinstance(action, Commit) and not self.holds:
+                self.core.committed(action.number, self.now)
+            elif isinstance(action, FlushStore) and not self.holds:
+                self.flush(action.number)
+        self.done += new
+        return new
+
+    def flush(self, number: int) -> None:
+        """Flush its store."""
+        self.core.store_flushed(number, self.now)
+
+    def say(self, message: Any, peer: str) -> list[Any]:
+        """Let ``peer`` say something to it; return what it does."""
+        self.core.on_message(peer, message, self.now)
+        return self.perform()
+
+    def sent(self, kind: type, peer: str) -> list[Any]:
+        """Return the control messages of that kind that it has sent to ``peer``."""
+        messages = [action.message for action in self.done if isinstance(action, Send) and action.peer == peer]
+        return [message for message in messages if isinstance(message, kind)]
+
+    def asked_for(self, kind: type) -> list[Any]:
+        """Return the actions of that kind that it has asked for."""
+        return [action for action in self.done if isinstance(action, kind)]
+
+    def reported(self) -> list[str]:
+        """Return the names of the events that it has reported."""
+        return [action.name for action in self.done if isinstance(action, Event)]

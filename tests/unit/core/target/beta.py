@@ -1,0 +1,93 @@
+"""Beta, a target that alpha lets into its stream: what it is told, what it does, and the messages of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dkrepl.config.description import Description, parse
+from dkrepl.config.example import render_example
+from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.core.protocol import frames
+from dkrepl.core.target.target import Target
+from tests.unit.core.driven import Driven
+from tests.unit.greetings import welcome
+from tests.unit.records import MemoryStore, bitmap, record
+
+DESCRIPTION = parse(render_example(), "r0", {})
+SESSION, EPOCH = 7, 5
+
+
+def message(
+    kind: int, first: int, position: int, *records: tuple[int, int, int], data: bytes = b"", **fields: Any
+) -> Any:
+    """Return a checked message of the stream; ``fields`` are set otherwise."""
+    epoch = 0 if kind == frames.LIVE else EPOCH
+    made = frames.StreamMessage(kind, epoch, SESSION, first, position, list(records), memoryview(data))
+    return made._replace(**fields)
+
+
+def marker(op: int, first: int = 0, position: int = 0, length: int = 0, offset: int = 0, **fields: Any) -> Any:
+    """Return a marker for this epoch."""
+    return message(frames.MARKER, first, position, (op, length, offset), **fields)
+
+
+def write(seq: int, offset: int = 0, length: int = 4096) -> Any:
+    """Return the write of that seq, as it comes in the stream."""
+    return message(frames.LIVE, seq, seq, (frames.WRITE, length, offset), data=bytes(length))
+
+
+def flush(seq: int) -> Any:
+    """Return the flush of that seq."""
+    return message(frames.LIVE, seq, seq, (frames.FLUSH, 0, 0))
+
+
+def copied(number: int, position: int = 0) -> Any:
+    """Return the resync's message of that number."""
+    return message(frames.RESYNC, number, position, (frames.WRITE, 4096, 0), data=bytes(4096))
+
+
+class Beta(Driven):
+    """Beta, which has the data of generation g1; ``facts``: of its record, if otherwise."""
+
+    def __init__(self, description: Description = DESCRIPTION, limits: Limits = DEFAULT, **facts: Any) -> None:
+        super().__init__()
+        self.description = description
+        shape = {"size": description.size, "block": description.block, "extent": description.extent}
+        fields = {"node": "beta", "role": "target", "generation": "g1"} | shape | facts
+        self.store = MemoryStore()
+        bitmaps = {name: bitmap(description) for name in ("alpha", "gamma")}
+        self.core = Target(description, "beta", record(**fields), bitmaps, "x", store=self.store, limits=limits)
+
+    def say(self, message: Any, peer: str = "alpha") -> list[Any]:
+        """Let ``peer`` say something to it; return what it does."""
+        return super().say(message, peer)
+
+    def sent(self, kind: type, peer: str = "alpha") -> list[Any]:
+        """Return the control messages of that kind that it has sent to ``peer``."""
+        return super().sent(kind, peer)
+
+    def stream(self, message: Any) -> bool:
+        """Let a message of the stream reach it; return whether it was applied."""
+        assert not self.core.blocked
+        before = self.core.applied, self.core.resync_applied
+        self.core.take(message, self.now)
+        self.perform()
+        return before != (self.core.applied, self.core.resync_applied)
+
+    def enter(self, to_copy: int = 0, position: int = 0, **fields: Any) -> None:
+        """Let alpha welcome it, and begin its stream; ``fields``: of the Welcome."""
+        self.say(welcome(self.description, epoch=EPOCH, **fields))
+        self.stream(marker(frames.START, to_copy, position))
+
+    def get_in_sync(self) -> None:
+        """Let it enter, with nothing to copy."""
+        self.enter()
+        self.stream(marker(frames.SYNCED, 1))
+        assert self.core.state == "InSync"
+
+    def let_pass(self, seconds: float) -> list[Any]:
+        """Let time pass; return what it does."""
+        self.now += seconds
+        self.core.tick(self.now, stalled=self.stalled)
+        self.core.step(self.now)
+        return self.perform()
