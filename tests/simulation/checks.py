@@ -18,6 +18,7 @@ from tests.simulation.world import RuleBroken
 
 if TYPE_CHECKING:
     from dkrepl.core.election.arbitration import Arbitration
+    from dkrepl.core.target.target import Target
     from tests.simulation.answered import Promise
     from tests.simulation.cluster import Cluster
     from tests.simulation.device import Asked
@@ -99,9 +100,7 @@ class Checks:
     def _target(self, process: Process) -> None:
         target, machine = process.runtime.target, process.machine
         if not target.joined:
-            if (
-                machine.joined[1] and target.following.gave_up == machine.joined[1]
-            ):  # it applied some and left in one round
+            if self._was_in(target, machine.joined):  # it applied some and left in one round
                 reached = machine.reached.get(machine.joined[0], 0)
                 machine.reached[machine.joined[0]] = max(reached, target.applied)
             if machine.becoming is not None and machine.becoming[0] == machine.joined[0]:
@@ -132,6 +131,14 @@ class Checks:
         if target.state == "InSync":
             self.verdicts.in_sync(machine)
             machine.point = (session.number, applied)
+
+    def _was_in(self, target: Target, joined: tuple[int, int]) -> bool:
+        """Whether the stream that ``target`` was in last is the one of ``joined`` (session, epoch)."""
+        number, epoch = joined
+        if not epoch or target.following.gave_up == epoch:
+            return bool(epoch)
+        metadata = target.metadata
+        return metadata.epoch == epoch and metadata.follows == self._cluster.sessions[number].node
 
     def _prefix(self, machine: Machine, session: Session, applied: int) -> None:
         expected, content = machine.follower.image(session, applied), machine.disk.store.cache
