@@ -78,10 +78,6 @@ def _resync(target: Target, size: int) -> shown.Resync | None:
     )
 
 
-def _differing(target: Target) -> list[str]:
-    return [target.source] if target.source and target.source_view.advisory_differs else []
-
-
 def _split_brain(runtime: TargetRuntime) -> SplitBrain | None:
     target = runtime.target
     if target.source_view.refusal != "SplitBrain" or target.state != "Refused":
