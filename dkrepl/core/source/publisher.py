@@ -32,6 +32,7 @@ class Publisher:
         self._data: list[Data] = []
         self._bytes = 0
         self._first = 0
+        self._newest = 0  # the newest seq that was added
 
     def add(self, seq: int, record: bytes, data: Data | None) -> None:
         """Append a live record; ``data`` is that of a write. Large data goes out at once, by itself."""
@@ -43,6 +44,7 @@ class Publisher:
             self._bytes += size
         if not self._records:
             self._first = seq
+        self._newest = seq
         self._records.append(record)
         if self._bytes >= self._alone or len(self._records) >= self._most_records:
             self.flush()
@@ -98,7 +100,8 @@ class Publisher:
         """Publish a RESYNC message or a MARKER for one target, after every write so far."""
         self.flush()
         total = checksum(data) if data else 0
-        position = self._stream.log.seq
+        # Not the newest seq that was given: a flush may have one whose record is published behind this message.
+        position = self._newest
         head = pack_head(
             group=settings.group,
             mask=settings.bit,
