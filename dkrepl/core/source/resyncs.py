@@ -109,7 +109,7 @@ class Resyncs:
 
 
 def _summary(resync: Resync, block: int, now: float) -> dict[str, object]:
-    """Return what status tells of a resync that has ended; ``block`` in bytes."""
+    """Return what status shows about a resync that has ended; ``block`` in bytes."""
     return {
         "kind": resync.kind,
         "seconds": round(now - resync.started, 3),

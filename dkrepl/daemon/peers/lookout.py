@@ -13,7 +13,7 @@ from dkrepl.daemon.peers.peer_channel import PeerChannel
 
 
 class Lookout:
-    """Of ``node``, in ``mirror``."""
+    """Finds another source among the peers that do not follow ``node`` in ``mirror``."""
 
     def __init__(self, channel: PeerChannel, node: str, mirror: str, *, limits: Limits = DEFAULT) -> None:
         self._limits = limits
