@@ -19,12 +19,9 @@ class Applier:
         self._store = store
         self._peer_bitmaps = peer_bitmaps
         self._actions = actions
-        self._under_way: tuple[frames.StreamMessage, int, int] | None = None  # (message, record, place in its data)
-
-    @property
-    def message(self) -> frames.StreamMessage | None:
+        self.message: frames.StreamMessage | None = None
         """The message of which a range is being zeroed; that goes on if the target leaves the stream meanwhile."""
-        return self._under_way[0] if self._under_way is not None else None
+        self._next = (0, 0)  # in that message: the record behind the range, and the place of its data
 
     def apply(self, message: frames.StreamMessage) -> bool:
         """Apply ``message``; False if a range has to be zeroed first: ``zeroed`` follows. Raises ``StoreError``."""
@@ -32,14 +29,13 @@ class Applier:
 
     def zeroed(self) -> bool:
         """The range is zeroed: go on with what follows it, as ``apply`` does."""
-        assert self._under_way is not None
-        message, number, at = self._under_way
-        self._under_way = None
-        return self._from(message, number + 1, at)
+        message, self.message = self.message, None
+        assert message is not None
+        return self._from(message, *self._next)
 
     def drop(self) -> None:
         """The range is done, or not; the rest of the message is not applied."""
-        self._under_way = None
+        self.message = None
 
     def _from(self, message: frames.StreamMessage, index: int, at: int) -> bool:
         store, data, records = self._store, message.data, message.records
@@ -52,7 +48,7 @@ class Applier:
                 store.write(offset, data[at : at + length])
                 at += length
             elif op in (frames.DISCARD, frames.ZERO):
-                self._under_way = message, number, at
+                self.message, self._next = message, (number + 1, at)
                 self._actions.append(ZeroRange(discard=op == frames.DISCARD, offset=offset, length=length))
                 return False
         return True

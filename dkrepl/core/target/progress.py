@@ -81,19 +81,18 @@ class Progress:
             if self._flushing is None:
                 self.flush()
 
-    def flush_if_due(self, now: float) -> None:
-        """Begin a flush if enough is not flushed, or has not been for long enough."""
+    def flush_due(self, now: float) -> bool:
+        """Whether enough is not flushed, or has not been for long enough; never while a flush is on its way."""
         position, limits = self._position, self._limits
         if position is None or self._flushing is not None:
-            return
-        if (self._durable_seq, self._durable_resync) == (position.applied, position.resync_applied):
-            return
-        if (
+            return False
+        if self._durable_seq == position.applied and self._durable_resync == position.resync_applied:
+            return False
+        return (
             self._unflushed >= limits.flush_bytes
             or position.resync_applied - self._durable_resync >= limits.flush_resync_messages
             or now - self._flushed_at >= limits.flush_seconds
-        ):
-            self.flush()
+        )
 
     def flush(self) -> int:
         """Begin a flush; return its number."""
@@ -147,7 +146,7 @@ class Progress:
         if position is None:
             return
         state = (position.applied, self._durable_seq, position.resync_applied, self._durable_resync)
-        if state == self._acked or (state[1:] == self._acked[1:] and self._may_wait(position.applied, now)):
+        if state == self._acked or (self._is_async and self._may_wait(state, now)):
             return
         self._acked, self._acked_at, self._unacked = state, now, 0
         self._actions.append(SendAck(source, Ack(entry.epoch, entry.session, *state)))
@@ -157,10 +156,10 @@ class Progress:
         if self._position is not None and now - self._acked_at > self._resend:
             self._acked = (0, 0, 0, 0)
 
-    def _may_wait(self, applied: int, now: float) -> bool:
+    def _may_wait(self, state: tuple[int, int, int, int], now: float) -> bool:
         return (
-            self._is_async
-            and applied - self._acked[0] < self._limit
+            state[1:] == self._acked[1:]
+            and state[0] - self._acked[0] < self._limit
             and self._unacked < self._window
             and now - self._acked_at < self._limits.ack_seconds
         )

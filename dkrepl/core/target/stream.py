@@ -52,8 +52,10 @@ class TargetStream:
     @property
     def blocked(self) -> bool:
         """Whether no stream message may be taken: a flush, a record, a discard or a checksum has to come first."""
-        first = self._record.waiting or self.applying or self.clearing
-        return first or self._progress.barrier or self._digest is not None
+        position = self._following.position  # looked at here, not by ``clearing``: this is asked for every message
+        clearing = position is not None and position.synced is not None
+        first = self._progress.barrier or self._applier.message is not None or clearing
+        return first or self._record.waiting or self._digest is not None
 
     @property
     def applying(self) -> bool:

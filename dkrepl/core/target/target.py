@@ -261,7 +261,8 @@ class Target:
 
     def acknowledge(self, now: float) -> None:
         """Tell the source what is applied and what is durable, if it is time."""
-        entry, source = self.following.entry, self.source
+        following = self.following
+        entry, source = following.entry, following.source.name
         if entry is not None and source and not self.record.waiting and not self.stream.clearing:
             self._progress.acknowledge(source, entry, now)
 
@@ -274,8 +275,8 @@ class Target:
         """Do what every round of the loop does: acks, a flush that is due, and what takes several rounds."""
         if self.joined and not self.ending:
             self.acknowledge(now)
-            if not self.blocked:
-                self._progress.flush_if_due(now)
+            if self._progress.flush_due(now) and not self.stream.blocked:
+                self._progress.flush()
         if self.goes_on and not self.ending:
             self.joining.go_on()
             self.stream.go_on()

@@ -150,19 +150,18 @@ class TargetRuntime:
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
+        target, stream, actions = self.target, self.target.stream, self.target.actions
+        now, next_message, size = self._now, self.sockets.next_message, self.here.description.size
         for _ in range(self.here.limits.stream_messages_a_round):
-            if self._blocked:
-                return False
-            received = self.sockets.next_message()
-            if received is None:
+            if stream.blocked or (received := next_message()) is None:
                 return False
             try:
-                message = frames.parse_stream(*received, self.here.description.size)
+                message = frames.parse_stream(*received, size)
             except ProtocolError as error:
                 self._refused(str(error))
                 continue
-            self.target.take(message, self._now())
-            if self.target.actions:
+            target.take(message, now())
+            if actions:
                 self._perform()
         return True
 

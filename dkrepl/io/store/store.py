@@ -24,6 +24,9 @@ _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _ZEROES: Final = bytes(1 << 20)
 _OPEN_SECONDS: Final = 5.0  # that another process, as udevd after a disk was closed, may hold a lock on the store
 _OPEN_AGAIN: Final = 0.05
+# Bound once: they are called for every write.
+_monotonic: Final = time.monotonic
+_pwrite: Final = os.pwrite
 
 
 class StoreFailed(StoreError):
@@ -130,9 +133,9 @@ class BackingStore:
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of ``data`` at ``offset``; to be called in the loop. Raises StoreFailed."""
         calls = self.calls
-        began = calls.loop = time.monotonic()
+        began = calls.loop = _monotonic()
         try:
-            done = os.pwrite(self.fd, data, offset)
+            done = _pwrite(self.fd, data, offset)
             if done < len(data):
                 self._write(offset + done, memoryview(data)[done:])
         except OSError as error:
