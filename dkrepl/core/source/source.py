@@ -231,7 +231,7 @@ class Source:
 
     def fail_waiting(self) -> None:
         """The device is going: what waits for more copies has waited long enough, and fails (R4)."""
-        self.quorum.refuse = True
+        self.quorum.end()
         self._out.add(QuorumChanged())
 
     def last_flush_ended(self, seq: int, why: str | None, now: float) -> None:

@@ -64,7 +64,7 @@ class Targets:
         quorum = self._quorum
         if quorum.lost:
             self._new_generation.needed = self._stream.hold = True
-            outcome = "writes fail" if quorum.refuse else "writes wait"
+            outcome = "writes fail" if quorum.fails else "writes wait"
             self._out.report("quorum_lost", "warning", available=quorum.available, min=quorum.least, outcome=outcome)
         else:
             self._out.report("quorum_regained", available=quorum.available, min=quorum.least)

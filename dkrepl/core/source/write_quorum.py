@@ -22,19 +22,19 @@ from dkrepl.core.source.target_view import TargetView
 
 
 class WriteQuorum:
-    """``least``: ``min_copies``; ``refuse``: whether writes fail, and do not wait, while there are too few.
+    """``least``: ``min_copies``; ``fails``: whether writes fail, and do not wait, while there are too few.
 
     ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
     that, as recorded when this source started, have every write answered so far, except what their bitmaps mark;
     ``source_is_sync``: only then its own copy counts.
     """
 
-    __slots__ = ("_former", "_own", "_views", "available", "flushed", "least", "lost", "refuse")
+    __slots__ = ("_former", "_own", "_views", "available", "fails", "flushed", "least", "lost")
 
     def __init__(
         self,
         least: int,
-        refuse: bool,
+        fails: bool,
         views: Collection[TargetView],
         former: Iterable[Mapping[str, str]] = (),
         node: str = "",
@@ -42,7 +42,7 @@ class WriteQuorum:
         source_is_sync: bool = True,
     ) -> None:
         self.least = least
-        self.refuse = refuse
+        self.fails = fails
         self._own = {node} if source_is_sync or least == 1 else set()
         self.available = len(self._own)
         self.lost = False
@@ -87,10 +87,14 @@ class WriteQuorum:
         there = {*self._own, *names}
         return len(there) >= self.least and all(satisfied(terms, there) for terms in self._former)
 
+    def end(self) -> None:
+        """The device is going: from now on writes fail while there are too few, whatever ``on_no_quorum`` says."""
+        self.fails = True
+
     @property
     def refusing(self) -> bool:
         """Whether writes are to fail now."""
-        return self.lost and self.refuse
+        return self.lost and self.fails
 
     def changed(self) -> bool:
         """Count anew; returns whether there are too few now and were not before, or the other way round."""
@@ -111,7 +115,7 @@ class WriteQuorum:
         """What status says while there are too few."""
         if not self.lost:
             return None
-        what = "fail" if self.refuse else "wait"
+        what = "fail" if self.fails else "wait"
         if self.available >= self.least:
             return (
                 f"the description has changed, and too few nodes of the old one know it yet, so writes {what} until "

@@ -43,6 +43,21 @@ def test_only_a_sync_target_that_is_in_sync_counts(state: TargetState, mode: str
     assert changed == quorum.lost == (quorum.available < 2)
 
 
+def test_when_the_device_goes_writes_fail_that_would_wait() -> None:
+    quorum = WriteQuorum(2, False, [view()])
+    assert quorum.changed()
+    assert (quorum.fails, quorum.refusing) == (False, False)
+    quorum.end()
+    assert (quorum.fails, quorum.refusing) == (True, True)
+    assert "so writes fail until" in str(quorum.warning)
+
+
+def test_the_end_of_the_device_fails_nothing_while_there_are_enough_copies() -> None:
+    quorum = WriteQuorum(1, False, [view()])
+    quorum.end()
+    assert not quorum.refusing
+
+
 def test_a_change_is_reported_once_each_way() -> None:
     one, other = view(), view(name="gamma")
     quorum = WriteQuorum(2, True, [one, other])
