@@ -5,6 +5,10 @@ answered write, how many must, and when a silent source counts as gone. Nodes th
 other. *Advisory* keys may differ without danger; the difference is a warning.
 
 Nodes are identified by name, never by position, so their order in a description means nothing.
+
+A key that is left out counts with its default. So a release that changes the default of a required key makes nodes
+that leave it out refuse each other during a rolling upgrade, unless the old value is written into their descriptions
+first; its changelog has to say so.
 """
 
 from __future__ import annotations
