@@ -19,7 +19,11 @@ from dkrepl.core.source.resync import Resync
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.write_log import WriteLog
 
-Token = tuple[int, int]  # what the caller needs to give an answer; opaque here
+Token = tuple[int, int]
+"""What the caller needs to give an answer: its number for the request, and the bytes of a write, -1 for any other.
+
+Opaque here.
+"""
 
 
 class Watch:

@@ -24,6 +24,7 @@ from dkrepl.errors import DkreplError, StoreError
 from dkrepl.io.fuse import READ, SYNC, WRITE, Request
 
 _EIO = 5
+_NO_WRITE = -1  # in place of the length: a write is answered with its length, any other request without one
 
 
 class Counters:
@@ -245,13 +246,13 @@ class Requests:
             self._session.reply_error(request.unique, _EIO)
         elif not request.length:
             self._discards.popleft()
-            self._stream.park(seq, (request.unique, -1))
+            self._stream.park(seq, (request.unique, _NO_WRITE))
             self.counters.discards += 1
         self.retry_waiting()
 
     def _sync(self, request: Request) -> None:
         unique = request.unique
-        match self._path.flush((unique, -1), attached=self.attached):
+        match self._path.flush((unique, _NO_WRITE), attached=self.attached):
             case "store failed":
                 self._doomed.append((unique, _EIO))
                 self.answer()
