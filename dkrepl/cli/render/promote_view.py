@@ -8,7 +8,8 @@ from rich.table import Table
 
 from dkrepl.cli.render.output import clean, console
 from dkrepl.config.units import format_duration, format_size
-from dkrepl.core.election.promotion import Assessment, Outlook
+from dkrepl.core.election.outlook import Outlook
+from dkrepl.core.election.promotion import Assessment
 
 _COLUMNS = ("node", "mode", "is", "copy", "generation", "last in sync", "lost if promoted", "overwritten later")
 

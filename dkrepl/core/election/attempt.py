@@ -18,8 +18,8 @@ from dkrepl.config.description import Description
 from dkrepl.config.limits import Limits
 from dkrepl.core.actions import Send
 from dkrepl.core.election.candidacy import Candidacy, withdrawals
-from dkrepl.core.election.objections import withholds_vote
 from dkrepl.core.election.promotion import Assessment, assess
+from dkrepl.core.election.rivals import withholds_vote
 from dkrepl.core.election.vote import of_answer
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask

@@ -14,9 +14,7 @@ from dkrepl.config.description import Description
 from dkrepl.config.terms import differences, required, sync_nodes
 from dkrepl.config.units import format_time
 from dkrepl.core.election import quorum
-from dkrepl.core.election.vote import votes
 from dkrepl.core.lineage.generation import spared
-from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Copy
 
 Lineage = Literal["same", "older", "newer", "diverged"]
@@ -94,25 +92,10 @@ def silent_nodes(
     )
 
 
-def withholds_vote(answer: Answer, ballot: Ballot | None) -> bool:
-    """Whether a target could still vote, under ``ballot`` or for a rival: it hears no source, and has not voted."""
-    if answer.role != "target" or (answer.copy and answer.copy.hears):
-        return False
-    return ballot is None or (answer.vote in ("", ballot.node) and not votes(answer, ballot))
-
-
 def reasons_against(
-    description: Description,
-    own: Answer,
-    answers: Mapping[str, Answer | None],
-    silent: tuple[Silent, ...],
-    candidate: bool = False,
-    ballot: Ballot | None = None,
+    description: Description, own: Answer, answers: Mapping[str, Answer | None], silent: tuple[Silent, ...]
 ) -> list[Reason]:
-    """Return the reasons why an acknowledged write may be missing, a sentence each.
-
-    ``candidate``: whether this node asked for votes, under ``ballot``; a dry run does not.
-    """
+    """Return all the reasons why an acknowledged write may be missing, a sentence each; none of them names a time."""
     me = own.node
     reasons = _of_silence(description, own, answers, silent)
     if own.next_source:
@@ -136,49 +119,7 @@ def reasons_against(
     for peer in answers.values():
         if peer is not None and peer is not own:
             reasons += _of_peer(description, own, peer, silent)
-    reasons += _of_rivals(own, answers)
-    return reasons + (_of_votes(description, own, answers, silent, ballot) if candidate else [])
-
-
-def _of_rivals(own: Answer, answers: Mapping[str, Answer | None]) -> list[Reason]:
-    """R11: whether those who answered help another node to be source at the same time."""
-    there = [answer for answer in answers.values() if answer is not None]
-    reasons = []
-    for rival in sorted({answer.vote for answer in there} - {"", own.node}):
-        voters = ", ".join(answer.node for answer in there if answer.vote == rival)
-        text = f"{rival} may become source at the same time: it has asked for votes, and {voters} voted for it"
-        reasons.append(Reason("RivalPromotion", text))
     return reasons
-
-
-def _of_votes(
-    description: Description,
-    own: Answer,
-    answers: Mapping[str, Answer | None],
-    silent: tuple[Silent, ...],
-    ballot: Ballot | None,
-) -> list[Reason]:
-    """R11: whether those who answered and did not vote could be enough for another source."""
-    there = [answer for answer in answers.values() if answer is not None]
-    if ballot is None:
-        text = (
-            f"{own.node} could not record that it asks for votes; free space in its state directory, and promote again"
-        )
-        return [Reason("NoVote", text)] if own.vote in ("", own.node) else []
-    without = [answer.node for answer in there if answer.node != own.node and withholds_vote(answer, ballot)]
-    # Another former source votes for nobody but itself, and may be promoted, too.
-    asking = [one.node for one in there if own.role == "arbitrating" == one.role and one.node != own.node]
-    absent = [*without, *asking, *(one.node for one in silent if not one.fenced)]  # these may vote for another node
-    every = (required(description), *own.former)
-    if (without or asking) and any(quorum.decisive(absent, terms) for terms in every):
-        text = (
-            f"{', '.join(without)} answered but did not vote for {own.node}, and could still vote for another node; "
-            "promote again; if that does not help, check whether the state directory there is full or read-only"
-        )
-        if not without:
-            text = f"{', '.join(asking)} was source too, and votes only for itself: make sure that it is not promoted"
-        return [Reason("NoVote", text)]
-    return []
 
 
 def _of_silence(
@@ -201,21 +142,23 @@ def _of_silence(
 
 def _of_copy(description: Description, own: Answer, silent: tuple[Silent, ...]) -> list[Reason]:
     me, copy = own.node, own.copy or _NOTHING
-    if not own.mirror_id:
-        return [Reason("NotInSync", f"{me} has never followed a source, so it holds nothing of the mirror's data")]
+    reasons = []
     if copy.store_state == "Inconsistent":
         text = f"the copy on {me} is part old, part new: it is in the middle of a resync, or its store failed"
-        return [Reason("Inconsistent", text)]
+        reasons.append(Reason("Inconsistent", text))
     if copy.mode == "async" or copy.last_mode == "async":
         text = f"{me} is asynchronous, so the last writes that the source acknowledged may be missing"
-        return [Reason("Asynchronous", text)]
+        reasons.append(Reason("Asynchronous", text))
     if copy.power_lost:
         text = f"{me} lost power after it was last InSync, and with it the writes that it had not flushed"
-        return [Reason("PowerLost", text)]
-    if _by_word(description, own, silent) and not copy.in_sync_when_lost:
+        reasons.append(Reason("PowerLost", text))
+    if not own.mirror_id:
+        text = f"{me} has never followed a source, so it holds nothing of the mirror's data"
+        reasons.append(Reason("NotInSync", text))
+    elif _by_word(description, own, silent) and not copy.in_sync_when_lost:
         text = f"{me} was not InSync when it last heard from a source, so acknowledged writes may be missing"
-        return [Reason("NotInSync", text)]
-    return []
+        reasons.append(Reason("NotInSync", text))
+    return reasons
 
 
 def _by_word(description: Description, own: Answer, silent: tuple[Silent, ...]) -> bool:
@@ -231,25 +174,26 @@ def _of_peer(description: Description, own: Answer, peer: Answer, silent: tuple[
         text = f"{peer.node} hears {theirs.hears}, so that source is alive, and may serve applications"
         reasons.append(Reason("PeerHearsSource", text))
     terms = required(description)
-    for theirs_now in (peer.terms, peer.agreed):
-        if theirs_now and theirs_now != terms:
-            changed = ", ".join(map(str, differences(terms, theirs_now)))
-            text = f"{peer.node} has another description, or had one when it last followed: {changed}"
-            reasons.append(Reason("DescriptionsDiffer", text))
-            break
+    if peer.terms and peer.terms != terms:
+        changed = ", ".join(map(str, differences(terms, peer.terms)))
+        reasons.append(Reason("DescriptionsDiffer", f"{peer.node} has another description: {changed}"))
+    if peer.agreed and peer.agreed not in (terms, peer.terms):
+        changed = ", ".join(map(str, differences(terms, peer.agreed)))
+        text = f"{peer.node} last served or followed under another description: {changed}"
+        reasons.append(Reason("DescriptionsDiffer", text))
     if peer.next_source and peer.next_source != me:
         text = f"{peer.node} is handing the mirror over to {peer.next_source}, which may be source now"
         reasons.append(Reason("HandingOver", text))
     kin = lineage(own, peer)
     if kin == "newer":
         reasons.append(Reason("PeerNewer", f"{peer.node} holds newer data (generation {peer.generation})"))
-    elif kin == "diverged":
+    if kin == "diverged":
         text = f"{peer.node} holds writes that {me} lacks (generation {peer.generation}): split-brain"
         reasons.append(Reason("SplitBrain", text))
-    elif peer.role == "arbitrating" and own.role != "arbitrating":
+    if peer.role == "arbitrating" and own.role != "arbitrating":
         text = f"{peer.node} was source, and will serve again once its peers have answered"
         reasons.append(Reason("SourceReturns", text))
-    elif _by_word(description, own, silent) and lived_on(description, copy, theirs):
+    if _by_word(description, own, silent) and lived_on(description, copy, theirs):
         text = f"{peer.node} heard the source for longer than {me}, which may lack writes acknowledged since"
         reasons.append(Reason("PeerHeardLonger", text))
     return reasons

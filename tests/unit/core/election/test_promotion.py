@@ -400,3 +400,36 @@ def test_a_split_brain_with_a_node_that_has_followed_since_is_none_any_more() ->
     assert "SplitBrain" not in judged(own).codes
     apart = judged(own, gamma=answer("gamma", generation=G2))
     assert apart.codes.count("SplitBrain") >= 1
+
+
+def test_all_reasons_that_apply_to_a_copy_are_listed() -> None:
+    own = answer("beta", mode="async", store_state="Inconsistent", power_lost=True, in_sync_when_lost=False, session=0)
+    assert judged(own).codes == ("Inconsistent", "Asynchronous", "PowerLost", "NotInSync")
+    never = msgspec.structs.replace(own, mirror_id="")
+    assert judged(never).codes.count("NotInSync") == 1
+
+
+def test_all_reasons_that_apply_to_a_peer_are_listed() -> None:
+    """It was source, has another description and had a third one, and holds newer data."""
+    description = mirror(2, THREE)
+    alpha = answer("alpha", "arbitrating", generation=G2, history=(G1, G0))
+    alpha = msgspec.structs.replace(alpha, terms=required(mirror(1, THREE)), agreed=required(mirror(3, THREE)))
+    found = assess(description, answer("beta", mode="sync"), {"alpha": alpha, "gamma": answer("gamma")})
+    assert found.codes == ("DescriptionsDiffer", "DescriptionsDiffer", "PeerNewer", "SourceReturns")
+    now, before = found.reasons[:2]
+    assert "alpha has another description: min_copies (2 here, 1 there)" in now
+    assert "alpha last served or followed under another description: min_copies (2 here, 3 there)" in before
+
+
+def test_a_peer_of_a_split_brain_that_heard_the_source_for_longer_is_listed_as_both() -> None:
+    assert judged(gamma=answer("gamma", generation=G2, heard_at=5002.6)).codes == ("SplitBrain", "PeerHeardLonger")
+
+
+def test_targets_and_former_sources_that_did_not_vote_are_all_named() -> None:
+    description, ballot = mirror(1, THREE), Ballot(1, "beta")
+    own = msgspec.structs.replace(answer("beta", "arbitrating"), vote="beta")
+    others = {"alpha": answer("alpha", "arbitrating"), "gamma": answer("gamma")}
+    found = assess(description, own, others, candidate=True, ballot=ballot)
+    assert found.codes == ("NoVote", "NoVote")
+    assert found.reasons[0].startswith("gamma answered but did not vote for beta")
+    assert found.reasons[1].startswith("alpha was source too")
