@@ -15,8 +15,7 @@ import pytest
 from bitarray import bitarray
 
 from dkrepl.config import terms
-from dkrepl.core.election import objections, quorum
-from dkrepl.core.election.arbitration import Arbitration
+from dkrepl.core.election import arbitration, contention, objections, quorum
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import generation, peer_records
@@ -316,13 +315,13 @@ def a_voter_goes_back_to_an_older_source(patch: Patch) -> None:
 
 def a_former_source_serves_beside_a_later_one_with_older_data(patch: Patch) -> None:
     """No seed meets that soon: the story of it, in test_former_sources.py, is what breaks."""
-    right = Arbitration._contention
+    right = contention.contention
 
-    def contention(self: Arbitration, answer: messages.Answer) -> Any:
-        found = right(self, answer)
-        return None if found == "asks" and self._older(answer) else found
+    def lenient(metadata: NodeMetadata, answer: messages.Answer) -> Any:
+        found = right(metadata, answer)
+        return None if found == "asks" and contention.older(metadata, answer) else found
 
-    patch.setattr(Arbitration, "_contention", contention)
+    patch.setattr(arbitration, "contention", lenient)
 
 
 def _two_pairs(rng: random.Random) -> settings.Settings:

@@ -39,11 +39,11 @@ from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.config.terms import required, sync_nodes
 from dkrepl.core.actions import ArbitrationAction, Commit, Event, Send
+from dkrepl.core.election.contention import Contention, contention, descends
 from dkrepl.core.election.quorum import decisive, decisive_to_serve, satisfied
-from dkrepl.core.election.vote import SECONDS, next_number, of_answer, votes
-from dkrepl.core.lineage.generation import spared
+from dkrepl.core.election.vote import next_number, of_answer, votes
+from dkrepl.core.election.waiting_reason import Waiting, waiting_reason
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.lineage.role_records import is_blank
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask
@@ -52,14 +52,10 @@ Verdict = Literal["serve", "follow"]
 
 
 class _Contender(NamedTuple):
-    """A peer beside which this node does not serve by itself; ``seen``: the round of its last answer.
-
-    "asks": it was source too; "diverged": a target that may hold answered writes which this node lacks; "older": it is
-    source, and was elected before this node.
-    """
+    """A peer beside which this node does not serve by itself; ``seen``: the round of its last answer."""
 
     seen: int
-    what: Literal["asks", "diverged", "older"]
+    what: Contention
 
 
 class Arbitration:
@@ -121,7 +117,7 @@ class Arbitration:
         if answer.number not in self._asked:
             return  # to a question of too long ago: the peer may be something else by now
         self._newest = max(self._newest, *of_answer(answer))
-        if (what := self._contention(answer)) is not None:
+        if (what := contention(self._metadata, answer)) is not None:
             self.answers.pop(answer.node, None)
             self._contenders[answer.node] = _Contender(answer.number, what)
             self._describe()
@@ -130,7 +126,7 @@ class Arbitration:
         self.answers[answer.node], self._heard[answer.node] = answer, answer.number
         if answer.role == "source":
             self._decide("follow", f"{answer.node} is source")
-        elif self._descends(answer):
+        elif descends(self._metadata, answer):
             self._decide("follow", f"{answer.node} holds newer data (generation {answer.generation})")
         elif not self.missing and self._has_votes():
             self._serve_elected("every peer has answered, and none holds newer data")
@@ -151,14 +147,11 @@ class Arbitration:
             return
         self.advance(now)
         waited = self._waited
-        patient = (
-            self._contenders and self._alone != self._quick
-        )  # an administrator has to say which of them is to serve
         if self._lead is not None and self._quick <= waited < self._lead and not self._others:
             self._decide("serve", f"it was away for less than the peer timeout; {self._names} did not answer")
         elif waited >= self._quick and self._enough() and self._has_votes():
             self._serve_elected(f"enough peers have answered, and none holds newer data; {self._names} did not answer")
-        elif self._alone is not None and waited >= self._alone and not patient:
+        elif self._alone is not None and waited >= self._alone and not self._patient:
             short = "every peer has answered, but it did not get the votes that it needs"
             what = f"{self._names} did not answer" if self.missing else short
             self._decide("serve", f"{what} within {self._alone:g} s", level="warning")
@@ -284,6 +277,11 @@ class Arbitration:
     def _names(self) -> str:
         return ", ".join(self.missing)
 
+    @property
+    def _patient(self) -> bool:
+        """Whether it waits without a limit: for ``start_alone``, or an administrator has to say who is to serve."""
+        return self._alone is None or (bool(self._contenders) and self._alone != self._quick)
+
     def _enough(self) -> bool:
         """Whether the peers that answered must know of every write answered while this node was away (R11)."""
         for answer in self.answers.values():
@@ -297,37 +295,6 @@ class Arbitration:
             return False  # older terms may still be in force somewhere (R14)
         return not decisive_to_serve(self.missing, self._terms)
 
-    def _descends(self, answer: Answer) -> bool:
-        """Whether a peer's data has a past that contains ours, and is not known here."""
-        own, base = self._metadata.generation, answer.base
-        # The base tells as well, for a history ends after so many generations.
-        past = not own or own in answer.history or (own in base and not spared(base, answer.generation))
-        return answer.generation not in self._known(answer) and past
-
-    def _contention(self, answer: Answer) -> Literal["asks", "diverged", "older"] | None:
-        """Return why this node does not serve by itself beside a peer, nor follow it; None if it may."""
-        if answer.role == "source":
-            return "older" if answer.ballot < self._metadata.ballot else None
-        if self._descends(answer):
-            return None
-        # It may hold answered writes that this node lacks, while this node holds some that it lacks.
-        apart = answer.generation not in self._known(answer) and not spared(answer.base, answer.generation)
-        if answer.role == "arbitrating":
-            before = answer.ballot < self._metadata.ballot and not apart  # that was elected before this node
-            # Older data, but elected after this node: the administrator accepted the loss, and may have meant it.
-            older = self._older(answer) and answer.ballot <= self._metadata.ballot
-            return None if before or older else "asks"
-        return "diverged" if apart and answer.yields_to != self._node else None
-
-    def _older(self, answer: Answer) -> bool:
-        """Whether what a peer holds is part of our past."""
-        return answer.generation != self._metadata.generation and answer.generation in self._known(answer)
-
-    def _known(self, answer: Answer) -> set[str]:
-        metadata = self._metadata
-        generations = record_of(metadata, answer.node).generations
-        return {metadata.generation, *metadata.history, *generations, ""}
-
     def _decide(self, verdict: Verdict, reason: str, level: Literal["info", "warning"] = "info") -> None:
         """``level``: of the event, unless a silent peer or the end of its role makes it a warning anyway."""
         self.verdict, self.reason = verdict, reason
@@ -336,40 +303,19 @@ class Arbitration:
         self.actions.append(Event("peers_asked", level, fields))
 
     def _describe(self) -> None:
-        ever = self._alone is None or (self._contenders and self._alone != self._quick)
-        patience = "without a time limit (start_alone)" if ever else f"for {self._alone:g} s at most"
-        silent = ", ".join(name for name in self.missing if name not in self._contenders)
-        waiting = f"waiting for {silent}, {patience}" if silent else "every peer has answered"
-        self.reason = f"it was source, and first asks its peers whether another node was promoted: {waiting}"
         targets = {name: answer for name, answer in self.answers.items() if answer.role == "target"}
-        if hearing := {name: one.copy.hears for name, one in targets.items() if one.copy and one.copy.hears}:
-            heard = ", ".join(f"{name} follows {source}" for name, source in hearing.items())
-            sources = ", ".join(sorted(set(hearing.values())))
-            self.reason += f"; {heard}, which may acknowledge writes: reconnect {sources} to this node, or demote it"
-        elif self._ask.vote and not self.missing and (names := ", ".join(targets.keys() - {*self._voters})):
-            self.reason += f"; {names} did not vote for this node: check that the state directory there can be written"
-        elif self._ask.vote and (
-            left := {name: self._left_us(one)[0] for name, one in targets.items() if self._left_us(one)}
-        ):
-            voted = ", ".join(
-                f"{name} has voted for {elected}, or followed it" for name, elected in sorted(left.items())
+        hears = {name: answer.copy.hears for name, answer in targets.items() if answer.copy}
+        left = {name: self._left_us(answer) for name, answer in targets.items()} if self._ask.vote else {}
+        voters = {*self._voters} if self._ask.vote and not self.missing else {*targets}
+        self.reason = waiting_reason(
+            Waiting(
+                node=self._node,
+                silent=[name for name in self.missing if name not in self._contenders],
+                patience=None if self._patient else self._alone,
+                hearing={name: source for name, source in hears.items() if source and source not in self._contenders},
+                withheld=targets.keys() - voters,
+                left={name: nodes[0] for name, nodes in left.items() if nodes},
+                contenders={name: contender.what for name, contender in self._contenders.items()},
+                rivals=self._others,
             )
-            elected = ", ".join(sorted(set(left.values())))
-            self.reason += (
-                f"; {voted}, since this node was elected, so {elected} may be source: start {elected}, or promote this "
-                f"node if {elected} is off for good"
-            )
-        if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "older"):
-            self.reason += f"; {names} is source, but this node was elected after it: demote {names}"
-        if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "asks"):
-            self.reason += f"; {names} was source too, and also waits: promote the node that is to serve"
-        if names := ", ".join(name for name, rival in self._contenders.items() if rival.what == "diverged"):
-            self.reason += (
-                f"; {names} holds writes that this node lacks, and this node holds writes that {names} lacks "
-                "(split-brain): promote the node that is to serve, or run "
-                f"dkrepl resolve --keep {self._node} on {names}"
-            )
-        if self._others:
-            self.reason += (
-                f"; {', '.join(self._others)} asks for votes too, and has some: they end within {SECONDS:g} s"
-            )
+        )

@@ -24,7 +24,7 @@ def older_source(metadata: NodeMetadata, peer: str, welcome: Welcome) -> Objecti
     """
     if welcome.ballot >= newest(metadata) or metadata.yields_to == peer:
         return None
-    return Objection("Elected", _elected_since(metadata, peer))
+    return Objection("Elected", _elected_since(metadata, peer, welcome))
 
 
 def objection(metadata: NodeMetadata, terms: Terms, peer: str, welcome: Welcome) -> Objection | None:
@@ -38,20 +38,34 @@ def objection(metadata: NodeMetadata, terms: Terms, peer: str, welcome: Welcome)
     return None if text_of is None else Objection("", text_of)
 
 
-def _elected_since(metadata: NodeMetadata, peer: str) -> str:
+def _elected_since(metadata: NodeMetadata, peer: str, welcome: Welcome) -> str:
+    """Return why, and what to do so that the mirror serves on, with what is to be kept.
+
+    What this node holds is part of the source's data, or the source would not have let it in. To demote that source is
+    advised only where it holds nothing more: else only it could be promoted again without a loss.
+    """
     here = metadata.node
     elected = newest(metadata).node
-    if elected == peer:
+    followed = metadata.follows or elected  # after a switchover another node serves under the same ballot
+    keep = f"run dkrepl resolve --keep {peer} on {here}"
+    if peer == elected or (peer == followed and not metadata.promised):
         return (
             f"{here} knows of a newer election of {peer} than {peer} itself; it asks {peer} about that, but if "
-            f"{peer} was restored or initialised anew, run dkrepl resolve --keep {peer} on {here}"
+            f"{peer} was restored or initialised anew, {keep}"
         )
     if metadata.promised:
-        why = f"{here} has voted for {elected} since it last followed {peer}, and {elected} may be source"
-        when = f"if {elected} is off for good"
-    else:
-        elected = metadata.follows or elected
-        followed = "was elected" if elected == here else f"has followed {elected}, which was elected"
-        why = f"{here} {followed} after {peer}"
-        when = f"demote {peer}, or, if what {peer} has is to be kept"
-    return f"{why}; {when}, run dkrepl resolve --keep {peer} on {here}"
+        return (
+            f"{here} has voted for {elected} since it last followed {peer}, and {elected} may be source: start or "
+            f"reconnect {elected}; if it is off for good, {keep}"
+        )
+    if followed != here:
+        return (
+            f"{here} has followed {followed}, which was elected after {peer}, and may be source: start or reconnect "
+            f"{followed}; if it is off for good, or what {peer} has is to be kept, {keep}"
+        )
+    if welcome.generation in (metadata.generation, *metadata.history) and not metadata.forced:
+        return (
+            f"{here} was elected after {peer}, which holds nothing that {here} lacks: demote {peer} and promote "
+            f"{here}; or, if {peer} is to stay source, {keep}"
+        )
+    return f"{here} was elected after {peer}, which may hold writes that {here} lacks; to keep them, {keep}"

@@ -107,20 +107,35 @@ def test_a_source_that_it_may_not_follow_is_not_followed(fields: dict[str, Any],
     assert not beta.asked_for(Commit)
 
 
-OLDER = "run dkrepl resolve --keep alpha on beta"
+KEEP = "run dkrepl resolve --keep alpha on beta"
+ELECTED = Ballot(3, "beta")
 
 
 @pytest.mark.parametrize(
-    ("facts", "reason"),
+    ("facts", "reason", "advice"),
     [
-        ({"ballot": Ballot(3, "alpha")}, "newer election of alpha than alpha itself"),
-        ({"promised": (Ballot(3, "gamma"),)}, "beta has voted for gamma"),
-        ({"ballot": Ballot(3, "gamma"), "follows": "gamma"}, "beta has followed gamma, which was elected after alpha"),
-        ({"ballot": Ballot(3, "beta")}, "beta was elected after alpha"),
+        ({"ballot": Ballot(3, "alpha")}, "newer election of alpha than alpha itself", ""),
+        ({"ballot": ELECTED, "follows": "alpha"}, "newer election of alpha than alpha itself", ""),
+        ({"promised": (Ballot(3, "gamma"),)}, "beta has voted for gamma", "start or reconnect gamma"),
+        (
+            {"ballot": Ballot(3, "gamma"), "follows": "gamma"},
+            "beta has followed gamma, which was elected after alpha",
+            "start or reconnect gamma",
+        ),
+        ({"ballot": Ballot(3, "gamma")}, "beta has followed gamma, which was elected after alpha", "reconnect gamma"),
+        # After a switchover gamma serves under the ballot of the node that handed over to it.
+        ({"ballot": ELECTED, "follows": "gamma"}, "beta has followed gamma, which was elected after alpha", "gamma"),
+        (
+            {"ballot": ELECTED},
+            "beta was elected after alpha, which holds nothing that",
+            "demote alpha and promote beta",
+        ),
+        ({"ballot": ELECTED, "generation": "g0"}, "which may hold writes that beta lacks; to keep them", ""),
+        ({"ballot": ELECTED, "forced": ("NoQuorum",)}, "which may hold writes that beta lacks; to keep them", ""),
     ],
 )
 def test_a_source_that_was_elected_before_another_is_told_why_it_is_not_followed(
-    facts: dict[str, Any], reason: str
+    facts: dict[str, Any], reason: str, advice: str
 ) -> None:
     beta = Beta(**facts)
     beta.now = 100.0  # its vote holds nobody back any more
@@ -128,7 +143,9 @@ def test_a_source_that_was_elected_before_another_is_told_why_it_is_not_followed
     [told] = beta.sent(Trouble)
     assert told.code == "Elected"
     assert reason in told.text
-    assert told.text.endswith(OLDER)
+    assert advice in told.text
+    assert ("demote" in told.text) is ("demote" in advice), "only where it holds nothing more"
+    assert told.text.endswith(KEEP)
     assert beta.core.state == "Refused"
 
 
