@@ -147,8 +147,10 @@ class Limits:
     """Data of writes that wait for their answer; beyond it no further request is taken (R5)."""
     message_records: int = 256
     """Records in one stream message; the protocol allows `MAX_RECORDS`."""
+    message_bytes: int = 64 << 10
+    """Data of writes in one stream message; a larger write is a message of its own."""
     copy_below_bytes: int = 64 << 10
-    """Size from which a write is a message of its own, sent from where it lies without a copy."""
+    """Size below which data is copied into one frame with its head; more is sent from where it lies."""
     control_frames_a_round: int = 256
     """Control frames taken in one round of the loop."""
     zero_first_bytes: int = 16 << 20

@@ -99,31 +99,33 @@ class Checks:
 
     def _target(self, process: Process) -> None:
         target, machine = process.runtime.target, process.machine
-        if not target.joined:
+        following = target.following
+        if not following.in_stream:
             if self._was_in(target, machine.joined):  # it applied some and left in one round
                 reached = machine.reached.get(machine.joined[0], 0)
-                machine.reached[machine.joined[0]] = max(reached, target.applied)
+                machine.reached[machine.joined[0]] = max(reached, following.applied)
             if machine.becoming is not None and machine.becoming[0] == machine.joined[0]:
-                machine.becoming = (machine.joined[0], max(machine.becoming[1], target.applied))  # 0 in a new process
+                number, reached = machine.becoming
+                machine.becoming = (number, max(reached, following.applied))  # 0 in a new process
             return
-        session = self._cluster.sessions[target.session]
-        joined = (target.session, target.epoch)
+        session = self._cluster.sessions[following.session]
+        joined = (following.session, following.epoch)
         if machine.joined != joined:
             self.verdicts.joined(process, session.number)
             self._descends(machine, session)
             machine.power_lost = False
             machine.joined = joined
             machine.synced_at = None
-        applied = machine.reached[session.number] = target.applied
-        waits = target.blocked and not target.stream.applying
-        if target.state == "Resyncing" and (target.resync_applied or not waits):
+        applied = machine.reached[session.number] = following.applied
+        waits = target.stream.blocked and not target.stream.applying
+        if target.state == "Resyncing" and (following.resync_applied or not waits):
             machine.point, machine.becoming = None, (session.number, applied)  # a mixture, of which somebody has all
-        copying = target.resync_applied and target.state == "Resyncing" and not waits
+        copying = following.resync_applied and target.state == "Resyncing" and not waits
         if copying and machine.disk.durable_metadata().store_state != "Inconsistent":
             raise RuleBroken("R6", f"{process.name} applies resync blocks, and its record does not say so")
         if target.state == "InSync" and machine.tainted != joined:
             if machine.synced_at is None:
-                machine.synced_at = process.runtime.durable_seq
+                machine.synced_at = target.progress.durable_seq
             if not target.stream.applying:
                 self._prefix(machine, session, applied)
             if self._world.chance(0.1):

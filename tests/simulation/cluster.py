@@ -130,8 +130,8 @@ class Cluster:
             self.application.source_is_no_more(process.name)
         if runtime.role == "target" and record.role == "source":
             self.checks.promoted(machine)
-            if runtime.target.inherits:
-                self.checks.handed_over(self.machines[runtime.target.inherits], machine)
+            if runtime.target.voter.inherits:
+                self.checks.handed_over(self.machines[runtime.target.voter.inherits], machine)
             else:
                 self.promoted(machine)
 

@@ -40,6 +40,7 @@ LIMITS = Limits(
     requests_a_round=6,
     unanswered_bytes=1000,
     message_records=3,
+    message_bytes=100,
     copy_below_bytes=100,
     zero_first_bytes=8 * BLOCK,
     zero_least_bytes=8 * BLOCK,

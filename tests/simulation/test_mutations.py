@@ -35,7 +35,7 @@ from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import Entry, TargetView
 from dkrepl.core.source.targets import Targets
 from dkrepl.core.source.write_log import WriteLog
-from dkrepl.core.target import target, voter, welcome
+from dkrepl.core.target import voter, welcome
 from dkrepl.core.target.joining import Joining
 from dkrepl.core.target.progress import Progress
 from dkrepl.core.target.record import TargetRecord
@@ -307,7 +307,7 @@ def a_promotion_does_not_count_who_answered(patch: Patch) -> None:
 
 
 def a_voter_goes_back_to_an_older_source(patch: Patch) -> None:
-    for module in (target, voter, welcome):
+    for module in (voter, welcome):
         patch.setattr(module, "newest", lambda metadata: Ballot())
     patch.setattr(faults, "ROLES", faults.ROLES | {"cut off": 30})
     patch.setattr(cluster, "draw", _two_pairs)

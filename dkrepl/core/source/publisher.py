@@ -23,7 +23,7 @@ class Publisher:
     """
 
     def __init__(self, publish: Publish, stream: Stream, session: int, *, limits: Limits = DEFAULT) -> None:
-        self._alone = limits.copy_below_bytes  # so much data is a message of its own
+        self._most_bytes = limits.message_bytes
         self._most_records = limits.message_records
         self._publish = publish
         self._stream = stream
@@ -38,7 +38,7 @@ class Publisher:
         """Append a live record; ``data`` is that of a write. Large data goes out at once, by itself."""
         if data is not None:
             size = len(data)
-            if self._bytes + size > self._alone:
+            if self._bytes + size > self._most_bytes:
                 self.flush()
             self._data.append(data)
             self._bytes += size
@@ -46,7 +46,7 @@ class Publisher:
             self._first = seq
         self._newest = seq
         self._records.append(record)
-        if self._bytes >= self._alone or len(self._records) >= self._most_records:
+        if self._bytes >= self._most_bytes or len(self._records) >= self._most_records:
             self.flush()
 
     def flush(self) -> None:

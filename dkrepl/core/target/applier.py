@@ -9,16 +9,20 @@ from __future__ import annotations
 from dkrepl.core.actions import TargetAction, ZeroRange
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.local_store import LocalStore
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol import frames
 
 
 class Applier:
-    """``peer_bitmaps`` get the blocks that change, for the other targets (R8)."""
+    """Carries out the records of one stream message after the other, and waits where a range must be zeroed first.
 
-    def __init__(self, store: LocalStore, peer_bitmaps: PeerBitmaps, actions: list[TargetAction]) -> None:
+    ``peer_bitmaps`` get the blocks that change, for the other targets (R8).
+    """
+
+    def __init__(self, store: LocalStore, peer_bitmaps: PeerBitmaps, out: Outbox[TargetAction]) -> None:
         self._store = store
         self._peer_bitmaps = peer_bitmaps
-        self._actions = actions
+        self._out = out
         self.message: frames.StreamMessage | None = None
         """The message of which a range is being zeroed; that goes on if the target leaves the stream meanwhile."""
         self._next = (0, 0)  # in that message: the record behind the range, and the place of its data
@@ -49,6 +53,6 @@ class Applier:
                 at += length
             elif op in (frames.DISCARD, frames.ZERO):
                 self.message, self._next = message, (number + 1, at)
-                self._actions.append(ZeroRange(discard=op == frames.DISCARD, offset=offset, length=length))
+                self._out.add(ZeroRange(discard=op == frames.DISCARD, offset=offset, length=length))
                 return False
         return True

@@ -13,7 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from dkrepl.core.actions import Ended, Settle
+from dkrepl.core.actions import Ended, Settle, TargetAction
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol.messages import Bye
 from dkrepl.core.target.following import Following
 from dkrepl.core.target.progress import Progress
@@ -23,14 +24,22 @@ Stage = Literal["running", "commits", "settling", "flushing", "recording", "ende
 
 
 class Ending:
-    """``stage`` is "running" until ``begin``; ``Ended`` is the last action."""
+    """Takes a target from one stage of its end to the next; ``Ended`` is the last action."""
 
-    def __init__(self, following: Following, record: TargetRecord, progress: Progress) -> None:
+    def __init__(
+        self, *, following: Following, record: TargetRecord, progress: Progress, out: Outbox[TargetAction]
+    ) -> None:
         self.stage: Stage = "running"
         self._following = following
         self._record = record
         self._progress = progress
+        self._out = out
         self._last_flush = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has begun: nothing more is applied."""
+        return self.stage != "running"
 
     def begin(self) -> None:
         """Nothing more is applied; the caller has seen to that."""
@@ -43,17 +52,17 @@ class Ending:
             return
         if self.stage == "commits":
             self.stage = "settling"
-            self._following.actions.append(Settle(self._record.metadata))
+            self._out.add(Settle(self._record.metadata))
         elif self.stage == "recording":
             self._end(why, unsound=True)
 
-    def settled(self, why: str | None, store: bool) -> None:
+    def settled(self, why: str | None, store: bool = False) -> None:
         """Store and bitmaps are durable, and recorded so; or ``why`` not; ``store``: the store's flush failed."""
         if why is not None and store:
             self._unsound(why)
             return
         if why is not None:
-            self._following.report("commit_failed", "error", reason=why)
+            self._out.report("commit_failed", "error", reason=why)
         self.stage = "flushing"
         self.flush_ended(0, None)
 
@@ -70,12 +79,12 @@ class Ending:
             self._last_flush = self._progress.flush()
 
     def _unsound(self, why: str) -> None:
-        self._following.report("store_failed", "error", reason=why)
+        self._out.report("store_failed", "error", reason=why)
         self.stage = "recording"
         self._record.commit("inconsistent", msgspec.structs.replace(self._record.metadata, store_state="Inconsistent"))
 
     def _end(self, error: str | None = None, unsound: bool = False) -> None:
         self.stage = "ended"
         if self._following.source.name:
-            self._following.send(self._following.source.name, Bye(self._following.node))
-        self._following.actions.append(Ended(error, unsound))
+            self._out.send(self._following.source.name, Bye(self._following.node))
+        self._out.add(Ended(error, unsound))

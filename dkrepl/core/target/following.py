@@ -5,9 +5,10 @@ from __future__ import annotations
 from dkrepl.config.description import Description
 from dkrepl.config.limits import Limits
 from dkrepl.core import states
-from dkrepl.core.actions import Disconnect, Event, Send, TargetAction
+from dkrepl.core.actions import Disconnect, TargetAction
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
-from dkrepl.core.protocol.messages import Message, Trouble
+from dkrepl.core.outbox import Outbox
+from dkrepl.core.protocol.messages import Trouble
 from dkrepl.core.states import EventOfTarget, TargetState
 from dkrepl.core.target.hello import HelloTimer
 from dkrepl.core.target.progress import Progress
@@ -16,19 +17,22 @@ from dkrepl.errors import ProtocolError
 
 
 class Following:
-    """``entry``: from the Welcome on; ``position``: while in the stream; ``reason``: why it is not InSync."""
+    """Holds the state of a target towards its source, and is the only one that changes it.
+
+    ``entry``: from the Welcome on; ``position``: while in the stream; ``reason``: why it is not InSync.
+    """
 
     def __init__(
         self,
+        *,
         description: Description,
         node: str,
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
-        actions: list[TargetAction],
+        out: Outbox[TargetAction],
         limits: Limits,
     ) -> None:
         self.node = node
-        self.actions = actions
         self.source = SourceView(description.peer_timeout, description.store_timeout)
         self.entry: Entry | None = None
         self.position: Position | None = None
@@ -41,12 +45,23 @@ class Following:
         self.messages_refused = 0  # messages of peers that the state does not allow
         self._progress = progress
         self._peer_bitmaps = peer_bitmaps
+        self._out = out
         self._machine = states.Machine(node, states.OF_TARGET)
 
     @property
     def state(self) -> TargetState:
         """The state, as this node sees itself."""
         return self._machine.state
+
+    @property
+    def in_stream(self) -> bool:
+        """Whether it is in the stream of a source."""
+        return self.position is not None
+
+    @property
+    def session(self) -> int:
+        """The session of its entry into a stream, 0 without one."""
+        return self.entry.session if self.entry is not None else 0
 
     @property
     def epoch(self) -> int:
@@ -57,6 +72,11 @@ class Following:
     def applied(self) -> int:
         """The seq of the newest live write applied, in the stream that it is in or was in last."""
         return self.position.applied if self.position is not None else self.last_applied
+
+    @property
+    def resync_applied(self) -> int:
+        """The number of the newest message of the present resync that is applied."""
+        return self.position.resync_applied if self.position is not None else 0
 
     def begin(self, entry: Entry) -> None:
         """A Welcome was accepted."""
@@ -71,7 +91,7 @@ class Following:
     def trouble(self, code: str, text: str, now: float, retry: float = 0.5) -> None:
         """Leave the stream for a reason of this node's own, and tell the source; say Hello in ``retry`` seconds."""
         if self.source.name and self.entry is not None:
-            self.send(self.source.name, Trouble(self.epoch, code, text[:1000]))
+            self._out.send(self.source.name, Trouble(self.epoch, code, text[:1000]))
         self.gave_up = self.epoch
         unanswered = self.state == "InSync" and code in ("BadFrame", "Gap")
         self.leave("own trouble", text, now, retry)
@@ -97,13 +117,13 @@ class Following:
         self.unanswered_break = False
         self.source.resync = None
         if self.state == "Disconnected":
-            self.source.lost()
+            self.source.forget()
         self.hello.restart(now + retry)
 
     def unsubscribe(self) -> None:
         """Take nothing of the stream any more."""
         if self.entry is not None and self.entry.subscribed and self.source.name:
-            self.actions.append(Disconnect(self.source.name))
+            self._out.add(Disconnect(self.source.name))
             self.entry.subscribed = False
 
     def fire(self, event: EventOfTarget, reason: str | None) -> bool:
@@ -112,19 +132,11 @@ class Following:
             before = self._machine.fire(event)
         except ProtocolError as error:
             self.messages_refused += 1
-            self.report("message_refused", "warning", reason=str(error))
+            self._out.report("message_refused", "warning", reason=str(error))
             return False
         after = self._machine.state
         if after != before:
             level = "info" if after in ("Connecting", "Resyncing", "InSync", "Paused") else "warning"
-            self.report("target_state", level, target=self.node, before=before, after=after, reason=reason)
+            self._out.report("target_state", level, target=self.node, before=before, after=after, reason=reason)
         self.reason = reason
         return True
-
-    def send(self, peer: str, message: Message) -> None:
-        """Send a control message."""
-        self.actions.append(Send(peer, message))
-
-    def report(self, name: str, level: str = "info", **fields: object) -> None:
-        """Report an event to the administrator."""
-        self.actions.append(Event(name, level, fields))

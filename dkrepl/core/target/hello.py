@@ -10,7 +10,7 @@ from dkrepl.core.protocol.messages import PROTOCOL_MAX, PROTOCOL_MIN, Hello
 
 
 class HelloTimer:
-    """Times are monotonic seconds."""
+    """Says when the next Hello is due. Times are monotonic seconds."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

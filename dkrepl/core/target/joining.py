@@ -10,10 +10,11 @@ import msgspec
 from dkrepl.config.description import Description
 from dkrepl.config.limits import Limits
 from dkrepl.config.terms import Terms, advisory, digest
-from dkrepl.core.actions import Connect, SaveDiverged
+from dkrepl.core.actions import Connect, SaveDiverged, TargetAction
 from dkrepl.core.election.vote import as_following
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol.messages import BitmapPart, Refuse, Trouble, Welcome
 from dkrepl.core.target.following import Following
 from dkrepl.core.target.progress import Progress
@@ -24,10 +25,14 @@ from dkrepl.core.target.welcome import Objection, objection, older_source
 
 
 class Joining:
-    """``terms``: those of this node's description (R14)."""
+    """Decides on what a source answers to a Hello, and takes this node into its stream step by step.
+
+    ``terms``: those of this node's description (R14).
+    """
 
     def __init__(
         self,
+        *,
         description: Description,
         terms: Terms,
         following: Following,
@@ -35,6 +40,7 @@ class Joining:
         voter: Voter,
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
+        out: Outbox[TargetAction],
         limits: Limits,
     ) -> None:
         self.saving = False
@@ -47,6 +53,7 @@ class Joining:
         self._voter = voter
         self._progress = progress
         self._peer_bitmaps = peer_bitmaps
+        self._out = out
         self._limits = limits
         self._parts: Iterator[tuple[int, bytes]] | None = None  # of the bitmap for the source, still to be sent
 
@@ -76,7 +83,7 @@ class Joining:
             # Nor does that source count as heard: it can answer nothing without this node.
             following.source.heard = now
             following.hello.ask_again(now)
-            following.send(peer, Trouble(message.epoch, found.code, found.text))  # its status says so, too
+            self._out.send(peer, Trouble(message.epoch, found.code, found.text))  # its status says so, too
             self._object(found)
         elif (found := objection(record.metadata, self._terms, peer, message)) is not None:
             self._object(found)
@@ -126,7 +133,7 @@ class Joining:
         if entry.dirty_blocks_sent:
             self._parts = bitmap.chunks(self._limits.bitmap_part_bytes)  # R7, R8: the source copies them over
             entry.sending_bitmap = True
-        following.actions.append(Connect(source, entry.group, entry.slot))
+        self._out.add(Connect(source, entry.group, entry.slot))
         self._progress.subscribed()
         entry.subscribed = True
 
@@ -146,7 +153,7 @@ class Joining:
             if part is None:
                 self._parts, entry.sending_bitmap = None, False
                 break
-            self._following.send(source, BitmapPart(entry.epoch, *part))
+            self._out.send(source, BitmapPart(entry.epoch, *part))
 
     # --- blocks that only this node has (R7) -----------------------------------------------------------
 
@@ -179,7 +186,7 @@ class Joining:
         following.fire("saving", f"the blocks that only this node has are saved before it follows {peer}")
         self.saving = True
         following.source.found(peer, now)
-        following.actions.append(SaveDiverged(peer))
+        self._out.add(SaveDiverged(peer))
 
     def diverged_saved(self, peer: str, error: str | None, now: float) -> None:
         """The blocks that only this node has are in a file, or cannot be."""

@@ -15,7 +15,10 @@ from dkrepl.core.protocol.messages import Alive
 
 
 class LastHeard:
-    """``at`` and ``as_of`` are Unix seconds by the source's clock, 0.0 if never; bytes are those of writes' data."""
+    """Keeps what the heartbeats of the source said, until the writes that they name have arrived.
+
+    ``at`` and ``as_of`` are Unix seconds by the source's clock, 0.0 if never; bytes are those of writes' data.
+    """
 
     __slots__ = (
         "_most",

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from dkrepl.config.description import Description, Node
 from dkrepl.config.limits import Limits
 from dkrepl.core.actions import FlushStore, SendAck, TargetAction
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.target.source_view import Entry, Place, Position
 from dkrepl.errors import LocalProtocolError
@@ -26,15 +27,15 @@ class _Flush(NamedTuple):
 
 
 class Progress:
-    """``actions`` gets ``FlushStore`` and ``SendAck``."""
+    """Counts what is applied and durable; begins the flushes of the store and sends the acks that follow from it."""
 
-    def __init__(self, description: Description, node: Node, actions: list[TargetAction], limits: Limits) -> None:
+    def __init__(self, *, description: Description, node: Node, out: Outbox[TargetAction], limits: Limits) -> None:
         self._limits = limits
         self._window = description.window // limits.ack_window_part  # bytes
         self._resend = description.peer_timeout / 5
         self._is_async = node.mode == "async"
         self._limit = node.async_limit // limits.ack_window_part  # writes
-        self._actions = actions
+        self._out = out
         self._position: Position | None = None
         self.barrier = False
         """Whether a flush of the stream is on its way: nothing is applied until it has ended."""
@@ -99,7 +100,7 @@ class Progress:
         self._number += 1
         self._flushing = _Flush(self._number, self.place(), self.barrier)
         self._unflushed = 0
-        self._actions.append(FlushStore(self._number))
+        self._out.add(FlushStore(self._number))
         return self._number
 
     def flushed(self, number: int, now: float) -> None:
@@ -149,7 +150,7 @@ class Progress:
         if state == self._acked or (self._is_async and self._may_wait(state, now)):
             return
         self._acked, self._acked_at, self._unacked = state, now, 0
-        self._actions.append(SendAck(source, Ack(entry.epoch, entry.session, *state)))
+        self._out.add(SendAck(source, Ack(entry.epoch, entry.session, *state)))
 
     def repeat_if_due(self, now: float) -> None:
         """Say it again now and then: the last ack may have been lost while its connection was renewed."""

@@ -8,6 +8,7 @@ import msgspec
 
 from dkrepl.core.actions import Commit, TargetAction
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.target.source_view import Place
 from dkrepl.errors import LocalProtocolError
 
@@ -39,13 +40,16 @@ ABOUT_VOTES: frozenset[Purpose] = frozenset(("voted", "vote withdrawn", "stood")
 
 
 class TargetRecord:
-    """``metadata`` is the newest, ``durable`` the newest on stable storage; commits are appended to ``actions``."""
+    """Keeps the metadata of a target and the commits of it that are on their way, and says when they hold.
 
-    def __init__(self, metadata: NodeMetadata, actions: list[TargetAction], retry: float) -> None:
+    ``metadata`` is the newest, ``durable`` the newest on stable storage.
+    """
+
+    def __init__(self, metadata: NodeMetadata, out: Outbox[TargetAction], retry: float) -> None:
         self.metadata = metadata
         self.durable = metadata
         self.error: str | None = None  # why the last commit failed
-        self._actions = actions
+        self._out = out
         self._retry = retry  # seconds after which a verdict that could not be recorded is recorded again
         self._number = 0
         self._waiting: dict[int, Waiting] = {}
@@ -68,8 +72,7 @@ class TargetRecord:
         self._number += 1
         self.metadata = metadata
         self._waiting[self._number] = Waiting(purpose, metadata, place)
-        commit = Commit(self._number, place is not None, sync_bitmaps=purpose == "synced", metadata=metadata)
-        self._actions.append(commit)
+        self._out.add(Commit(self._number, place is not None, sync_bitmaps=purpose == "synced", metadata=metadata))
         return self._number
 
     def committed(self, number: int) -> Waiting:

@@ -50,7 +50,10 @@ class Place(NamedTuple):
 
 
 class SourceView:
-    """``name`` is None while no source is known; ``peer_timeout`` and ``store_timeout`` in seconds."""
+    """Remembers what a target last heard of its source, and how long ago.
+
+    ``name`` is None while no source is known; ``peer_timeout`` and ``store_timeout`` in seconds.
+    """
 
     def __init__(self, peer_timeout: float, store_timeout: float) -> None:
         self.name: str | None = None
@@ -75,7 +78,7 @@ class SourceView:
             self.stall.forget()
         self.name, self.heard = name, now
 
-    def lost(self) -> None:
+    def forget(self) -> None:
         """Nobody is known as source any more."""
         self.name = None
         self.stall.forget()

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import msgspec
 
 from dkrepl.config.limits import Limits
-from dkrepl.core.actions import ReadDigest
+from dkrepl.core.actions import ReadDigest, TargetAction
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.lineage import peer_records
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol import frames, members
 from dkrepl.core.protocol.messages import Digest, Ready
 from dkrepl.core.target.applier import Applier
@@ -28,12 +29,14 @@ class TargetStream:
 
     def __init__(
         self,
+        *,
         following: Following,
         record: TargetRecord,
         progress: Progress,
         peer_bitmaps: PeerBitmaps,
         last_heard: LastHeard,
         applier: Applier,
+        out: Outbox[TargetAction],
         limits: Limits,
     ) -> None:
         self.applied_bytes = 0
@@ -45,6 +48,7 @@ class TargetStream:
         self._peer_bitmaps = peer_bitmaps
         self._last_heard = last_heard
         self._applier = applier
+        self._out = out
         self._limits = limits
         self._admitted: Position | None = None  # where the message was admitted that is being applied
         self._digest: ReadDigest | None = None  # being read, for a verify
@@ -150,19 +154,25 @@ class TargetStream:
         if self._following.position is not None and self._following.position is self._admitted:
             self.store_failed(why, now)
         else:
-            self._following.report("store_failed", "error", reason=why)
+            self._out.report("store_failed", "error", reason=why)
 
-    def broken(self, why: str, now: float, at_once: bool = False) -> None:
-        """The stream has a gap from here on (R9); ``at_once``: the source is expected back in a moment."""
-        if self._following.position is not None:
-            self._following.trouble("BadFrame", why, now, self._limits.hello_first_seconds if at_once else 0.5)
+    def bad_frame(self, why: str, now: float) -> None:
+        """A frame failed its checks: nothing of it was applied, and the stream has a gap from here on (R9)."""
+        if self._following.in_stream:
+            self._following.trouble("BadFrame", why, now)
+
+    def disconnected(self, now: float) -> None:
+        """The connection of the stream has ended: a source that is restarted waits for its sync targets to return."""
+        if self._following.in_stream:
+            why = "the connection of the stream was lost"
+            self._following.trouble("BadFrame", why, now, self._limits.hello_first_seconds)
 
     def store_failed(self, why: str, now: float, damaged: bool = True) -> None:
         """The store failed; ``damaged``: a write or a flush, so what it holds since the last flush is unknown.
 
         Such a copy is no state of the source's any more, and must not be promoted, restarts or not (R6, R15).
         """
-        self._following.report("store_failed", "error", reason=why)
+        self._out.report("store_failed", "error", reason=why)
         if damaged and self._record.metadata.store_state == "Consistent":
             self._now_inconsistent()
         self._following.trouble("StoreError", why, now)
@@ -198,7 +208,7 @@ class TargetStream:
         position = following.position
         if op == frames.PROBE:
             if position is None and following.source.name and not entry.sending_bitmap:
-                following.send(following.source.name, Ready(entry.epoch, entry.dirty_blocks_sent))
+                self._out.send(following.source.name, Ready(entry.epoch, entry.dirty_blocks_sent))
         elif op == frames.START:
             if position is None and following.fire("start seen", None):
                 self._started(message, offset)
@@ -213,7 +223,7 @@ class TargetStream:
         else:
             assert op == frames.DIGEST  # a frame with another one has not passed its checks
             self._digest = ReadDigest(epoch=entry.epoch, number=message.first, offset=offset, length=length)
-            following.actions.append(self._digest)
+            self._out.add(self._digest)
 
     def _started(self, message: frames.StreamMessage, written: int) -> None:
         self._following.started(Position(message.position, 0))
@@ -233,7 +243,7 @@ class TargetStream:
             self.store_failed(why, now, damaged=False)
         else:
             assert following.source.name is not None
-            following.send(following.source.name, Digest(digest.epoch, digest.number, checksum))
+            self._out.send(following.source.name, Digest(digest.epoch, digest.number, checksum))
 
     # --- the end of a resync ---------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
-"""A node as target: applies the stream to the store, in order, and confirms what is applied and what is durable.
+"""A node as target: gives the core what arrives, and carries out what it asks for in sockets, workers and files.
 
-A flush in the stream is a barrier here too (rule R3): nothing after it is applied until everything before it is on
-stable storage. Without flushes the store is flushed all the same, every so often, so that the source's bitmap clears.
+When the store is flushed, what waits for that (R3) and what is acknowledged is decided in core/target.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ RunState = Literal["Starting", "Serving", "Stopping"]
 
 
 class TargetRuntime:
-    """Runs until ``stop`` has ended; then ``stopping`` of its loop is set."""
+    """Connects a ``Target`` with the outside. Runs until ``stop`` has ended; then ``stopping`` of its loop is set."""
 
     role: Literal["target"] = "target"
 
@@ -50,7 +49,16 @@ class TargetRuntime:
         self.intent_store = IntentStore(outside.state, metadata, here.peers, store, report, limits=limits)
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
         record, began = self.intent_store.metadata, clock.monotonic()
-        self.target = Target(description, node, record, bitmaps, __version__, began, store=store, limits=limits)
+        self.target = Target(
+            description,
+            node,
+            record,
+            bitmaps=bitmaps,
+            software=__version__,
+            store=store,
+            began=began,
+            limits=limits,
+        )
         self.door = Door(
             outside.door_socket(),
             Answering(description, node, self._asked),
@@ -69,7 +77,7 @@ class TargetRuntime:
         self.channel = PeerChannel(self.sockets, loop, refused=self._refused_of, other=self._take_control)
         self.channel.listen(self._take_answer)
         self.promotions = Promotions(
-            self.target,
+            self.target.voter,
             here,
             self.channel,
             own=self._own_identity,
@@ -79,7 +87,7 @@ class TargetRuntime:
         self.frames_refused = 0
         self.workers = outside.workers(loop)
         self.diverged = DivergedBlocks(outside, self.workers, here.events)
-        self._in_stream = False  # looked at by a worker that zeroes
+        self._zeroing_wanted = False  # looked at between two pieces by a worker that zeroes a range of the stream
         self._stream_fds: list[int] = []
         self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
         self._control_came = True
@@ -102,20 +110,20 @@ class TargetRuntime:
     # --- one round of the loop -----------------------------------------------------------------------
 
     def step(self) -> None:
-        """What every round does after the descriptors: control frames, the stream, flushes, confirmations."""
+        """What every round does after the descriptors: control frames, the stream, flushes, acks."""
         target = self.target
         if self._control_came:
             self._control_came = False
             self.door.answer()
             self.channel.receive()
             self._broken = self.sockets.broken() or self._broken
-            if target.inherits is not None and self.state == "Serving":
-                self._order(Inheritance(target.inherits))
+            if target.voter.inherits is not None and self.state == "Serving":
+                self._order(Inheritance(target.voter.inherits))
         more = self._take_messages()
-        if self._broken and not more and not self._blocked:
+        if self._broken and not more and not self.target.stream.blocked:
             # Only now, for what had arrived may be all that is left of the source.
             self._broken = False
-            target.stream_lost(self._now())
+            target.stream.disconnected(self._now())
         target.step(self._now())
         if target.actions:
             self._perform()
@@ -126,7 +134,7 @@ class TargetRuntime:
 
     def tick(self) -> None:
         """Let time pass."""
-        # Sending a confirmation may use up the signal of a frame that came; it is not looked for until now.
+        # Sending an ack may use up the signal of a frame that came; it is not looked for until now.
         self._control_came = True
         now = self._now()
         late, self._ticked = now - self._ticked > self.here.description.peer_timeout / 2, now
@@ -138,15 +146,6 @@ class TargetRuntime:
         self._perform()
         if self.target.state == "InSync" and self.state == "Serving":
             self.diverged.settle()
-
-    @property
-    def durable_seq(self) -> int:
-        """The newest seq that is on stable storage here."""
-        return self.target.durable_seq
-
-    @property
-    def _blocked(self) -> bool:
-        return self.target.blocked
 
     def _take_messages(self) -> bool:
         """Apply what has arrived; returns whether there may be more to take at once."""
@@ -172,7 +171,7 @@ class TargetRuntime:
 
         def work() -> None:
             for start in range(wanted.offset, end, piece):
-                if not self._in_stream:
+                if not self._zeroing_wanted:
                     return
                 change(start, min(piece, end - start))
 
@@ -180,7 +179,7 @@ class TargetRuntime:
             self.target.zeroed(None if error is None else str(error), self._now())
             self._perform()
 
-        self._in_stream = True
+        self._zeroing_wanted = True
         self.workers.run("empty", work, done)
 
     def _read_digest(self, wanted: act.ReadDigest) -> None:
@@ -209,7 +208,7 @@ class TargetRuntime:
         self._perform()
 
     def _take_answer(self, answer: messages.Answer) -> None:
-        self.target.on_answer(answer, self._now())
+        self.target.voter.on_answer(answer, self._now())
         self._perform()
 
     def _source_stalled(self, message: messages.Stalled) -> None:
@@ -217,18 +216,18 @@ class TargetRuntime:
         self._perform()
 
     def _asked(self, ask: messages.Ask) -> RoleReport:
-        vote = self.target.on_ask(ask, self._now())  # before its copy is looked at
+        vote = self.target.voter.on_ask(ask, self._now())  # before its copy is looked at
         self._perform()
-        return self._report(vote, self.target.copy(self._now()))
+        return self._role_report(vote, self.target.copy(self._now()))
 
-    def _report(self, vote: str, copy: messages.Copy) -> RoleReport:
+    def _role_report(self, vote: str, copy: messages.Copy) -> RoleReport:
         return RoleReport(role="target", metadata=self._offer(), copy=copy, vote=vote)
 
     def _own_identity(self) -> messages.Answer:
         """What this node says of itself: a source that it heard counts as alive until it is known not to be."""
         now = self._now()
         copy = msgspec.structs.replace(self.target.copy(now), hears=self.target.source or "")
-        return own_identity(self.here.description, self._report(self.target.vote(now), copy))
+        return own_identity(self.here.description, self._role_report(self.target.voter.votes_for(now), copy))
 
     def _refused_of(self, peer: str, error: ProtocolError) -> None:
         self._refused(str(error), peer)
@@ -242,7 +241,7 @@ class TargetRuntime:
                 "frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused}
             )
         if peer is None:
-            self.target.bad_frame(reason, now)
+            self.target.stream.bad_frame(reason, now)
 
     def _perform(self) -> None:
         todo = self.target.actions
@@ -302,7 +301,7 @@ class TargetRuntime:
             self.here.loop.ignore(fd)
         self._stream_fds = []
         self._broken = False
-        self._in_stream = False
+        self._zeroing_wanted = False
         self.sockets.unsubscribe()
 
     def _commit(self, commit: act.Commit) -> None:
@@ -315,7 +314,7 @@ class TargetRuntime:
             else:
                 target.commit_failed(commit.number, str(error), now, store=isinstance(error, StoreError))
             self._perform()
-            if target.stands is not None:
+            if target.voter.stands is not None:
                 self.promotions.ask_for_votes()
 
         self.workers.run("commit", lambda: self.intent_store.commit(commit, self.store), done)
@@ -341,7 +340,7 @@ class TargetRuntime:
 
     def _settle(self, metadata: NodeMetadata) -> None:
         def done(_: object, error: DkreplError | None) -> None:
-            self.target.settled(None if error is None else str(error), store=isinstance(error, StoreError))
+            self.target.ending.settled(None if error is None else str(error), store=isinstance(error, StoreError))
             self._perform()
 
         self.workers.run("commit", lambda: self.intent_store.settle(metadata, self.store), done)

@@ -168,7 +168,7 @@ class FromTarget(Beta):
     def __init__(self) -> None:
         super().__init__(DESCRIPTION)
         self.enter()
-        assert self.core.joined
+        assert self.core.following.in_stream
 
     def events(self) -> list[Event]:
         """Return what it reports, and carry out what else it asks for."""
@@ -189,12 +189,12 @@ def test_a_source_whose_store_stands_still_is_not_gone_until_it_has_done_so_for_
     target = FromTarget()
     start = target.now
     target.let_pass(9.6, lambda now: Stalled("alpha", now - start))
-    assert target.core.joined
+    assert target.core.following.in_stream
     assert target.core.copy(target.now).hears == "alpha"
-    assert target.core.source_view.stall.seconds(target.now) == pytest.approx(9.6)
+    assert target.core.following.source.stall.seconds(target.now) == pytest.approx(9.6)
     target.let_pass(2.0, lambda now: Stalled("alpha", now - start))
     assert target.core.state == "Disconnected"
-    assert target.core.source_view.stall.seconds(target.now) is None
+    assert target.core.following.source.stall.seconds(target.now) is None
 
 
 def test_the_word_of_another_node_does_not_keep_the_source_alive() -> None:
@@ -210,7 +210,7 @@ def test_a_source_whose_loop_lives_is_not_gone_however_long_its_store_stands_sti
     target = FromTarget()
     start = target.now
     target.let_pass(20.0, lambda now: Alive(epoch=5, session=7, state="Resyncing", stalled=now - start))
-    assert target.core.joined
+    assert target.core.following.in_stream
 
 
 def test_a_target_tells_its_source_that_its_own_store_stands_still() -> None:

@@ -15,14 +15,14 @@ from dkrepl.daemon.target.runtime import TargetRuntime
 def of_target(runtime: TargetRuntime) -> TargetStatus:
     """Return the state of a target; to be called in the loop."""
     target, description = runtime.target, runtime.here.description
-    heard = target.last_heard.shown(target.applied)
+    heard = target.last_heard.shown(target.following.applied)
     turned_away = dict(runtime.here.access.refused)
     return TargetStatus(
         mirror=description.name,
         node=runtime.here.node.name,
         mode=runtime.here.node.mode,
         state=target.state,
-        reason=target.reason,
+        reason=target.following.reason,
         source=target.source,
         store_state=target.metadata.store_state,
         store_stalled=rounded(runtime.stall.worker_seconds(runtime.here.outside.clock.monotonic()) or None),
@@ -30,9 +30,9 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
         block=description.block,
         extent=description.extent,
         generation=target.metadata.generation,
-        session=f"{target.session:016x}",
-        applied_seq=target.applied,
-        durable_seq=runtime.durable_seq,
+        session=f"{target.following.session:016x}",
+        applied_seq=target.following.applied,
+        durable_seq=target.progress.durable_seq,
         last_heard=None if heard is None else msgspec.convert(heard, LastHeard),
         resync=_resync(target, description.size) if target.state == "Resyncing" else None,
         split_brain=_split_brain(runtime),
@@ -41,7 +41,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
             *([target.record.error] if target.record.error else []),
             *warnings.verdicts(target.metadata),
             *warnings.differing_descriptions(
-                name for name in (target.source,) if name and target.source_view.advisory_differs
+                name for name in (target.source,) if name and target.following.source.advisory_differs
             ),
             *warnings.own_store_stalled(runtime),
             *warnings.source_store_stalled(target, runtime.here.outside.clock.monotonic()),
@@ -61,7 +61,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
 
 def _resync(target: Target, size: int) -> shown.Resync | None:
     """What the source tells of the resync, of which the target knows only how much is still dirty."""
-    progress = target.source_view.resync
+    progress = target.following.source.resync
     if progress is None:
         return None
     done = max(progress.total_bytes - progress.dirty_bytes, 0)
@@ -80,7 +80,7 @@ def _resync(target: Target, size: int) -> shown.Resync | None:
 
 def _split_brain(runtime: TargetRuntime) -> SplitBrain | None:
     target = runtime.target
-    if target.source_view.refusal != "SplitBrain" or target.state != "Refused":
+    if target.following.source.refusal != "SplitBrain" or target.state != "Refused":
         return None
     own = target.peer_bitmaps.bitmaps[target.source].count() if target.source in target.peer_bitmaps.bitmaps else 0
     bytes_here = min(own * runtime.here.description.block, runtime.here.description.size)

@@ -58,7 +58,7 @@ def stores_stalled(views: Iterable[TargetView], now: float) -> list[str]:
 
 def source_store_stalled(target: Target, now: float) -> list[str]:
     """Return a warning if the store of the source does not answer."""
-    seconds = target.source_view.stall.seconds(now)
+    seconds = target.following.source.stall.seconds(now)
     return (
         [] if seconds is None else [f"the store of {target.source}, the source, has been stalled for {seconds:.0f} s"]
     )

@@ -27,14 +27,12 @@ OLD, ELECTED = Ballot(), Ballot(1, "gamma")  # of alpha, the source from the fir
 def beta(began: float = 0.0, **facts: Any) -> Target:
     shape: dict[str, Any] = {"size": DESCRIPTION.size, "block": DESCRIPTION.block, "extent": DESCRIPTION.extent}
     beta = record(**{"node": "beta", "role": "target", "generation": "g1"} | shape | facts)
-    store = MemoryStore()
-    return Target(
-        DESCRIPTION, "beta", beta, {name: bitmap(DESCRIPTION) for name in ("alpha", "gamma")}, "x", began, store=store
-    )
+    bitmaps = {name: bitmap(DESCRIPTION) for name in ("alpha", "gamma")}
+    return Target(DESCRIPTION, "beta", beta, bitmaps=bitmaps, software="x", store=MemoryStore(), began=began)
 
 
 def asked(target: Target, candidate: str, now: float, vote: Any = "wanted", ballot: int = 1) -> str:
-    return target.on_ask(Ask(candidate, "r0", "m1", vote, ballot=ballot), now)
+    return target.voter.on_ask(Ask(candidate, "r0", "m1", vote, ballot=ballot), now)
 
 
 def commit(target: Target, now: float) -> None:
@@ -49,7 +47,7 @@ def voting(candidate: str = "gamma") -> Target:
     target = beta()
     asked(target, candidate, NOW)
     commit(target, NOW)
-    assert target.vote(NOW) == candidate
+    assert target.voter.votes_for(NOW) == candidate
     return target
 
 
@@ -87,7 +85,7 @@ def test_of_two_candidates_the_first_has_the_vote_until_it_ends() -> None:
     assert asked(target, "alpha", NOW + SECONDS - 0.1) == "gamma"
     asked(target, "alpha", NOW + SECONDS, ballot=2)
     commit(target, NOW + SECONDS)
-    assert target.vote(NOW + SECONDS) == "alpha"
+    assert target.voter.votes_for(NOW + SECONDS) == "alpha"
 
 
 def test_a_candidate_that_withdraws_leaves_the_vote_to_another() -> None:
@@ -97,13 +95,13 @@ def test_a_candidate_that_withdraws_leaves_the_vote_to_another() -> None:
     assert target.metadata.promised == ()
     asked(target, "alpha", NOW)
     commit(target, NOW)
-    assert target.vote(NOW) == "alpha"
+    assert target.voter.votes_for(NOW) == "alpha"
 
 
 def test_a_vote_is_remembered_over_a_restart() -> None:
     target = beta(NOW, promised=(ELECTED,))
     assert asked(target, "alpha", NOW + 1.0) == "gamma"
-    assert target.vote(NOW + SECONDS) == ""
+    assert target.voter.votes_for(NOW + SECONDS) == ""
 
 
 def test_it_follows_nobody_but_the_one_that_it_voted_for() -> None:
@@ -112,7 +110,7 @@ def test_it_follows_nobody_but_the_one_that_it_voted_for() -> None:
     assert hellos(target) == ["gamma"]
     assert not is_welcomed(target, "alpha", NOW + 1.0)
     assert is_welcomed(target, "gamma", NOW + 1.0, ELECTED)
-    assert target.vote(NOW + 1.0) == ""
+    assert target.voter.votes_for(NOW + 1.0) == ""
 
 
 def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None:
@@ -120,8 +118,8 @@ def test_it_does_not_go_back_to_the_old_source_when_its_vote_has_ended() -> None
     target = voting("gamma")
     later = NOW + 2 * SECONDS
     assert not is_welcomed(target, "alpha", later)
-    assert (target.state, target.source_view.refusal) == ("Refused", "Elected")
-    assert "dkrepl resolve --keep alpha on beta" in str(target.reason)
+    assert (target.state, target.following.source.refusal) == ("Refused", "Elected")
+    assert "dkrepl resolve --keep alpha on beta" in str(target.following.reason)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +142,9 @@ def test_what_lets_it_go_back_to_the_old_source(release: str) -> None:
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
     if release == "was never elected":
         said = answer(node="gamma", number=question.number, stood=1)
-        target.on_answer(msgspec.structs.replace(said, number=question.number - 1), later)
+        target.voter.on_answer(msgspec.structs.replace(said, number=question.number - 1), later)
         assert not is_welcomed(target, "alpha", later), "it was an answer to an older question"
-        target.on_answer(said, later)
+        target.voter.on_answer(said, later)
     elif release == "votes anew":
         ballot = Ballot(2, "alpha")
         asked(target, "alpha", later, ballot=2)
@@ -172,7 +170,7 @@ def test_nothing_else_that_the_elected_node_says_lets_it_go_back(facts: dict[str
     later = NOW + 2 * SECONDS
     target.tick(later, stalled=0.0)
     [question] = [a.message for a in target.actions if isinstance(a, Send) and isinstance(a.message, Ask)]
-    target.on_answer(answer(**{"node": "gamma", "number": question.number, "stood": 1} | facts), later)
+    target.voter.on_answer(answer(**{"node": "gamma", "number": question.number, "stood": 1} | facts), later)
     commit(target, later)
     assert not is_welcomed(target, "alpha", later)
 
@@ -199,20 +197,20 @@ def test_a_vote_under_a_newer_ballot_counts_once_that_is_recorded() -> None:
 
 def test_a_candidate_has_its_ballot_once_that_is_recorded_and_none_twice() -> None:
     target = beta(promised=(Ballot(4, "alpha"),), stood=2)
-    target.stand(NOW)
-    assert target.stands is None
+    target.voter.stand(NOW)
+    assert target.voter.stands is None
     commit(target, NOW)
-    assert target.stands == Ballot(5, "beta")
-    target.outbid(NOW, [Ballot(6, "gamma")])
-    assert target.stands is None
+    assert target.voter.stands == Ballot(5, "beta")
+    target.voter.outbid(NOW, [Ballot(6, "gamma")])
+    assert target.voter.stands is None
     commit(target, NOW)
-    assert target.stands == Ballot(7, "beta")
-    target.stand(NOW)
-    assert target.stands == Ballot(7, "beta"), "another promotion of this node is under way"
-    target.stand_down()
-    target.stand(NOW)
+    assert target.voter.stands == Ballot(7, "beta")
+    target.voter.stand(NOW)
+    assert target.voter.stands == Ballot(7, "beta"), "another promotion of this node is under way"
+    target.voter.stand_down()
+    target.voter.stand(NOW)
     commit(target, NOW)
-    assert target.stands == Ballot(8, "beta")
+    assert target.voter.stands == Ballot(8, "beta")
 
 
 def test_a_vote_that_is_withdrawn_while_it_is_recorded_does_not_count() -> None:
@@ -220,7 +218,7 @@ def test_a_vote_that_is_withdrawn_while_it_is_recorded_does_not_count() -> None:
     asked(target, "gamma", NOW)
     asked(target, "gamma", NOW, "withdrawn")
     commit(target, NOW)
-    assert target.vote(NOW) == ""
+    assert target.voter.votes_for(NOW) == ""
 
 
 def test_while_it_hears_a_source_it_votes_for_nobody() -> None:
@@ -233,33 +231,33 @@ def test_while_it_hears_a_source_it_votes_for_nobody() -> None:
 
 def test_one_that_is_to_be_source_votes_for_itself_and_follows_nobody() -> None:
     target = beta()
-    target.stand(NOW)
+    target.voter.stand(NOW)
     commit(target, NOW)
     assert asked(target, "gamma", NOW + 1.0) == "beta"
     assert not is_welcomed(target, "alpha", NOW + 1.0)
     target.tick(NOW + 1.0, stalled=0.0)
     assert hellos(target) == []
-    target.stand_down()
+    target.voter.stand_down()
     assert is_welcomed(target, "alpha", NOW + 1.0)
 
 
 def test_one_that_votes_for_another_is_source_only_by_force() -> None:
     target = voting("gamma")
-    target.stand(NOW)
-    assert target.vote(NOW) == "gamma"
-    target.stand(NOW, force=True)
-    assert target.vote(NOW) == "beta"
+    target.voter.stand(NOW)
+    assert target.voter.votes_for(NOW) == "gamma"
+    target.voter.stand(NOW, force=True)
+    assert target.voter.votes_for(NOW) == "beta"
 
 
 def test_an_heir_that_has_voted_for_another_does_not_take_over() -> None:
     target = voting("gamma")
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + 1.0)
-    assert target.inherits is None
+    assert target.voter.inherits is None
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
-    assert target.inherits is None, "gamma may be source"
+    assert target.voter.inherits is None, "gamma may be source"
     target.record.metadata = without_promise(target.metadata, ELECTED)  # it has answered that it was never elected
     target.on_message("alpha", Handover("alpha", 0, "g1"), NOW + SECONDS)
-    assert target.inherits == "alpha"
+    assert target.voter.inherits == "alpha"
     assert asked(target, "gamma", NOW + SECONDS) == "beta"
 
 
@@ -268,7 +266,7 @@ def test_a_vote_that_cannot_be_recorded_does_not_count() -> None:
     asked(target, "gamma", NOW)
     [action] = [action for action in target.actions if isinstance(action, Commit)]
     target.commit_failed(action.number, "No space left on device", NOW)
-    assert target.vote(NOW) == ""
+    assert target.voter.votes_for(NOW) == ""
     assert target.metadata.promised == ()
     assert target.state == "Disconnected", "its copy is as good as before"
 
@@ -280,7 +278,7 @@ def test_a_heartbeat_of_the_old_source_does_not_win_a_voter_back() -> None:
     late = NOW + DESCRIPTION.peer_timeout * 0.6  # no longer heard, and not yet given up
     asked(target, "gamma", late)
     commit(target, late)
-    assert target.vote(late) == "gamma"
+    assert target.voter.votes_for(late) == "gamma"
     assert target.source is None
     target.on_message("alpha", Alive(epoch=5, session=7, state="InSync"), late)
     assert target.source is None
@@ -296,15 +294,15 @@ def test_one_that_has_made_too_many_promises_makes_no_more() -> None:
     target = beta(promised=made[1:])
     asked(target, "alpha", NOW, ballot=17)
     commit(target, NOW)
-    assert target.vote(NOW) == "alpha"
+    assert target.voter.votes_for(NOW) == "alpha"
 
 
 def test_a_ballot_by_force_is_newer_than_any_that_the_node_may_have_missed() -> None:
     target = beta()
-    target.stand(NOW, force=True)
+    target.voter.stand(NOW, force=True)
     commit(target, NOW)
-    assert target.stands is not None
-    assert target.stands > Ballot(1000, "alpha")
+    assert target.voter.stands is not None
+    assert target.voter.stands > Ballot(1000, "alpha")
 
 
 def test_what_an_administrator_said_of_another_source_is_void_once_it_votes_for_a_new_one() -> None:

@@ -46,7 +46,7 @@ def test_small_writes_of_a_round_are_one_message() -> None:
 def test_a_large_write_goes_alone_after_those_before_it() -> None:
     made = Published()
     made.write(1)
-    made.write(2, DEFAULT.copy_below_bytes)
+    made.write(2, DEFAULT.message_bytes)
     assert [(message.first, len(message.records)) for message in made.messages] == [(1, 1), (2, 1)]
 
 

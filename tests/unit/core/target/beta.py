@@ -56,7 +56,9 @@ class Beta(Driven):
         fields = {"node": "beta", "role": "target", "generation": "g1"} | shape | facts
         self.store = MemoryStore()
         bitmaps = {name: bitmap(description) for name in ("alpha", "gamma")}
-        self.core = Target(description, "beta", record(**fields), bitmaps, "x", store=self.store, limits=limits)
+        self.core = Target(
+            description, "beta", record(**fields), bitmaps=bitmaps, software="x", store=self.store, limits=limits
+        )
 
     def say(self, message: Any, peer: str = "alpha") -> list[Any]:
         """Let ``peer`` say something to it; return what it does."""
@@ -68,11 +70,11 @@ class Beta(Driven):
 
     def stream(self, message: Any) -> bool:
         """Let a message of the stream reach it; return whether it was applied."""
-        assert not self.core.blocked
-        before = self.core.applied, self.core.resync_applied
+        assert not self.core.stream.blocked
+        before = self.core.following.applied, self.core.following.resync_applied
         self.core.take(message, self.now)
         self.perform()
-        return before != (self.core.applied, self.core.resync_applied)
+        return before != (self.core.following.applied, self.core.following.resync_applied)
 
     def enter(self, to_copy: int = 0, position: int = 0, **fields: Any) -> None:
         """Let alpha welcome it, and begin its stream; ``fields``: of the Welcome."""

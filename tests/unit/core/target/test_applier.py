@@ -7,6 +7,7 @@ from xxhash import xxh3_64_intdigest
 
 from dkrepl.core.actions import Ended, TargetAction, ZeroRange
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import Bye, Evict
 from dkrepl.core.target.applier import Applier
@@ -54,15 +55,15 @@ def test_a_block_is_marked_for_the_other_targets_before_it_is_written() -> None:
     peers = PeerBitmaps(bitmaps("gamma"), BLOCK.bit_length() - 1)
     peers.enter("alpha", ["gamma"])
     store = Watchful(peers)
-    assert Applier(store, peers, []).apply(live((frames.WRITE, 0), (frames.WRITE, BLOCK)))
+    assert Applier(store, peers, Outbox()).apply(live((frames.WRITE, 0), (frames.WRITE, BLOCK)))
     assert store.marked == [1, 2]
     assert store.writes == [(0, PAGE), (BLOCK, PAGE)]
 
 
 def test_what_follows_a_discard_is_written_once_that_is_done() -> None:
-    actions: list[TargetAction] = []
+    out: Outbox[TargetAction] = Outbox()
     store = MemoryStore()
-    applier = Applier(store, PeerBitmaps({}, 12), actions)
+    applier = Applier(store, PeerBitmaps({}, 12), out)
     message = live((frames.WRITE, 0), (frames.DISCARD, 8192), (frames.ZERO, 16384), (frames.WRITE, 8192))
     assert not applier.apply(message)
     assert store.writes == [(0, PAGE)]
@@ -70,7 +71,7 @@ def test_what_follows_a_discard_is_written_once_that_is_done() -> None:
     assert store.writes == [(0, PAGE)]
     assert applier.zeroed()
     assert store.writes == [(0, PAGE), (8192, PAGE)]
-    assert actions == [
+    assert out.actions == [
         ZeroRange(discard=True, offset=8192, length=4096),
         ZeroRange(discard=False, offset=16384, length=4096),
     ]
@@ -81,30 +82,30 @@ def test_a_write_that_the_store_fails_ends_the_message() -> None:
     store = MemoryStore()
     store.fails = "the disk is broken"
     with pytest.raises(StoreError, match="the disk is broken"):
-        Applier(store, PeerBitmaps({}, 12), []).apply(live((frames.WRITE, 0)))
+        Applier(store, PeerBitmaps({}, 12), Outbox()).apply(live((frames.WRITE, 0)))
 
 
 def discarding(then: int = frames.WRITE) -> FromTarget:
     """Return a target that is applying a discard, after which its message goes on with ``then``."""
     target = FromTarget()
     target.core.take(live((frames.DISCARD, 0), (then, 8192)), target.now)
-    assert target.core.blocked
+    assert target.core.stream.blocked
     return target
 
 
 def test_a_target_acknowledges_a_message_only_when_its_discard_is_done_too() -> None:
     target = discarding()
-    assert target.core.applied == 0
+    assert target.core.following.applied == 0
     target.core.zeroed(None, target.now)
-    assert target.core.applied == 2
+    assert target.core.following.applied == 2
     assert target.store.writes == [(8192, PAGE)]
-    assert not target.core.blocked
+    assert not target.core.stream.blocked
 
 
 def test_nothing_more_is_applied_of_a_message_if_the_target_left_the_stream_during_its_discard() -> None:
     target = discarding()
     target.say(Bye("alpha"))
-    assert target.core.blocked, "the discard goes on"
+    assert target.core.stream.blocked, "the discard goes on"
     target.core.zeroed(None, target.now)
     assert not target.store.writes
     assert not target.core.stream.applying
@@ -131,8 +132,8 @@ def test_a_store_that_fails_after_the_target_has_left_is_reported() -> None:
 def test_a_target_that_is_stopped_during_a_discard_applies_that_message_as_a_whole_before_it_ends() -> None:
     target = discarding()
     target.core.stop()
-    assert not target.core.ending
+    assert not target.core.ending.begun
     target.core.zeroed(None, target.now)
     assert target.store.writes == [(8192, PAGE)]
-    assert target.core.ending
+    assert target.core.ending.begun
     assert not any(isinstance(action, Ended) for action in target.perform()), "its last flush comes first"

@@ -31,7 +31,7 @@ def test_it_settles_flushes_once_more_and_says_goodbye() -> None:
     beta = stopped()
     assert beta.asked_for(Disconnect)
     assert beta.asked_for(Settle) == [Settle(beta.core.metadata)]
-    beta.core.settled(None)
+    beta.core.ending.settled(None)
     beta.perform()
     assert not beta.sent(Bye)
     beta.core.store_flushed(last_flush(beta), beta.now)
@@ -70,7 +70,7 @@ def test_a_flush_that_was_on_its_way_is_not_the_last_one() -> None:
     beta.stream(flush(1))
     earlier = last_flush(beta)
     beta.core.stop()
-    beta.core.settled(None)
+    beta.core.ending.settled(None)
     beta.core.store_flushed(earlier, beta.now)
     beta.perform()
     assert not beta.asked_for(Ended)
@@ -79,7 +79,7 @@ def test_a_flush_that_was_on_its_way_is_not_the_last_one() -> None:
 
 def test_what_could_not_be_recorded_at_the_end_is_reported_and_it_ends_all_the_same() -> None:
     beta = stopped()
-    beta.core.settled("no space left")
+    beta.core.ending.settled("no space left")
     beta.perform()
     assert "commit_failed" in beta.reported()
     beta.core.store_flushed(last_flush(beta), beta.now)
@@ -89,7 +89,7 @@ def test_what_could_not_be_recorded_at_the_end_is_reported_and_it_ends_all_the_s
 
 def test_a_last_flush_that_fails_is_recorded_before_it_ends() -> None:
     beta = stopped()
-    beta.core.settled(None)
+    beta.core.ending.settled(None)
     beta.perform()
     beta.core.store_flush_failed(last_flush(beta), "Input/output error", beta.now)
     beta.perform()
@@ -103,7 +103,7 @@ def test_a_last_flush_that_fails_is_recorded_before_it_ends() -> None:
 
 def test_a_store_that_cannot_be_settled_is_recorded_too_and_if_not_that_is_said() -> None:
     beta = stopped()
-    beta.core.settled("Input/output error", store=True)
+    beta.core.ending.settled("Input/output error", store=True)
     beta.perform()
     beta.core.commit_failed(beta.asked_for(Commit)[-1].number, "no space left", beta.now)
     beta.perform()
@@ -113,7 +113,7 @@ def test_a_store_that_cannot_be_settled_is_recorded_too_and_if_not_that_is_said(
 def test_one_that_follows_nobody_says_goodbye_to_nobody() -> None:
     beta = Beta()
     beta.core.stop()
-    beta.core.settled(None)
+    beta.core.ending.settled(None)
     beta.perform()
     assert beta.done[-1] == Ended()
     assert not beta.sent(Bye)
@@ -132,9 +132,9 @@ def test_a_resync_whose_end_was_being_recorded_has_not_ended() -> None:
 def test_a_candidate_that_stops_is_one_no_more() -> None:
     beta = Beta()
     beta.holds = True
-    beta.core.stand(beta.now)
+    beta.core.voter.stand(beta.now)
     [commit] = [action for action in beta.perform() if isinstance(action, Commit)]
     beta.core.stop()
     beta.core.committed(commit.number, beta.now)
-    assert beta.core.stands is None
+    assert beta.core.voter.stands is None
     assert [type(action) for action in beta.perform()] == [Settle]

@@ -31,7 +31,7 @@ def test_what_cannot_be_recorded_is_told_to_nobody_if_there_is_no_source() -> No
     beta.core.actions.clear()
     beta.core.commit_failed(number, "no space left", beta.now)
     beta.perform()
-    assert (beta.core.state, beta.core.reason) == ("Behind", "no space left")
+    assert (beta.core.state, beta.core.following.reason) == ("Behind", "no space left")
     assert not beta.sent(Trouble)
 
 
@@ -39,7 +39,7 @@ def test_a_source_that_stops_is_lost_at_once_and_asked_again_soon() -> None:
     beta = Beta()
     beta.get_in_sync()
     beta.say(Bye("alpha"))
-    assert (beta.core.state, beta.core.reason) == ("Disconnected", "alpha was stopped")
+    assert (beta.core.state, beta.core.following.reason) == ("Disconnected", "alpha was stopped")
     beta.let_pass(DEFAULT.hello_first_seconds)
     assert beta.sent(Hello)
 
@@ -48,7 +48,7 @@ def test_a_restarted_source_is_another_one() -> None:
     beta = Beta()
     beta.get_in_sync()
     beta.say(Alive(epoch=5, session=8))
-    assert (beta.core.state, beta.core.reason) == ("Disconnected", "the source was restarted")
+    assert (beta.core.state, beta.core.following.reason) == ("Disconnected", "the source was restarted")
 
 
 # --- evicted ------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_one_that_is_evicted_says_hello_after_the_time_that_it_was_given() -> No
     beta = Beta()
     beta.get_in_sync()
     beta.say(Evict(5, "WindowFull", "its window is full", 3.0))
-    assert (beta.core.state, beta.core.reason) == ("Behind", "its window is full")
+    assert (beta.core.state, beta.core.following.reason) == ("Behind", "its window is full")
     beta.let_pass(2.0)
     assert not beta.sent(Hello)
     beta.let_pass(1.5)
@@ -70,7 +70,7 @@ def test_one_that_is_paused_leaves_the_stream() -> None:
     beta.get_in_sync()
     beta.say(Evict(5, "Paused", "paused by the administrator"))
     assert beta.core.state == "Paused"
-    assert not beta.core.joined
+    assert not beta.core.following.in_stream
 
 
 def test_an_eviction_of_an_earlier_epoch_is_ignored() -> None:
@@ -114,9 +114,9 @@ def test_the_progress_of_a_resync_is_known_until_it_has_ended() -> None:
     beta.enter(to_copy=3)
     progress = Alive(epoch=5, session=7, state="Resyncing", dirty_bytes=4096, total_bytes=8192)
     beta.say(progress)
-    assert beta.core.source_view.resync == progress
+    assert beta.core.following.source.resync == progress
     beta.stream(marker(frames.SYNCED, 1))
-    assert beta.core.source_view.resync is None
+    assert beta.core.following.source.resync is None
 
 
 def test_silence_ends_the_session() -> None:
@@ -124,4 +124,4 @@ def test_silence_ends_the_session() -> None:
     beta.get_in_sync()
     beta.let_pass(DESCRIPTION.peer_timeout + 0.1)
     assert beta.core.state == "Disconnected"
-    assert beta.core.session == 0
+    assert beta.core.following.session == 0

@@ -33,7 +33,7 @@ def diverged(description: Any = DESCRIPTION, **facts: Any) -> Beta:
 def test_one_that_is_paused_says_so_and_asks_again_later() -> None:
     beta = Beta()
     beta.say(Refuse("Paused", "beta is paused; resume it at the source", "alpha"))
-    assert (beta.core.state, beta.core.reason) == ("Paused", "beta is paused; resume it at the source")
+    assert (beta.core.state, beta.core.following.reason) == ("Paused", "beta is paused; resume it at the source")
     beta.let_pass(DEFAULT.ask_again_seconds / 4)
     assert not beta.sent(Hello)
     beta.let_pass(DEFAULT.ask_again_seconds)
@@ -43,8 +43,8 @@ def test_one_that_is_paused_says_so_and_asks_again_later() -> None:
 def test_one_that_is_refused_shows_the_sentence_and_the_code() -> None:
     beta = Beta()
     beta.say(Refuse("SizeDiffers", "the sizes differ", "alpha"))
-    assert (beta.core.state, beta.core.reason) == ("Refused", "the sizes differ")
-    assert beta.core.source_view.refusal == "SizeDiffers"
+    assert (beta.core.state, beta.core.following.reason) == ("Refused", "the sizes differ")
+    assert beta.core.following.source.refusal == "SizeDiffers"
 
 
 def test_a_split_brain_is_recorded_once() -> None:
@@ -66,7 +66,7 @@ def test_a_stream_does_not_start_after_a_refusal() -> None:
     beta.say(welcome(DESCRIPTION))
     beta.say(Refuse("Diverged", "no", "alpha"))
     beta.stream(marker(frames.START))
-    assert not beta.core.joined
+    assert not beta.core.following.in_stream
     assert beta.core.following.messages_refused == 1
     assert "message_refused" in beta.reported()
 
@@ -78,7 +78,7 @@ def test_who_is_in_a_stream_takes_no_other_welcome() -> None:
     beta = Beta()
     beta.enter()
     assert beta.say(welcome(DESCRIPTION, epoch=9)) == []
-    assert beta.core.epoch == 5
+    assert beta.core.following.epoch == 5
 
 
 def test_an_epoch_that_is_over_is_not_entered_again() -> None:
@@ -103,7 +103,7 @@ def test_a_source_that_it_may_not_follow_is_not_followed(fields: dict[str, Any],
     beta = Beta()
     beta.say(welcome(DESCRIPTION, **fields))
     assert beta.core.state == "Refused"
-    assert reason in str(beta.core.reason)
+    assert reason in str(beta.core.following.reason)
     assert not beta.asked_for(Commit)
 
 
@@ -200,15 +200,15 @@ def test_if_it_cannot_be_saved_it_is_not_replaced() -> None:
     beta = diverged()
     beta.say(welcome(DESCRIPTION))
     beta.core.joining.diverged_saved("alpha", "no space left", beta.now)
-    assert (beta.core.state, beta.core.reason) == ("Refused", "no space left")
+    assert (beta.core.state, beta.core.following.reason) == ("Refused", "no space left")
 
 
 def test_an_administrator_is_asked_first_where_the_description_says_so() -> None:
     beta = diverged(ASKS)
     beta.say(welcome(ASKS))
     assert beta.core.state == "Refused"
-    assert "dkrepl resolve --keep alpha on beta" in str(beta.core.reason)
-    assert beta.core.source_view.refusal == "Diverged"
+    assert "dkrepl resolve --keep alpha on beta" in str(beta.core.following.reason)
+    assert beta.core.following.source.refusal == "Diverged"
     assert not beta.asked_for(SaveDiverged)
 
 

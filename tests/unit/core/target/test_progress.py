@@ -42,10 +42,10 @@ def test_nothing_is_applied_after_a_flush_of_the_stream_until_it_is_durable() ->
     beta = entered()
     beta.stream(write(1))
     beta.stream(flush(2))
-    assert beta.core.blocked
+    assert beta.core.stream.blocked
     flushed(beta, *flushes(beta))
-    assert not beta.core.blocked
-    assert beta.core.durable_seq == 2
+    assert not beta.core.stream.blocked
+    assert beta.core.progress.durable_seq == 2
     assert acks(beta)[-1] == (2, 2)
 
 
@@ -56,10 +56,10 @@ def test_a_flush_that_began_before_the_barrier_is_not_enough_for_it() -> None:
     [first] = flushes(beta)
     beta.stream(flush(2))
     flushed(beta, first)
-    assert beta.core.blocked
-    assert beta.core.durable_seq == 1
+    assert beta.core.stream.blocked
+    assert beta.core.progress.durable_seq == 1
     flushed(beta, flushes(beta)[-1])
-    assert not beta.core.blocked
+    assert not beta.core.stream.blocked
 
 
 def test_without_flushes_in_the_stream_the_store_is_flushed_now_and_then() -> None:
@@ -98,7 +98,7 @@ def test_a_flush_of_a_stream_that_it_has_left_makes_nothing_durable() -> None:
     beta.stream(flush(1))
     beta.say(Evict(5, "WindowFull", "too slow", 1.0))
     flushed(beta, *flushes(beta))
-    assert beta.core.durable_seq == 0
+    assert beta.core.progress.durable_seq == 0
     assert acks(beta) == [(1, 0)]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from dkrepl.core.actions import Commit, TargetAction
 from dkrepl.core.lineage.metadata import NodeMetadata
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.target.record import TargetRecord
 from dkrepl.errors import LocalProtocolError
 from tests.unit.records import record
@@ -18,8 +19,9 @@ INCONSISTENT = msgspec.structs.replace(CONSISTENT, store_state="Inconsistent")
 
 class Recorded:
     def __init__(self) -> None:
-        self.actions: list[TargetAction] = []
-        self.record = TargetRecord(CONSISTENT, self.actions, RETRY)
+        out: Outbox[TargetAction] = Outbox()
+        self.actions = out.actions
+        self.record = TargetRecord(CONSISTENT, out, RETRY)
 
     @property
     def commits(self) -> list[NodeMetadata | None]:

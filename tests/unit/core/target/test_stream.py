@@ -58,7 +58,7 @@ def test_writes_are_applied_in_order_and_none_twice() -> None:
     assert beta.stream(write(1))
     assert not beta.stream(write(1))
     assert beta.stream(write(2))
-    assert beta.core.applied == 2
+    assert beta.core.following.applied == 2
 
 
 def test_a_write_that_is_missing_ends_the_stream() -> None:
@@ -86,7 +86,7 @@ def test_a_probe_is_answered_until_the_stream_starts() -> None:
     beta.stream(marker(frames.PROBE))
     beta.stream(marker(frames.START))
     assert beta.sent(Ready) == [Ready(5)]
-    assert beta.core.joined
+    assert beta.core.following.in_stream
 
 
 # --- a resync -----------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_a_copy_in_the_middle_of_a_resync_is_recorded_as_inconsistent_before_a_b
     beta.holds = True
     beta.stream(marker(frames.START, 3))
     assert beta.core.metadata.store_state == "Inconsistent"
-    assert beta.core.blocked
+    assert beta.core.stream.blocked
 
 
 def test_that_is_not_recorded_twice() -> None:
@@ -109,7 +109,7 @@ def test_that_is_not_recorded_twice() -> None:
 def test_it_is_in_sync_once_everything_is_copied_and_that_is_recorded() -> None:
     beta = resyncing()
     assert beta.stream(copied(1))
-    assert beta.core.resync_applied == 1
+    assert beta.core.following.resync_applied == 1
     beta.stream(marker(frames.SYNCED, 2, offset=GENERATION))
     assert beta.core.state == "InSync"
     metadata = beta.core.record.durable
@@ -162,19 +162,26 @@ def test_the_source_has_every_write_of_a_generation_that_it_begins() -> None:
 
 def test_a_bad_frame_ends_the_stream_and_is_nothing_outside_of_it() -> None:
     beta = Beta()
-    beta.core.bad_frame("its checksum is wrong", beta.now)
+    beta.core.stream.bad_frame("its checksum is wrong", beta.now)
     assert beta.core.state == "Disconnected"
     beta.enter()
-    beta.core.bad_frame("its checksum is wrong", beta.now)
+    beta.core.stream.bad_frame("its checksum is wrong", beta.now)
     beta.perform()
-    assert (beta.core.state, beta.core.reason) == ("Behind", "its checksum is wrong")
+    assert (beta.core.state, beta.core.following.reason) == ("Behind", "its checksum is wrong")
     assert [trouble.code for trouble in beta.sent(Trouble)] == ["BadFrame"]
+
+
+def test_a_connection_that_ends_outside_of_a_stream_is_no_break_of_it() -> None:
+    beta = Beta()
+    beta.say(welcome(DESCRIPTION))
+    beta.core.stream.disconnected(beta.now)
+    assert beta.core.state == "Connecting"
 
 
 def test_a_copy_whose_stream_broke_while_it_was_in_sync_may_be_all_that_was_answered() -> None:
     beta = Beta()
     beta.get_in_sync()
-    beta.core.stream_lost(beta.now)
+    beta.core.stream.disconnected(beta.now)
     beta.perform()
     assert beta.core.copy(beta.now).in_sync_when_lost
     beta.let_pass(DESCRIPTION.peer_timeout + 1)
@@ -197,10 +204,10 @@ def asked_for_a_checksum() -> tuple[Beta, ReadDigest]:
 def test_a_checksum_is_taken_before_anything_else_is_applied() -> None:
     beta, digest = asked_for_a_checksum()
     assert (digest.offset, digest.length) == (4096, 8192)
-    assert beta.core.blocked
+    assert beta.core.stream.blocked
     beta.core.stream.digest_read(digest, "ab" * 16, "", beta.now)
     beta.perform()
-    assert not beta.core.blocked
+    assert not beta.core.stream.blocked
     assert beta.sent(Digest) == [Digest(5, 4, "ab" * 16)]
 
 

@@ -131,13 +131,13 @@ def handed_over(**facts: Any) -> Beta:
 
 
 def test_an_heir_takes_over_if_it_is_what_it_was_when_it_left() -> None:
-    assert handed_over().core.inherits == "alpha"
-    assert handed_over().core.vote(1.0) == "beta"
+    assert handed_over().core.voter.inherits == "alpha"
+    assert handed_over().core.voter.votes_for(1.0) == "beta"
 
 
 @pytest.mark.parametrize("facts", [{"generation": "g2"}, {"store_state": "Inconsistent"}])
 def test_an_heir_that_is_no_longer_so_does_not(facts: dict[str, Any]) -> None:
-    assert handed_over(**facts).core.inherits is None
+    assert handed_over(**facts).core.voter.inherits is None
 
 
 def test_a_handover_is_offered_until_it_has_been_taken_up_or_for_a_while() -> None:
@@ -151,12 +151,12 @@ def test_a_handover_is_offered_until_it_has_been_taken_up_or_for_a_while() -> No
 def test_in_a_stream_neither_an_answer_nor_a_promotion_makes_it_a_candidate() -> None:
     beta = Beta()
     beta.enter()
-    beta.core.stand(beta.now)
-    beta.core.on_answer(
+    beta.core.voter.stand(beta.now)
+    beta.core.voter.on_answer(
         Answer(node="gamma", mirror="r0", mirror_id="m1", role="target", generation="g1", history=[]), beta.now
     )
     assert beta.perform() == []
-    assert beta.core.vote(beta.now) == ""
+    assert beta.core.voter.votes_for(beta.now) == ""
 
 
 # --- records that fail ---------------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ def test_one_whose_vote_has_ended_asks_what_became_of_it_but_not_while_it_record
 
 def test_a_candidate_whose_vote_has_ended_takes_no_other_ballot() -> None:
     beta = Beta()
-    beta.core.stand(beta.now)
+    beta.core.voter.stand(beta.now)
     beta.perform()
-    standing = beta.core.stands
+    standing = beta.core.voter.stands
     beta.now += SECONDS + 1
-    beta.core.outbid(beta.now, [Ballot(9, "gamma")])
+    beta.core.voter.outbid(beta.now, [Ballot(9, "gamma")])
     assert beta.perform() == []
-    assert beta.core.stands == standing
+    assert beta.core.voter.stands == standing
