@@ -53,19 +53,6 @@ class PeerBitmaps:
             self._spans.append((seq, {}))
             self.active = True
 
-    def end(self) -> None:
-        """Leave the bitmaps as they are from now on."""
-        self._forget()
-        self._set, self.active = [], False
-
-    def stop_filling(self) -> None:
-        """Leave off what was being filled or cleared.
-
-        Bits cleared so far belong to blocks that are equal at the source, or that its own bitmap names.
-        """
-        for bitmap in self.bitmaps.values():
-            bitmap.end_fill()
-
     def mark(self, offset: int, length: int) -> None:
         """``length`` bytes at ``offset`` will be written now."""
         first = offset >> self._shift

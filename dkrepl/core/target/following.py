@@ -6,7 +6,6 @@ from dkrepl.config.description import Description
 from dkrepl.config.limits import Limits
 from dkrepl.core import states
 from dkrepl.core.actions import Disconnect, TargetAction
-from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol.messages import Trouble
 from dkrepl.core.states import EventOfTarget, TargetState
@@ -28,7 +27,6 @@ class Following:
         description: Description,
         node: str,
         progress: Progress,
-        peer_bitmaps: PeerBitmaps,
         out: Outbox[TargetAction],
         limits: Limits,
     ) -> None:
@@ -44,7 +42,6 @@ class Following:
         self.gave_up = 0  # the epoch that the last Trouble was about
         self.messages_refused = 0  # messages of peers that the state does not allow
         self._progress = progress
-        self._peer_bitmaps = peer_bitmaps
         self._out = out
         self._machine = states.Machine(node, states.OF_TARGET)
 
@@ -108,7 +105,6 @@ class Following:
             self.last_applied = self.position.applied
         self.position = self.entry = None
         self._progress.leave()
-        self._peer_bitmaps.stop_filling()
         if self.state != "Disconnected":
             self.in_sync_when_lost = False
         elif before != "Disconnected":

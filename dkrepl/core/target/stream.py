@@ -188,7 +188,6 @@ class TargetStream:
         metadata, source = self._record.metadata, self._following.source.name
         self._last_heard.applied_bytes -= length
         in_sync = members.parse(data[len(data) - length :])
-        in_sync.pop(metadata.node, None)
         assert source is not None
         in_sync[source] = True  # the source holds every write that it answers
         metadata = metadata.with_generation(generation, keep=self._limits.generations)
@@ -252,7 +251,10 @@ class TargetStream:
         return self._peer_bitmaps.bitmaps[self._following.source.name]
 
     def go_on(self) -> None:
-        """After SYNCED: clear some more of the bitmap for the source; to be called in each round (R13)."""
+        """After SYNCED: clear some more of the bitmap for the source; to be called in each round (R13).
+
+        It may be cut short: bits cleared so far are of blocks that are equal at the source, or that its bitmap names.
+        """
         position = self._following.position
         if position is None or position.synced is None:
             return

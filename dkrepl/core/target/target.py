@@ -88,7 +88,6 @@ class Target:
             description=description,
             node=node,
             progress=self.progress,
-            peer_bitmaps=self.peer_bitmaps,
             out=self._out,
             limits=limits,
         )
@@ -304,9 +303,7 @@ class Target:
         if self.ending.stage == "recording":
             self.ending.commit_ended(why)
             return
-        if purpose in ABOUT_VOTES:
-            self.voter.not_recorded()  # its copy is as good as before
-        else:
+        if purpose not in ABOUT_VOTES:  # with one of those its copy is as good as before
             self.following.trouble("MetadataError", why, now)
         if store:
             self.stream.store_failed(why, now)
@@ -323,7 +320,5 @@ class Target:
             return  # a message is applied as a whole
         if (position := self.following.position) is not None:
             position.synced = None
-        self.peer_bitmaps.stop_filling()
-        self.peer_bitmaps.end()
         self.following.unsubscribe()
         self.ending.begin()

@@ -185,7 +185,3 @@ class Voter:
             self._voting = Ballot()
         elif purpose == "stood" and self._hold.at(now) == self._node:
             self.stands = Ballot(durable.stood, self._node)
-
-    def not_recorded(self) -> None:
-        """A commit about votes failed: this node does not vote. Its copy is as good as before."""
-        self._voting = Ballot()

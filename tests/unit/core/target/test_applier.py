@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from xxhash import xxh3_64_intdigest
 
-from dkrepl.core.actions import Ended, TargetAction, ZeroRange
+from dkrepl.core.actions import Ended, SendAck, TargetAction, ZeroRange
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol import frames
@@ -100,6 +100,19 @@ def test_a_target_acknowledges_a_message_only_when_its_discard_is_done_too() -> 
     assert target.core.following.applied == 2
     assert target.store.writes == [(8192, PAGE)]
     assert not target.core.stream.blocked
+
+
+def test_a_discard_is_acknowledged_as_soon_as_it_is_done() -> None:
+    target = discarding()
+    target.core.zeroed(None, target.now)
+    acks = [action.ack.applied for action in target.perform() if isinstance(action, SendAck)]
+    assert acks == [2]
+
+
+def test_a_message_whose_discard_failed_is_no_longer_being_applied() -> None:
+    target = discarding()
+    target.core.zeroed("Input/output error", target.now)
+    assert not target.core.stream.applying
 
 
 def test_nothing_more_is_applied_of_a_message_if_the_target_left_the_stream_during_its_discard() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dkrepl.core.actions import Commit, Disconnect, Ended, FlushStore, Settle
+from dkrepl.core.actions import Commit, Disconnect, Ended, FlushStore, SendAck, Settle
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import Bye, Evict
 from tests.unit.core.target.beta import DESCRIPTION, Beta, flush, marker, write
@@ -108,6 +108,31 @@ def test_a_store_that_cannot_be_settled_is_recorded_too_and_if_not_that_is_said(
     beta.core.commit_failed(beta.asked_for(Commit)[-1].number, "no space left", beta.now)
     beta.perform()
     assert beta.done[-1] == Ended("no space left", unsound=True)
+
+
+def test_a_store_that_fails_at_the_end_is_reported() -> None:
+    beta = stopped()
+    beta.core.ending.settled("Input/output error", store=True)
+    beta.perform()
+    assert "store_failed" in beta.reported()
+
+
+def test_a_commit_that_fails_does_not_hold_up_the_end() -> None:
+    beta = Beta()
+    beta.holds = True
+    beta.say(welcome(DESCRIPTION))
+    [commit] = beta.asked_for(Commit)
+    beta.core.stop()
+    beta.core.commit_failed(commit.number, "no space left", beta.now)
+    beta.perform()
+    assert beta.asked_for(Settle)
+
+
+def test_the_last_ack_is_repeated_in_case_it_was_lost() -> None:
+    beta = stopped()
+    beta.done.clear()
+    beta.let_pass(DESCRIPTION.peer_timeout / 4)
+    assert [action.ack.applied for action in beta.asked_for(SendAck)] == [1]
 
 
 def test_one_that_follows_nobody_says_goodbye_to_nobody() -> None:

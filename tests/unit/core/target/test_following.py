@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from dkrepl.config.limits import DEFAULT
+from dkrepl.core.actions import Disconnect, Event
 from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.messages import Alive, Bye, Evict, Hello, Trouble
+from dkrepl.core.protocol.messages import Alive, Bye, Evict, Hello, Refuse, Trouble
 from tests.unit.core.target.beta import DESCRIPTION, Beta, marker, write
+from tests.unit.greetings import welcome
 
 
 def test_an_eviction_without_a_source_changes_nothing_and_is_counted() -> None:
@@ -49,6 +55,67 @@ def test_a_restarted_source_is_another_one() -> None:
     beta.get_in_sync()
     beta.say(Alive(epoch=5, session=8))
     assert (beta.core.state, beta.core.following.reason) == ("Disconnected", "the source was restarted")
+
+
+def test_one_whose_source_stops_asks_often_as_it_may_be_restarting() -> None:
+    beta = Beta()
+    beta.get_in_sync()
+    beta.say(Bye("alpha"))
+    for _ in range(40):
+        beta.let_pass(0.05)
+    assert len(beta.sent(Hello)) >= 1.5 / DEFAULT.hello_restart_seconds
+
+
+def test_one_whose_stream_breaks_subscribes_to_nothing_any_more() -> None:
+    beta = gave_up()
+    assert beta.asked_for(Disconnect)
+
+
+def test_a_new_welcome_ends_the_subscription_of_an_earlier_one() -> None:
+    beta = Beta()
+    beta.say(welcome(DESCRIPTION))
+    beta.holds = True
+    beta.say(welcome(DESCRIPTION, epoch=6))
+    assert beta.asked_for(Disconnect)
+
+
+def copy_after_a_break(word: Any) -> Any:
+    """Return what beta says of its copy: its stream broke while it was in sync, and then alpha said ``word``."""
+    beta = Beta()
+    beta.get_in_sync()
+    beta.core.stream.disconnected(beta.now)
+    beta.say(word)
+    return beta.core.copy(beta.now)
+
+
+def test_a_source_that_lives_on_after_a_break_may_answer_writes_without_this_node() -> None:
+    assert not copy_after_a_break(Alive(epoch=0, session=7, state="Behind")).in_sync_when_lost
+
+
+@pytest.mark.parametrize("word", [Bye("alpha"), Alive(epoch=5, session=7, state="InSync")])
+def test_a_source_that_still_counted_on_this_node_after_a_break_has_answered_nothing_without_it(word: Any) -> None:
+    assert copy_after_a_break(word).in_sync_when_lost
+
+
+# --- reported -----------------------------------------------------------------------------------------------
+
+
+def states(beta: Beta) -> list[tuple[object, str]]:
+    """Return the states that it has reported, each with its level."""
+    events = [event for event in beta.asked_for(Event) if event.name == "target_state"]
+    return [(event.fields["after"], event.level) for event in events]
+
+
+def test_each_change_of_its_state_is_reported_and_a_bad_one_as_a_warning() -> None:
+    beta = gave_up()
+    assert states(beta) == [("Connecting", "info"), ("Resyncing", "info"), ("InSync", "info"), ("Behind", "warning")]
+
+
+def test_a_state_that_stays_is_not_reported_again() -> None:
+    beta = Beta()
+    for _ in range(2):
+        beta.say(Refuse("Paused", "beta is paused", "alpha"))
+    assert states(beta) == [("Paused", "info")]
 
 
 # --- evicted ------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import BitmapPart, Hello, Ready, Refuse, Trouble
-from tests.unit.core.target.beta import DESCRIPTION, Beta, marker
+from tests.unit.core.target.beta import DESCRIPTION, Beta, copied, marker
 from tests.unit.greetings import welcome
 
 ASKS = msgspec.structs.replace(DESCRIPTION, on_diverged="ask")
@@ -45,6 +45,12 @@ def test_one_that_is_refused_shows_the_sentence_and_the_code() -> None:
     beta.say(Refuse("SizeDiffers", "the sizes differ", "alpha"))
     assert (beta.core.state, beta.core.following.reason) == ("Refused", "the sizes differ")
     assert beta.core.following.source.refusal == "SizeDiffers"
+
+
+def test_the_source_that_refused_it_is_known() -> None:
+    beta = Beta()
+    beta.say(Refuse("SizeDiffers", "the sizes differ", "alpha"))
+    assert beta.core.source == "alpha"
 
 
 def test_a_split_brain_is_recorded_once() -> None:
@@ -149,6 +155,19 @@ def test_a_source_that_was_elected_before_another_is_told_why_it_is_not_followed
     assert beta.core.state == "Refused"
 
 
+def asks_again(beta: Beta) -> bool:
+    """Return whether beta says Hello before the pause of one that is refused has passed."""
+    beta.done.clear()
+    beta.let_pass(DEFAULT.ask_again_seconds - 0.1)
+    return bool(beta.sent(Hello))
+
+
+def test_a_source_that_was_elected_before_another_is_not_asked_again_at_once() -> None:
+    beta = Beta(ballot=Ballot(3, "alpha"))
+    beta.say(welcome(DESCRIPTION))
+    assert not asks_again(beta)
+
+
 def test_an_administrator_may_have_it_follow_a_source_that_was_elected_before() -> None:
     beta = Beta(ballot=Ballot(3, "gamma"), yields_to="alpha", yields="discard")
     beta.say(welcome(DESCRIPTION))
@@ -194,6 +213,44 @@ def test_what_only_it_has_is_saved_before_it_follows() -> None:
     assert beta.sent(Hello)
     beta.say(welcome(DESCRIPTION, epoch=7))
     assert beta.asked_for(Connect)
+
+
+@pytest.mark.parametrize("description", [DESCRIPTION, ASKS])
+def test_the_source_that_would_replace_it_is_known(description: Any) -> None:
+    beta = diverged(description)
+    beta.say(welcome(description))
+    assert beta.core.source == "alpha"
+
+
+def test_once_it_is_saved_the_source_is_asked_at_once() -> None:
+    beta = diverged()
+    beta.let_pass(0.0)
+    beta.say(welcome(DESCRIPTION))
+    beta.done.clear()
+    beta.core.joining.diverged_saved("alpha", None, beta.now)
+    beta.perform()
+    beta.let_pass(0.0)
+    assert beta.sent(Hello)
+
+
+def test_while_it_cannot_be_saved_the_source_is_not_asked_again_at_once() -> None:
+    beta = diverged()
+    beta.say(welcome(DESCRIPTION))
+    beta.core.joining.diverged_saved("alpha", "no space left", beta.now)
+    assert not asks_again(beta)
+
+
+def test_while_an_administrator_is_asked_the_source_is_not_asked_again_at_once() -> None:
+    beta = diverged(ASKS)
+    beta.say(welcome(ASKS))
+    assert not asks_again(beta)
+
+
+def test_what_is_copied_is_marked_for_another_target() -> None:
+    beta = Beta(peers={"gamma": PeerRecord(tracked=True)})
+    beta.enter(to_copy=1)
+    beta.stream(copied(1))
+    assert beta.core.peer_bitmaps.bitmaps["gamma"].count() == 1
 
 
 def test_if_it_cannot_be_saved_it_is_not_replaced() -> None:

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.actions import FlushStore, SendAck
+from dkrepl.core.actions import Commit, FlushStore, SendAck
+from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import Evict
 from dkrepl.errors import LocalProtocolError
-from tests.unit.core.target.beta import DESCRIPTION, Beta, copied, flush, write
+from tests.unit.core.target.beta import DESCRIPTION, Beta, copied, flush, marker, write
+from tests.unit.greetings import welcome
 
 
 def entered(mode: str = "sync", limits: Limits = DEFAULT, to_copy: int = 0) -> Beta:
@@ -76,12 +78,12 @@ def test_without_flushes_in_the_stream_the_store_is_flushed_now_and_then() -> No
 @pytest.mark.parametrize("limits", [Limits(flush_bytes=4096), Limits(flush_resync_messages=1)])
 def test_it_is_flushed_at_once_if_much_is_not(limits: Limits) -> None:
     beta = entered(limits=limits, to_copy=9)
-    beta.let_pass(0.0)
-    beta.core.store_flushed(1, beta.now) if flushes(beta) else None
-    beta.done.clear()
     beta.stream(copied(1))
     beta.let_pass(0.0)
-    assert len(flushes(beta)) == 1
+    flushed(beta, *flushes(beta))
+    beta.stream(copied(2))
+    beta.let_pass(0.0)
+    assert len(flushes(beta)) == 2
 
 
 def test_a_flush_that_has_not_reached_its_limits_waits() -> None:
@@ -105,6 +107,8 @@ def test_a_flush_of_a_stream_that_it_has_left_makes_nothing_durable() -> None:
 def test_a_flush_that_nobody_began_is_our_own_mistake() -> None:
     with pytest.raises(LocalProtocolError, match="flush 999"):
         entered().core.store_flushed(999, 1.0)
+    with pytest.raises(LocalProtocolError, match="flush 999"):
+        entered().core.store_flush_failed(999, "Input/output error", 1.0)
 
 
 def test_a_failed_flush_makes_the_copy_inconsistent() -> None:
@@ -114,6 +118,34 @@ def test_a_failed_flush_makes_the_copy_inconsistent() -> None:
     beta.core.store_flush_failed(number, "Input/output error", beta.now)
     assert beta.core.state == "Behind"
     assert beta.core.metadata.store_state == "Inconsistent"
+
+
+def test_a_failed_flush_is_reported() -> None:
+    beta = entered()
+    beta.stream(flush(1))
+    beta.core.store_flush_failed(*flushes(beta), "Input/output error", beta.now)
+    beta.perform()
+    assert "store_failed" in beta.reported()
+
+
+def test_the_end_of_a_resync_is_acknowledged_as_durable_once_it_is_recorded() -> None:
+    beta = entered()
+    beta.stream(marker(frames.SYNCED, 1))
+    beta.core.committed(beta.asked_for(Commit)[-1].number, beta.now)
+    beta.core.step(beta.now)
+    beta.perform()
+    assert [action.ack.resync_durable for action in beta.asked_for(SendAck)] == [1]
+
+
+def test_what_was_acknowledged_in_an_earlier_epoch_is_acknowledged_anew() -> None:
+    beta = entered()
+    beta.holds = False
+    beta.stream(flush(1))
+    assert acks(beta)[-1] == (1, 1)
+    beta.say(Evict(5, "WindowFull", "too slow", 1.0))
+    beta.say(welcome(DESCRIPTION, epoch=6))
+    beta.stream(marker(frames.START, position=1, epoch=6))
+    assert [action.ack.epoch for action in beta.asked_for(SendAck)][-1] == 6
 
 
 def test_a_sync_target_acknowledges_at_once_and_again_in_case_the_ack_was_lost() -> None:

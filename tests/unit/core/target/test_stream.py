@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from dkrepl.config.limits import Limits
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.actions import Commit, ReadDigest
 from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol import frames, members
-from dkrepl.core.protocol.messages import Digest, Evict, Ready, Trouble
+from dkrepl.core.protocol.messages import Alive, Digest, Evict, Hello, Ready, Trouble
 from tests.unit.core.target.beta import DESCRIPTION, Beta, copied, marker, message, write
 from tests.unit.greetings import welcome
 
@@ -51,6 +51,14 @@ def test_a_message_of_another_session_or_epoch_is_ignored(stray: Any) -> None:
     beta = resyncing()
     assert not beta.stream(stray)
     assert beta.core.state == "Resyncing"
+
+
+def test_how_far_it_is_counts_in_the_session_of_its_source() -> None:
+    beta = Beta()
+    beta.enter()
+    beta.stream(write(1))
+    copy = beta.core.copy(beta.now)
+    assert (copy.session, copy.applied) == (7, 1)
 
 
 def test_writes_are_applied_in_order_and_none_twice() -> None:
@@ -99,6 +107,17 @@ def test_a_copy_in_the_middle_of_a_resync_is_recorded_as_inconsistent_before_a_b
     beta.stream(marker(frames.START, 3))
     assert beta.core.metadata.store_state == "Inconsistent"
     assert beta.core.stream.blocked
+
+
+def test_a_copy_in_the_middle_of_a_resync_is_of_no_time() -> None:
+    beta = Beta()
+    beta.get_in_sync()
+    beta.say(Alive(epoch=5, session=7, at=1000.0))
+    assert beta.core.copy(beta.now).in_sync_as_of == 1000.0
+    beta.say(Evict(5, "WindowFull", "too slow", 1.0))
+    beta.say(welcome(DESCRIPTION, epoch=6))
+    beta.stream(marker(frames.START, 3, epoch=6))
+    assert beta.core.copy(beta.now).in_sync_as_of is None
 
 
 def test_that_is_not_recorded_twice() -> None:
@@ -176,6 +195,15 @@ def test_a_connection_that_ends_outside_of_a_stream_is_no_break_of_it() -> None:
     beta.say(welcome(DESCRIPTION))
     beta.core.stream.disconnected(beta.now)
     assert beta.core.state == "Connecting"
+
+
+def test_one_whose_stream_breaks_is_behind_and_asks_again_at_once() -> None:
+    beta = Beta()
+    beta.get_in_sync()
+    beta.core.stream.disconnected(beta.now)
+    assert beta.core.state == "Behind"
+    beta.let_pass(DEFAULT.hello_first_seconds)
+    assert beta.sent(Hello)
 
 
 def test_a_copy_whose_stream_broke_while_it_was_in_sync_may_be_all_that_was_answered() -> None:

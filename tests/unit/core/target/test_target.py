@@ -187,6 +187,17 @@ def test_a_resync_whose_end_is_recorded_after_the_stream_was_left_is_not_in_sync
     assert beta.core.state == "Behind"
 
 
+def test_a_verdict_on_the_store_that_could_not_be_recorded_is_recorded_later() -> None:
+    beta = held()
+    beta.core.stream.store_failed("Input/output error", beta.now)
+    beta.perform()
+    beta.core.commit_failed(beta.asked_for(Commit)[-1].number, "no space left", beta.now)
+    beta.perform()
+    beta.done.clear()
+    beta.let_pass(DEFAULT.ask_again_seconds)
+    assert [commit.metadata.store_state for commit in beta.asked_for(Commit)] == ["Inconsistent"]
+
+
 def test_of_two_records_on_their_way_the_newer_one_holds() -> None:
     beta = Beta()
     beta.holds = True
