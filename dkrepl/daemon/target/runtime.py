@@ -89,9 +89,9 @@ class TargetRuntime:
         self.diverged = DivergedBlocks(outside, self.workers, here.events)
         self._zeroing_wanted = False  # looked at between two pieces by a worker that zeroes a range of the stream
         self._stream_fds: list[int] = []
-        self._broken = False  # the stream's connection was lost, and what had arrived before is still being taken
+        self._stream_disconnected = False  # but what had arrived before is still being taken
         self._control_came = True
-        self._bad_frame_told = 0.0
+        self._refusal_told_at = 0.0
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to look for the source."""
@@ -116,13 +116,13 @@ class TargetRuntime:
             self._control_came = False
             self.door.answer()
             self.channel.receive()
-            self._broken = self.sockets.broken() or self._broken
+            self._stream_disconnected = self.sockets.broken() or self._stream_disconnected
             if target.voter.inherits is not None and self.state == "Serving":
                 self._order(Inheritance(target.voter.inherits))
         more = self._take_messages()
-        if self._broken and not more and not self.target.stream.blocked:
+        if self._stream_disconnected and not more and not target.stream.blocked:
             # Only now, for what had arrived may be all that is left of the source.
-            self._broken = False
+            self._stream_disconnected = False
             target.stream.disconnected(self._now())
         target.step(self._now())
         if target.actions:
@@ -235,8 +235,8 @@ class TargetRuntime:
     def _refused(self, reason: str, peer: str | None = None) -> None:
         self.frames_refused += 1
         now = self._now()
-        if now - self._bad_frame_told > self.here.limits.complaint_seconds:
-            self._bad_frame_told = now
+        if now - self._refusal_told_at > self.here.limits.complaint_seconds:
+            self._refusal_told_at = now
             self.here.events.report(
                 "frame_refused", "warning", {"peer": peer, "reason": reason, "count": self.frames_refused}
             )
@@ -300,7 +300,7 @@ class TargetRuntime:
         for fd in self._stream_fds:
             self.here.loop.ignore(fd)
         self._stream_fds = []
-        self._broken = False
+        self._stream_disconnected = False
         self._zeroing_wanted = False
         self.sockets.unsubscribe()
 
