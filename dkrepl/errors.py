@@ -76,7 +76,7 @@ class MetadataError(DkreplError):
 class StateDirectoryError(MetadataError):
     """The state directory cannot be read or written: no space, or its disk fails. The daemon tries again."""
 
-    # Another code than that of damaged metadata, for this mends itself, and the service manager may start us again.
+    # Another code than that of damaged metadata: this may go away by itself, so the service manager may start us again.
     exit_code = 14
 
 

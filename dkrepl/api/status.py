@@ -22,9 +22,9 @@ _STATE = f"Its state: {', '.join(f'`{name}`' for name in STATES[:-1])} or `{STAT
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent to a target and not yet acknowledged, and how much that may be."""
+    """What is sent to a target and not yet confirmed, and how much that may be."""
 
-    writes: Annotated[int, Meta(description="Writes that the target has not acknowledged yet.")]
+    writes: Annotated[int, Meta(description="Writes that the target has not confirmed yet.")]
     writes_limit: Annotated[int, Meta(description="How many there may be.")]
     bytes: Annotated[Bytes, Meta(description="Data of these writes.")]
     bytes_limit: Annotated[Bytes, Meta(description="How much there may be.")]
@@ -35,7 +35,7 @@ class Resync(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Annotated[str, Meta(description="`full` or `partial`.")]
     percent: Annotated[Percent, Meta(description="How much of it is done.")]
-    done_bytes: Annotated[Bytes, Meta(description="Acknowledged as durable by the target.")]
+    done_bytes: Annotated[Bytes, Meta(description="Confirmed as durable by the target.")]
     total_bytes: Annotated[Bytes, Meta(description="What was dirty when it began.")]
     rate_bytes_per_second: Annotated[BytesPerSecond, Meta(description="How fast it goes at the moment.")]
     eta_seconds: Annotated[Seconds | None, Meta(description="Until it ends, at this rate; null: not known.")]
@@ -69,13 +69,13 @@ class TargetAtSource(ExpectedTarget, frozen=True, kw_only=True):
     lag_seconds: Annotated[
         Seconds | None,
         Meta(
-            description="`InSync`: for how long there has been a write that it has not acknowledged, up to about two "
-            "minutes; 0: it has acknowledged all. Otherwise the time since it left the stream; 0: nothing is dirty; "
+            description="`InSync`: for how long there has been a write that it has not confirmed, up to about two "
+            "minutes; 0: it has confirmed all. Otherwise the time since it left the stream; 0: nothing is dirty; "
             "null: it left before the daemon started."
         ),
     ]
     lag_bytes: Annotated[
-        Bytes, Meta(description="`InSync`: written data that it has not acknowledged. Otherwise `dirty_bytes`.")
+        Bytes, Meta(description="`InSync`: written data that it has not confirmed. Otherwise `dirty_bytes`.")
     ]
     dirty_blocks: Annotated[
         int,
@@ -94,9 +94,9 @@ class TargetAtSource(ExpectedTarget, frozen=True, kw_only=True):
 
 
 class Quorum(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether enough synchronous copies can acknowledge a write."""
+    """Whether enough synchronous copies can confirm a write."""
 
-    available: Annotated[int, Meta(description="Copies that can acknowledge a write now.")]
+    available: Annotated[int, Meta(description="Copies that can confirm a write now.")]
     min: Annotated[int, Meta(description="How many must, before a write is completed: `min_copies`.")]
 
 
@@ -122,7 +122,7 @@ class LastHeard(msgspec.Struct, frozen=True, kw_only=True):
     missing_bytes: Annotated[Bytes | None, Meta(description="Known to be missing here; null: not known.")]
 
 
-class KeptBlocks(msgspec.Struct, frozen=True, kw_only=True):
+class SavedBlocks(msgspec.Struct, frozen=True, kw_only=True):
     """Blocks that only this node had, saved when another node's data replaced them."""
 
     name: Annotated[str, Meta(description="For `dkrepl diverged export` and `drop`.")]
@@ -217,7 +217,7 @@ class SourceStatus(NodeStatus, frozen=True, kw_only=True):
         Seconds | None,
         Meta(description="How long a flush, discard or read of the store has taken, once longer than `peer_timeout`."),
     ]
-    quorum: Annotated[Quorum, Meta(description="Whether enough copies can acknowledge a write.")]
+    quorum: Annotated[Quorum, Meta(description="Whether enough copies can confirm a write.")]
     split_brain: Annotated[SplitBrain | None, Meta(description="The split-brain that this copy is in; null: none.")]
     targets: Annotated[list[TargetAtSource], Meta(description="Its targets.")]
     counters: Annotated[SourceCounters, Meta(description="What it has done.")]
@@ -242,7 +242,7 @@ class TargetStatus(NodeStatus, frozen=True, kw_only=True):
     last_heard: Annotated[LastHeard | None, Meta(description="Of the source's newest write; null: nothing was heard.")]
     resync: Annotated[Resync | None, Meta(description="The resync in progress; null: none.")]
     split_brain: Annotated[SplitBrain | None, Meta(description="The split-brain that this copy is in; null: none.")]
-    diverged: Annotated[list[KeptBlocks], Meta(description="Blocks that were saved before they were replaced.")]
+    diverged: Annotated[list[SavedBlocks], Meta(description="Blocks that were saved before they were replaced.")]
     counters: Annotated[TargetCounters, Meta(description="What it has done.")]
 
 

@@ -56,7 +56,7 @@ _directory = click.Path(path_type=Path, file_okay=False)
 )
 @click.pass_context
 def app(context: click.Context, etc: Path | None, state: Path | None, run: Path | None, debug: bool) -> None:
-    """Replicate a Linux block device to other nodes, without a kernel module.
+    """Replicate a Linux block device to other nodes, without a kernel module of its own.
 
     Applications use /dev/dkrepl/MIRROR on the source; every write is copied to the targets. Each mirror has a
     description, /etc/dkrepl/MIRROR.toml, the same on all its nodes, and a daemon, dkrepl@MIRROR.service.

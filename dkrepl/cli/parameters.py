@@ -59,6 +59,9 @@ mirror = click.argument(
     shell_complete=complete_mirrors,
     help="The mirror; may be left out if this node describes only one.",
 )
+mirror_or_all = click.argument(
+    "mirror", required=False, shell_complete=complete_mirrors, help="The mirror (default: all that are described here)."
+)
 targets = click.argument(
     "targets",
     metavar="[TARGET]...",

@@ -14,7 +14,7 @@ from typing import Literal, NoReturn
 import msgspec
 
 from dkrepl.config import schema as keys
-from dkrepl.config.units import MIB, exact_size
+from dkrepl.config.units import MIB, exact_size, format_count
 from dkrepl.errors import DescriptionError, NotFound
 
 FEWEST_NODES, MOST_NODES = 2, 32
@@ -69,7 +69,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     peer_timeout: float
     """Seconds without a sign of life after which a peer counts as gone."""
     store_timeout: float
-    """Seconds for which a store may stand still before a target is detached, or the source counts as gone."""
+    """Seconds for which a store may stand still before a target is evicted, or the source counts as gone."""
     start_alone: float | None
     """Seconds that a node which was source waits for its peers' answers before it serves; None: for ever."""
     on_diverged: Literal["keep", "ask"]
@@ -158,7 +158,9 @@ def _with_present_names(where: str, table: Mapping[str, object]) -> dict[str, ob
     for former, present in keys.FORMER_NAMES.items():
         if former in renamed:
             if present in renamed:
-                raise DescriptionError(f"{where}: {former} is the former name of {present}, and both are given")
+                raise DescriptionError(
+                    f"{where}: {former} is the former name of {present}, and both are given: remove {former}"
+                )
             renamed[present] = renamed.pop(former)
     return renamed
 
@@ -234,8 +236,8 @@ def _check_together(where: str, mirror: Description) -> None:
     copies = sum(node.mode == "sync" for node in mirror.nodes) or 1
     if mirror.min_copies > copies:
         refuse(
-            f"min_copies is {mirror.min_copies}, but only {copies} can ever be confirmed, those of the sync nodes: "
-            "make more nodes sync, or lower min_copies"
+            f"min_copies is {mirror.min_copies}, but only {format_count(copies, 'copy', 'copies')} can ever confirm a "
+            "write, those of the sync nodes: make more nodes sync, or lower min_copies"
         )
     if mirror.source not in {node.name for node in mirror.nodes}:
         known = ", ".join(node.name for node in mirror.nodes)

@@ -68,7 +68,7 @@ def _short(text: str) -> str:
 def _name(value: object) -> str:
     if isinstance(value, str) and _MIRROR_NAME.fullmatch(value):
         return value
-    raise ValueError("it must be a small letter, then up to 31 small letters, digits or hyphens")
+    raise ValueError("it must be a lower-case letter, then up to 31 lower-case letters, digits or hyphens")
 
 
 def _node_name(value: object) -> str:

@@ -1,7 +1,7 @@
 """What the descriptions of two nodes must agree in, and what differs if they do not (rule R14).
 
 A description is flattened to short texts by key. *Required* keys decide what a copy means: which nodes may hold an
-answered write, how many must, and when a silent source counts as gone. Nodes that differ in one of them refuse each
+acknowledged write, how many must, and when a silent source counts as gone. Nodes that differ in one of them refuse each
 other. *Advisory* keys may differ without danger; the difference is a warning.
 
 Nodes are identified by name, never by position, so their order in a description means nothing.

@@ -59,7 +59,7 @@ SEEN_BY_SOURCE: dict[str, Event] = {
         _to("Connecting", "Disconnected", "Behind", "Refused"),
     ),
     "entered": Event("this node", "Ready came, and its epoch is recorded", _to("Resyncing", "Connecting")),
-    "copied": Event("this node", "the SYNCED marker is acknowledged as durable", _to("InSync", "Resyncing")),
+    "copied": Event("this node", "the SYNCED marker is confirmed as durable", _to("InSync", "Resyncing")),
     "evicted": Event(
         "this node",
         "its window is full under on_full = bitmap, it makes no progress, it reported trouble, its ack cannot be true, "

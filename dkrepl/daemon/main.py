@@ -182,8 +182,8 @@ def _new_keys(paths: Paths, description: Description, access: Access) -> None:
     require_keys(found)
     if without_keys(found) != without_keys(description):
         raise Refused(
-            f"more than keys has changed in {paths.description(found.name)}; only keys are taken up by a reload, "
-            f"for the rest restart dkrepl@{found.name}"
+            f"more than keys has changed in {paths.description(found.name)}; a reload takes up public keys only, so "
+            f"restart dkrepl@{found.name}"
         )
     access.renew(found)
     _description_read(paths, found.name)

@@ -21,7 +21,7 @@ _PARTS: dict[type[msgspec.Struct], str] = {
     status.Quorum: "Quorum",
     status.SplitBrain: "Split-brain",
     status.LastHeard: "Last heard",
-    status.KeptBlocks: "Saved blocks",
+    status.SavedBlocks: "Saved blocks",
     status.SourceCounters: "Counters of a source",
     status.TargetCounters: "Counters of a target",
     status.Refusals: "Counters of an arbitrating node",

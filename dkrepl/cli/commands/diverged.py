@@ -34,7 +34,7 @@ def show(session: Session, mirror: str | None, as_json: bool) -> None:
     """Show what is saved on this node: when, how much, and by whose data it was replaced.
 
     After a split-brain, or when an old source had writes that the new one lacks, the blocks that only this node had
-    are saved before they are replaced. Those that turn out to be equal are dropped when the resync is over.
+    are saved before they are replaced. Those that turn out to be equal are removed when the resync has ended.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def show(session: Session, mirror: str | None, as_json: bool) -> None:
 def export(session: Session, name: str, file: Path, mirror: str | None, as_json: bool) -> None:
     """Copy saved blocks to FILE: sparse, as long as the mirror, each block at its own offset.
 
-    To look at them with other tools, as with a loop device.
+    To look at them with other tools, for example through a loop device.
 
     \b
     Examples:

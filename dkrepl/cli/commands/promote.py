@@ -30,7 +30,7 @@ _NO_TOKEN = ""
     metavar="NODE",
     multiple=True,
     shell_complete=parameters.complete_nodes,
-    help="NODE was off, or cut off from its applications, before it could complete a write without this node. "
+    help="NODE was off, or cut off from its applications, before it could acknowledge a write without this node. "
     "May be given several times.",
 )
 @parameters.as_json
@@ -43,15 +43,17 @@ def command(
     Run it when the old source is dead (failover), or after `dkrepl demote` on it. Without --force it is done only if
     nothing that was acknowledged can be lost: of the N sync nodes N - min_copies + 1 answer, this one among them (with
     min_copies = 1 every node, including those that are async), and none of them has more than this one. It is refused,
-    even with --force, while a source is reachable from here. A node that was source, and waits for its peers' answers,
-    then serves at once.
+    even with --force, while a source is reachable from here. A former source that waits for its peers' answers serves
+    at once when it is promoted.
 
     --fenced NODE replaces the answer of a silent node. Give it only for a node that you, or a fencing device, turned
-    off in time: the dry run says since when it may have completed writes without this node.
+    off in time: the dry run says since when it may have acknowledged writes without this
+    node.
 
     --dry-run asks the peers, waits a second for their answers, and shows for each node when it was last in sync, the
     seconds and bytes that would be lost if it were promoted, and what would be overwritten there later; and which
-    nodes did not answer. Amounts mean "at least": no node here knows what an unreachable source completed on its own.
+    nodes did not answer. Amounts mean "at least": no node here knows what an unreachable source acknowledged on its
+    own.
     So make sure that it is really down: two sources are a split-brain. The token is valid until the situation changes.
 
     \b

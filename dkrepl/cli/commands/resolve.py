@@ -18,7 +18,7 @@ from dkrepl.cli.role_change import wait_for_role
     metavar="NODE",
     required=True,
     shell_complete=parameters.complete_nodes,
-    help="The node whose data is kept. Required.",
+    help="The node whose data is kept.",
 )
 @click.option("--discard", is_flag=True, help="Do not save the blocks that only this node has; they are lost.")
 @parameters.as_json

@@ -20,17 +20,17 @@ INTERVAL = 1.0
 
 
 @click.command()
-@parameters.mirror
+@parameters.mirror_or_all
 @click.option("--watch", "-w", is_flag=True, help="Show it live until Ctrl-C.")
 @parameters.as_json
 @click.pass_obj
 def command(session: Session, mirror: str | None, watch: bool, as_json: bool) -> int:
     """Show the state of a mirror: role, targets, lag, dirty blocks, resync.
 
-    On the source it shows every target: its state, mode, window (writes sent and not yet acknowledged), lag in
+    On the source it shows every target: its state, mode, window (writes sent and not yet confirmed), lag in
     seconds and bytes, dirty bytes (blocks that may differ) and the resync in progress. On a target it shows that
     target. Without MIRROR all mirrors described here are shown. InSync means: connected, and no block dirty but those
-    of writes that the target has not yet acknowledged as durable.
+    of writes that the target has not yet confirmed as durable.
 
     \b
     Examples:

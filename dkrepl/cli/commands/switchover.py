@@ -25,7 +25,7 @@ INTERVAL = 0.2
     metavar="NODE",
     required=True,
     shell_complete=parameters.complete_nodes,
-    help="The node that is to be source. Required.",
+    help="The node that is to be source.",
 )
 @parameters.timeout
 @parameters.as_json
@@ -34,16 +34,16 @@ def command(session: Session, mirror: str | None, to: str, timeout: float, as_js
     """Make another node the source; run it on the node that is source now.
 
     Nothing is lost and nothing needs to be copied: it is refused while the device is in use here and while NODE is not
-    InSync. Then the writes on their way are acknowledged by the targets, the device goes away here, NODE becomes
+    InSync. Then the targets confirm the writes on their way, the device goes away here, NODE becomes
     source, and this node and the other targets follow it. Start the applications on NODE afterwards. If NODE does not
-    acknowledge the last writes in time, this node stays source. If NODE already is the source, nothing is done.
+    confirm the last writes in time, this node stays source. If NODE already is the source, nothing is done.
 
     \b
     Examples:
       umount /srv && dkrepl switchover r0 --to beta
 
     Exit codes: 0 NODE is the source and this node follows it, 2 no NODE given, 4 the daemon is not running, 5 refused
-    (the device is in use, NODE is not InSync or did not acknowledge), 6 no such mirror or node, 7 handed over, but not
+    (the device is in use, NODE is not InSync or did not confirm), 6 no such mirror or node, 7 handed over, but not
     followed within the timeout.
     """
     name = session.mirror(mirror)
@@ -80,7 +80,7 @@ def _wait(session: Session, mirror: str, to: str, seconds: float) -> None:
                     return
                 known = f"{status.node} is {status.state} ({status.reason})"
             elif changed and status.state == "Serving":
-                raise Refused(f"{to} did not acknowledge the last writes in time, so {status.node} is still the source")
+                raise Refused(f"{to} did not confirm the last writes in time, so {status.node} is still the source")
         if time.monotonic() > deadline:
             raise TimedOut(
                 f"{mirror} was handed over, but this node does not follow {to} after {format_duration(seconds)}: "

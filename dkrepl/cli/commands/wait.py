@@ -86,8 +86,8 @@ def _compare(status: Status, targets: Sequence[str]) -> tuple[list[str], list[st
     for name in targets:
         if name not in states:
             raise NotFound(
-                f"{status.node} cannot tell the state of a target {name!r} of mirror {status.mirror}: "
-                f"it knows {', '.join(map(clean, states)) or 'none'}"
+                f"{status.node} knows no target {name!r} of mirror {status.mirror}; it knows "
+                f"{', '.join(map(clean, states)) or 'none'}"
             )
     asked_for = {name: states[name] for name in targets or states}
     found = [name for name, (state, *_) in asked_for.items() if state == "InSync"]

@@ -88,7 +88,7 @@ class Attempt:
     """``own()``: what this node says of itself; ``numbers``: of questions, none of which is used twice.
 
     ``votes``: whether it asks for votes, and so is no dry run; ``force``: even if this node votes for another one.
-    ``fenced``: nodes that are declared not to have answered a write without this one.
+    ``fenced``: nodes that are declared not to have acknowledged a write without this one.
     """
 
     def __init__(

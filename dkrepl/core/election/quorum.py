@@ -1,12 +1,12 @@
-"""Whether the nodes that are silent can hold an answered write that none of the others has (rules R11 and R14).
+"""Whether the nodes that are silent can hold an acknowledged write that none of the others has (rules R11 and R14).
 
-A write is answered when W = ``min_copies`` of the N sync nodes have it: the source, and the sync targets that are in
-sync. So at most W - 1 of the N may be silent: any W of them then include one that answers, and that one knows. The copy
-of an asynchronous node that was made source does not count, for the others need not know of it. Only where one copy is
-enough it does (it could never serve alone otherwise), so there no node at all may be silent.
+A write is acknowledged when W = ``min_copies`` of the N sync nodes have it: the source, and the sync targets that are
+in sync. So at most W - 1 of the N may be silent: any W of them then include one that answers, and that one knows. The
+copy of an asynchronous node that was made source does not count, for the others need not know of it. Only where one
+copy is enough it does (it could never serve alone otherwise), so there no node at all may be silent.
 
-When a description changes, the nodes that still have the old one could promote a node by the old rules. Until W of
-the old nodes have recorded the new description, no write is answered that does not satisfy the old rules as well; any
+When a description changes, the nodes that still have the old one could promote a node by the old rules. Until W of the
+old nodes have recorded the new description, no write is acknowledged that does not satisfy the old rules as well; any
 N - W + 1 of the old nodes then include one that knows of the change. This is the joint step of a change of membership,
 as in Ongaro, "Consensus: Bridging Theory and Practice", section 4.3.
 """
@@ -23,9 +23,9 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 
 
 def decisive(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
-    """Return the ``silent`` nodes that together may hold an answered write that no other node has; none if they cannot.
+    """Return the ``silent`` nodes that together may hold an acknowledged write that no other node has, if they may.
 
-    Where one copy is enough, any of them may have been made source, and have answered writes alone.
+    Where one copy is enough, any of them may have been made source, and have acknowledged writes alone.
     """
     least = min_copies(terms)
     counted = [name for name in silent if least == 1 or name in sync_nodes(terms)]
@@ -35,8 +35,8 @@ def decisive(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
 def decisive_to_serve(silent: Collection[str], terms: Mapping[str, str]) -> list[str]:
     """Return the ``silent`` nodes without whose answers a former source may not serve; none if it may.
 
-    Any of them, an asynchronous one as well, may have been promoted by force and have answered writes with the other
-    silent ones.
+    Any of them, an asynchronous one as well, may have been promoted by force and have acknowledged writes with the
+    other silent ones.
     """
     return list(silent) if decisive(silent, terms) else []
 

@@ -4,7 +4,7 @@ A node that wants to be source, because it is promoted or because it was source 
 votes. A *ballot* is a number and the node that asks; ballots are ordered, and none is ever used twice. A source serves
 under the ballot by which it was elected, and after a switchover the next source under the same one. A target that votes
 promises this: it follows no source of an older ballot any more, and votes for none. So once N - W + 1 of N nodes have
-voted under a ballot, at most W - 1 are left for any older source, which is too few to answer a write (W:
+voted under a ballot, at most W - 1 are left for any older source, which is too few to acknowledge a write (W:
 ``min_copies``; with W = 1 no node at all is left). What was answered before is known to one of the voters, for they
 voted when they heard no source. This is how Paxos and Raft elect a leader (Lamport, "The Part-Time Parliament"; Ongaro,
 "Consensus: Bridging Theory and Practice", section 3.4); here an administrator decides who is a candidate.

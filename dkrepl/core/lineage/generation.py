@@ -2,13 +2,13 @@
 
 Rule R7: data is only ever overwritten by its descendants. A *generation* names a lineage of data; a source begins a
 new one before its first answer after a start, and after a target left. The *base* that a node keeps for a peer is the
-set of generations under which nothing was answered here without that peer.
+set of generations under which nothing was acknowledged here without that peer.
 
 First, the lineage. The target's data may be overwritten if
 
     past      the source's own past contains the target's generation, or
     spared    the target's generation is in its base for the source, which shares one of them: all that the target
-              ever answered under it, the source has as well (it was lost before it was told of the generation), or
+              ever acknowledged under it, the source has as well (it was lost before it was told of the generation), or
     yielding  an administrator said at the target that it gives way to this source (``dkrepl resolve``)
 
 else nothing is copied, and both stay as they are:
@@ -75,7 +75,7 @@ def decide(source: NodeMetadata, hello: Hello, dirty: bool) -> Decision:
 
 
 def spared(base: tuple[str, ...] | list[str], generation: str) -> bool:
-    """Whether everything that was answered under ``generation`` is at the peer that ``base`` is kept for."""
+    """Whether everything that was acknowledged under ``generation`` is at the peer that ``base`` is kept for."""
     return not generation or generation in base
 
 

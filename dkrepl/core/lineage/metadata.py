@@ -23,7 +23,7 @@ class PeerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     ``epoch`` is the number of the peer's last epoch that it has recorded, as far as is known, and ``offered`` that
     of the newest one offered to it here (0: never); ``generations`` are those that it may have recorded since.
-    ``base``: the generations under which nothing was answered here without it.
+    ``base``: the generations under which nothing was acknowledged here without it.
 
     ``tracked``: the bitmap for it names every block that was written here and that it may lack. ``merged``: our
     bitmap includes the one that it kept for this node before it followed this node. ``loose``: bits were set without
@@ -44,7 +44,7 @@ class PeerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     base_async: tuple[str, ...] = ()
     split_brain: bool = False
     full: bool = False  # an administrator asked for a full resync, which has not begun (R15)
-    unproven: bool = False  # not InSync since it joined: answered writes may not be on its stable storage (R4)
+    unproven: bool = False  # not InSync since it joined: acknowledged writes may not be on its stable storage (R4)
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,7 +106,9 @@ def parse(content: bytes, where: str) -> NodeMetadata:
     """Check and return a record; ``where`` names it in errors. Raises ``MetadataError``."""
     total, _, body = content.partition(b"\n")
     if total != xxh3_64_hexdigest(body).encode():
-        raise MetadataError(f"{where} fails its checksum; restore it, or initialise the node again")
+        raise MetadataError(
+            f"{where} fails its checksum; initialise the node again, after a failover if it was the source"
+        )
     try:
         found = msgspec.json.decode(body)
         if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:

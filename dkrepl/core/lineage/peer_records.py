@@ -3,10 +3,10 @@
 A target that comes back shows a generation; the source must know whether it gave it to that target. So every
 generation that a target may have recorded is kept until the target has confirmed a newer one.
 
-The *base* of a peer is the set of generations under which nothing was answered here without it. It begins with the one
-under which the peer was in sync, and each one that is begun while the peer is in sync is added. After the peer has
-left, none is added. Each entry also says whether the peer was synchronous *then*: an asynchronous one may lack the
-last writes of the generation, whatever its mode has become since.
+The *base* of a peer is the set of generations under which nothing was acknowledged here without it. It begins with the
+one under which the peer was in sync, and each one that is begun while the peer is in sync is added. After the peer has
+left, none is added. Each entry also says whether the peer was synchronous *then*: an asynchronous one may lack the last
+writes of the generation, whatever its mode has become since.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def with_new_generation(
     """Return a source's metadata with a new generation, begun at Unix time ``at``.
 
     ``told``: the targets in the stream, which will be told of it; ``kept``: those in sync, without which nothing has
-    been answered under it when it begins, and whether each is synchronous; ``keep``: earlier generations that it names.
+    been acknowledged under it when it begins, and whether each is synchronous; ``keep``: how many earlier ones it
+    names.
     """
     begun = metadata.with_generation(generation, at, keep=keep)
     metadata = msgspec.structs.replace(begun, store_state="Consistent")
@@ -83,7 +84,7 @@ def with_base(metadata: NodeMetadata, members: Mapping[str, bool], generation: s
 
 
 def based(metadata: NodeMetadata, name: str, generations: Iterable[str], sync: bool, **facts: Any) -> NodeMetadata:
-    """Return the metadata with a new base for ``name``: it has all that was answered here under ``generations``."""
+    """Return the metadata with a new base for ``name``: it has all that was acknowledged here under ``generations``."""
     base = tuple(dict.fromkeys(generations))
     return remembered(
         metadata, name, base=base, base_async=() if sync else base, split_brain=False, unproven=False, **facts
@@ -96,7 +97,7 @@ def in_sync(metadata: NodeMetadata, name: str, generation: str, sync: bool, **fa
 
 
 def has_all(record: PeerRecord, generation: str) -> bool:
-    """Whether the peer of ``record`` has every write that was answered here under ``generation``."""
+    """Whether the peer of ``record`` has every write that was acknowledged here under ``generation``."""
     return not generation or (generation in record.base and generation not in record.base_async)
 
 

@@ -137,7 +137,9 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     if magic != MAGIC:
         raise ProtocolError("a stream frame does not begin with dkrepl's magic number; it was dropped")
     if version != VERSION:
-        raise ProtocolError(f"a stream frame has protocol version {version}, this node speaks {VERSION}; upgrade it")
+        raise ProtocolError(
+            f"a stream frame has version {version}, this node speaks {VERSION}; upgrade the older of the two"
+        )
     end = HEAD_BYTES + count * RECORD_BYTES
     if not 0 < count <= MAX_RECORDS or data_len > MAX_DATA or len(view) < end + 8:
         raise ProtocolError("a stream frame is truncated, empty or larger than allowed; it was dropped")

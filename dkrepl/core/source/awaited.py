@@ -1,8 +1,9 @@
 """Sync targets that a source waits for after a restart, before it answers anything without them.
 
-They had every write when the previous daemon ended. If writes were answered before they are back, a loss of power here
-would destroy those writes, while a target could still believe that it has everything. So no write is answered for up to
-``returning_seconds``; a target that is not in sync by then counts as lost, and the next answer needs a new generation.
+They had every write when the previous daemon ended. If writes were acknowledged before they are back, a loss of power
+here would destroy those writes, while a target could still believe that it has everything. So no write is acknowledged
+for up to ``returning_seconds``; a target that is not in sync by then counts as lost, and the next answer needs a new
+generation.
 """
 
 from __future__ import annotations
@@ -51,4 +52,4 @@ class Awaited:
         if not self.names:
             return None
         names = ", ".join(self.names)
-        return f"waiting up to {self._patience:g} s for {names} to be in sync again, before writes are answered"
+        return f"waiting up to {self._patience:g} s for {names} to be in sync again, before writes are acknowledged"

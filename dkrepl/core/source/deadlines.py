@@ -27,9 +27,9 @@ def verdict_on(view: TargetView, description: Description, seq: int, limits: Lim
         text = f"its store has been stalled for more than {description.store_timeout:g} s; check its disk"
         return Verdict("StoreStalled", text)
     if view.stall.excused(now):
-        return None  # it acknowledges nothing, and cannot (R13)
+        return None  # it confirms nothing, and cannot (R13)
     if view.entry is not None and now > view.entry.deadline:
         return Verdict("NoProbe", "the stream does not reach it; check the data port")
     if member is not None and member.without_progress(seq, now) > limits.stall_timeouts * timeout:
-        return Verdict("Stalled", "it acknowledges nothing; check its store")
+        return Verdict("Stalled", "it confirms nothing; check its store")
     return None

@@ -55,7 +55,10 @@ class Entering:
         """A target asks to join."""
         view, node = self._targets.views.get(peer), self._record.metadata.node
         if view is None or hello.node != peer:
-            text = f"{peer} is not a node of {self._description.name}"
+            text = (
+                f"{peer} is not a node of {self._description.name} in the description on {node}; make the descriptions "
+                "equal, and restart the source's daemon"
+            )
             self._out.send(peer, Refuse("UnknownNode", text, node))
             self._out.report("target_refused", "warning", target=peer, code="UnknownNode", reason=text)
             return

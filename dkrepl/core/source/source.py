@@ -306,7 +306,7 @@ class Source:
         if not (member.durable <= ack.durable <= ack.applied <= seq and ack.applied >= member.applied) or not (
             ack.resync_durable <= ack.resync_applied <= sent
         ):
-            text = "it acknowledged what was not sent"
+            text = "it confirmed what was never sent"
             self._out.report("target_trouble", "error", target=peer, code="BadAck", reason=text)
             self._targets.evict(view, "BadAck", "an ack names writes that were never sent", now)
             return

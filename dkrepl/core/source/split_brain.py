@@ -51,7 +51,8 @@ class OtherSource:
             return f"{self.node} is source too, and has everything that was written here; demote this node{told}"
         if self.kind == "ThisNewer":
             then = (
-                ", then run dkrepl resolve --keep with the name of this node on it and on each target that is Refused"
+                ", then run dkrepl resolve --keep NODE there and on each target that is Refused (Elected), NODE being "
+                "this node"
             )
             told = then if self.elected == "there" else ""
             return f"{self.node} is source too, and has written nothing that is not here; demote {self.node}{told}"
@@ -81,12 +82,12 @@ def judge(metadata: NodeMetadata, answer: Answer, here_bytes: int) -> OtherSourc
 
 def found(metadata: NodeMetadata, views: Mapping[str, TargetView], answers: Iterable[Answer]) -> dict[str, OtherSource]:
     """Return the other sources among those who answered, by name."""
-    rivals = {}
+    others = {}
     for answer in answers:
         if answer.role != "source":
             continue  # to count a bitmap takes long, and this is done every few rounds of the loop
         own = min(views[answer.node].bitmap.count() * metadata.block, metadata.size)
-        rival = judge(metadata, answer, own)
-        if rival is not None:
-            rivals[rival.node] = rival
-    return rivals
+        other = judge(metadata, answer, own)
+        if other is not None:
+            others[other.node] = other
+    return others

@@ -63,7 +63,7 @@ class WriteQuorum:
     ) -> WriteQuorum:
         """Return the quorum of a source that starts; ``metadata``: as it was recorded before."""
         # R4: an unproven target does not count. If its resync was cut short it calls its copy Inconsistent, even if
-        # nothing is left to copy; a former source may hold answered writes that are not on its stable storage.
+        # nothing is left to copy; a former source may hold acknowledged writes that are not on its stable storage.
         records = {name: record_of(metadata, name) for name in views}
         complete = {
             name for name, record in records.items() if not record.unproven and has_all(record, metadata.generation)

@@ -158,9 +158,9 @@ class Joining:
     # --- blocks that only this node has (R7) -----------------------------------------------------------
 
     def _must_save(self, peer: str) -> bool:
-        """Whether ``peer`` would replace answered writes that are here and that it may lack.
+        """Whether ``peer`` would replace acknowledged writes that are here and that it may lack.
 
-        Not so if ``peer`` was synchronous then and in the stream to the end: it has every answered write too.
+        Not so if ``peer`` was synchronous then and in the stream to the end: it has every acknowledged write too.
         """
         metadata = self._record.metadata
         bitmap, record = self._peer_bitmaps.bitmaps[peer], peer_records.record_of(metadata, peer)

@@ -53,7 +53,7 @@ class LastHeard:
         self.missing_bytes = None
         self._waited.clear()
 
-    def is_mixture(self) -> None:
+    def resync_began(self) -> None:
         """The first block of a resync may be applied: the copy is none of any time until the resync has ended."""
         self.as_of = 0.0
 

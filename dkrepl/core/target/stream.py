@@ -228,7 +228,7 @@ class TargetStream:
         self._following.started(Position(message.position, 0))
         self._last_heard.began(message.session, message.position, written)
         if message.first:
-            self._last_heard.is_mixture()
+            self._last_heard.resync_began()
             if self._record.metadata.store_state != "Inconsistent":
                 self._now_inconsistent()  # R6: before the first block of a resync can be applied
 

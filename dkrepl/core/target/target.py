@@ -229,7 +229,7 @@ class Target:
         if peer == self.source and not (
             isinstance(message, Bye) or (isinstance(message, Alive) and message.state == "InSync")
         ):
-            self.following.unanswered_break = False  # it lives, and may answer writes without this target
+            self.following.unanswered_break = False  # it lives, and may acknowledge writes without this target
         match message:
             case Welcome():
                 self.joining.on_welcome(peer, message, now)

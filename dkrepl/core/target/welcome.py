@@ -20,7 +20,8 @@ class Objection(NamedTuple):
 def older_source(metadata: NodeMetadata, peer: str, welcome: Welcome) -> Objection | None:
     """R11: return why ``peer``, which was elected before a node that this one knows of, is not followed.
 
-    The node that was elected since relies on its voters: if they went back to the old source, both could answer writes.
+    The node that was elected since relies on its voters: if they went back to the old source, both could acknowledge
+    writes.
     """
     if welcome.ballot >= newest(metadata) or metadata.yields_to == peer:
         return None
@@ -30,7 +31,7 @@ def older_source(metadata: NodeMetadata, peer: str, welcome: Welcome) -> Objecti
 def objection(metadata: NodeMetadata, terms: Terms, peer: str, welcome: Welcome) -> Objection | None:
     """Return why the copy of ``peer`` cannot be followed, None if it can. ``terms``: of this node's description."""
     if not PROTOCOL_MIN <= welcome.protocol <= PROTOCOL_MAX:
-        text = f"{peer} chose protocol {welcome.protocol}, which this node does not speak; upgrade it"
+        text = f"{peer} chose protocol {welcome.protocol}, which this node does not speak; upgrade the older of the two"
         return Objection("", text)
     if metadata.mirror_id and metadata.mirror_id != welcome.mirror_id:
         return Objection("", f"{peer} offers another mirror ({welcome.mirror_id}); check the description")

@@ -49,7 +49,7 @@ class Promotions:
     def look_around(self, later: Later, fenced: Collection[str], then: Callable[[Assessment], None]) -> None:
         """Ask the peers, then call ``then`` with what a promotion of this node means.
 
-        ``fenced``: nodes that are declared not to have answered a write without this one.
+        ``fenced``: nodes that are declared not to have acknowledged a write without this one.
         """
         self._try(self._attempt(votes=False, fenced=fenced), later, lambda found, _: then(found))
 

@@ -78,7 +78,7 @@ class Ending:
     def _detached(self, free: bool) -> None:
         if not free:
             users = self._device.users()
-            self._events.report("device_in_use", "error", {"users": users, "outcome": "its users get errors"})
+            self._events.report("device_in_use", "error", {"users": users, "outcome": "its users get I/O errors"})
             self._source.fail_waiting()
             self._perform()
         if self._requests.zeroing:  # the last flush is for that piece, too

@@ -104,7 +104,7 @@ class SourceRuntime:
         )
         self._fuse_watched = False
         self._fuse_busy = False
-        self.digests: dict[tuple[str, int], Callable[[str], None]] = {}  # who waits for the answer to a verify's mark
+        self.digests: dict[tuple[str, int], Callable[[str], None]] = {}  # who waits for the answer to a verify's marker
         self._digest_numbers = itertools.count(1)
         self._on_commit: dict[int, list[Callable[[DkreplError | None], None]]] = {}
         self._bad_frame_told = 0.0
@@ -374,7 +374,7 @@ class SourceRuntime:
         self.here.loop.stopping = True
 
     def next_digest(self) -> int:
-        """Return a number for a verify's mark."""
+        """Return a number for a verify's marker."""
         return next(self._digest_numbers)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zmq
 
-EXTRA_MESSAGES = 512  # high-water mark above the largest window: requests on their way (128 at most), resync, marks
+EXTRA_MESSAGES = 512  # high-water mark above the largest window: requests on their way (128 at most), resync, markers
 RECONNECT, RECONNECT_SLOWLY = 100, 1000  # ms
 _RECONNECT_MOST = 500  # ms; a source that is restarted waits for its sync targets
 _CONTROL_MESSAGES = 1000

@@ -34,7 +34,7 @@ _YES, _NO = b"200", b"300"
 
 
 class ZapAuthenticator:
-    """Guards the sockets of one context. It ends when the context is terminated, which waits for it."""
+    """Admits peers to the sockets of one context. It ends when the context is terminated, which waits for it."""
 
     def __init__(self, context: zmq.Context[Any], access: Access) -> None:
         """To be made before the sockets are bound; nobody gets in until ``start``."""

@@ -69,8 +69,8 @@ def one(state_dir: Path, name: str) -> Saved:
     for kept in found(state_dir):
         if kept.name == name:
             return kept
-    names = ", ".join(kept.name for kept in found(state_dir)) or "nothing is kept"
-    raise NotFound(f"no diverged blocks are kept as {name!r}; there are: {names}")
+    names = ", ".join(kept.name for kept in found(state_dir)) or "none"
+    raise NotFound(f"no diverged blocks are saved under the name {name!r}; the names are: {names}")
 
 
 def drop(state_dir: Path, name: str) -> None:

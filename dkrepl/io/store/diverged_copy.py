@@ -103,8 +103,8 @@ def _check_room(where: Path, needed: int) -> None:
     if needed > room:
         raise StoreError(
             f"the blocks that only this node has cannot be saved: they take {format_size(needed)}, {where} has "
-            f"room for {format_size(room)} beside {format_size(reserve)} that stay free for the mirrors' records; make "
-            "room, mount or link another file system there, or give the blocks up with dkrepl resolve --discard"
+            f"room for {format_size(room)} beside {format_size(reserve)} that stay free for the mirrors' metadata; "
+            "make room, mount or link another file system there, or give the blocks up with dkrepl resolve --discard"
         )
 
 

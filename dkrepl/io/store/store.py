@@ -175,7 +175,7 @@ class BackingStore:
             with self.calls.of_worker():
                 os.fdatasync(self.fd)
         except OSError as error:
-            failed = self._failed("flush", 0, self.size, error)
+            failed = StoreFailed(f"cannot flush the store {self.path} ({error.strerror})", error.errno)
             self._flush_failed = str(failed)
             raise failed from error
 

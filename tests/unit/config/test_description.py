@@ -95,7 +95,7 @@ MISTAKES = {
     "nameless node": (HEAD + "[[node]]\n" + BETA, "[[node]] 1: name is missing"),
     # values
     "name not file's": (swap('"r0"', '"r1"', 1), 'name is "r1", but it must equal the file'),
-    "name": (swap('"r0"', '"R 0"', 1), 'name is "R 0", but it must be a small letter'),
+    "name": (swap('"r0"', '"R 0"', 1), 'name is "R 0", but it must be a lower-case letter'),
     "unit": (swap("1GiB", "1GB"), 'size is "1GB", but it must be a size', 'write GiB: "1GiB"'),
     "odd size": (swap("1GiB", "4097B"), 'size is "4097B"', "multiple of 4KiB"),
     "no size": (swap('"1GiB"', "0"), "size is 0, but it must be a multiple of 4KiB and not 0"),

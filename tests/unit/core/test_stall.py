@@ -113,7 +113,7 @@ def test_a_target_that_confirms_nothing_and_does_not_say_why_is_put_out_as_befor
     source.write()
     source.let_pass(4.8, lambda _: Alive(epoch=1, session=7, state="Resyncing"))
     assert source.view.state == "Behind"
-    assert "acknowledges nothing" in (source.view.reason or "")
+    assert "confirms nothing" in (source.view.reason or "")
 
 
 def test_a_target_whose_store_moves_again_has_time_to_confirm() -> None:

@@ -43,7 +43,7 @@ def of_source(runtime: SourceRuntime) -> SourceStatus:
             *warnings.differing_descriptions(view.name for view in source.views.values() if view.advisory_differs),
             *warnings.own_store_stalled(runtime),
             *warnings.stores_stalled(source.views.values(), runtime.here.outside.clock.monotonic()),
-            *(rival.text for rival in source.other_sources.values()),
+            *(other.text for other in source.other_sources.values()),
             *runtime.here.access.warnings,
         ],
         split_brain=next(
@@ -107,7 +107,7 @@ def _resync(resync: Resync, block: int, now: float) -> shown.Resync:
     )
 
 
-def _split_brain(rival: OtherSource) -> SplitBrain:
+def _split_brain(other: OtherSource) -> SplitBrain:
     return SplitBrain(
-        peer=rival.node, since=rival.since or None, here_bytes=rival.here_bytes, there_bytes=rival.there_bytes
+        peer=other.node, since=other.since or None, here_bytes=other.here_bytes, there_bytes=other.there_bytes
     )

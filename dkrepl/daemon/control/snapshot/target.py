@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from dkrepl.api import status as shown
-from dkrepl.api.status import KeptBlocks, LastHeard, SplitBrain, TargetCounters, TargetStatus
+from dkrepl.api.status import LastHeard, SavedBlocks, SplitBrain, TargetCounters, TargetStatus
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.control.snapshot import warnings
 from dkrepl.daemon.control.snapshot.figures import resync_of, rounded
@@ -36,7 +36,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
         last_heard=None if heard is None else msgspec.convert(heard, LastHeard),
         resync=_resync(target, description.size) if target.state == "Resyncing" else None,
         split_brain=_split_brain(runtime),
-        diverged=[msgspec.convert(kept.shown(), KeptBlocks) for kept in runtime.diverged.found],
+        diverged=[msgspec.convert(kept.shown(), SavedBlocks) for kept in runtime.diverged.found],
         warnings=[
             *([target.record.error] if target.record.error else []),
             *warnings.verdicts(target.metadata),

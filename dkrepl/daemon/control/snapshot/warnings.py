@@ -30,7 +30,9 @@ def verdicts(metadata: NodeMetadata) -> list[str]:
         found.append("this node lost power after it was last InSync, and with it the writes that it had not flushed")
     split = [name for name, record in metadata.peers.items() if record.split_brain]
     if split:
-        found.append(f"split-brain with {', '.join(split)}, not resolved yet: see dkrepl resolve")
+        found.append(
+            f"split-brain with {', '.join(split)}, not resolved yet: run dkrepl resolve on the node that is to give way"
+        )
     return found
 
 

@@ -72,7 +72,7 @@ def test_a_target_that_does_not_exist_is_not_waited_for(cli: Cli) -> None:
     cli.daemon({"ok": source_status()})
     code, _, err = cli.run("wait", "insync", "r0", "delta", "--timeout", "1h")
     assert code == 6
-    assert "a target 'delta'" in err
+    assert "no target 'delta'" in err
     assert "beta, gamma" in err
 
 

@@ -16,7 +16,7 @@ def restarted() -> Alpha:
 
 def test_only_a_sync_target_is_waited_for_and_status_says_so() -> None:
     warning = restarted().core.awaited.warning
-    assert warning == "waiting up to 2 s for beta to be in sync again, before writes are answered"
+    assert warning == "waiting up to 2 s for beta to be in sync again, before writes are acknowledged"
 
 
 def test_nothing_is_begun_until_it_is_back() -> None:

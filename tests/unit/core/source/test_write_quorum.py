@@ -136,8 +136,8 @@ def test_as_many_copies_as_every_source_can_have_are_accepted_and_written_back()
 @pytest.mark.parametrize(
     ("min_copies", "modes", "sentence"),
     [
-        (3, "sync", "but only 2 can ever be confirmed"),
-        (2, "async", "but only 1 can ever be confirmed"),
+        (3, "sync", "but only 2 copies can ever confirm a write"),
+        (2, "async", "but only 1 copy can ever confirm a write"),
         (0, "sync", "min_copies is 0, but it must be a whole number of copies from 1 to 32"),
         ('"2"', "sync", "it must be a whole number"),
     ],

@@ -40,7 +40,7 @@ def test_a_copy_in_the_middle_of_a_resync_is_of_no_time() -> None:
     heard.began(7, 0, 0)
     heard.heard(alive(1000.0, 0, 0), 0, in_sync=True, consistent=True)
     heard.began(7, 5, 100)
-    heard.is_mixture()
+    heard.resync_began()
     heard.heard(alive(1001.0, 5, 100, state="Resyncing", lag_bytes=4096, lag_seconds=1.0), 5, False, False)
     shown = heard.shown(5)
     assert shown is not None
