@@ -168,7 +168,7 @@ class Limits:
     last_answers_seconds: float = 10.0
     """Time that a restart waits until every request has its answer."""
     last_acks_seconds: float = 5.0
-    """Time that a clean stop waits for the confirmations of the targets."""
+    """Time that a clean stop waits for the acks of the targets."""
     last_record_seconds: float = 5.0
     """Time for which a stop tries to record a failed flush."""
     poll_seconds: float = 0.02
@@ -238,7 +238,7 @@ class Limits:
 
     @property
     def undurable_writes(self) -> int:
-        """Writes that a target may leave without durable confirmation."""
+        """Writes that a target may leave without an ack that they are durable."""
         return self.logged_writes // 2
 
     @property

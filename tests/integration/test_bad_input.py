@@ -153,7 +153,7 @@ def test_another_protocol_version_is_refused(
     assert shared.source.wait_for_event("target_refused", target="gamma", code=code)
 
 
-def test_a_confirmation_of_what_was_never_sent_detaches_its_sender(shared: Cluster, gamma_away: Node) -> None:
+def test_a_confirmation_of_what_was_never_sent_evicts_its_sender(shared: Cluster, gamma_away: Node) -> None:
     """A hostile gamma joins and claims the future: no bit is cleared, no memory grows, and beta goes on."""
     run("fio", "--name=w", f"--filename={shared.device}", "--rw=write", "--bs=64k", "--size=4m", "--direct=1")
     with dealer(shared.ports["alpha"][0], "gamma/1", gamma_away.keys, shared.source.keys) as peer:

@@ -82,7 +82,7 @@ class StreamMessage(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """A target's confirmation: everything up to each seq is applied, or durable."""
+    """A target's ack: everything up to each seq is applied, or durable."""
 
     epoch: int
     session: int
@@ -177,7 +177,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
 
 
 def pack_ack(ack: Ack) -> bytes:
-    """Return the control frame of a confirmation."""
+    """Return the control frame of an ack."""
     body = _ACK.pack(MAGIC, VERSION, KIND_ACK, *ack)
     return body + _SUM.pack(checksum(body))
 
@@ -189,7 +189,7 @@ def pack_control(body: bytes) -> bytes:
 
 
 def parse_control(frame: Buffer) -> Ack | bytes:
-    """Check a control frame; return the confirmation, or the encoded message that it carries.
+    """Check a control frame; return the ack, or the encoded message that it carries.
 
     Raises ``ProtocolError``; a frame of another protocol version is left to the handshake to refuse, so its
     body is returned when it passes the checksum.
@@ -205,7 +205,7 @@ def parse_control(frame: Buffer) -> Ack | bytes:
         raise ProtocolError("a control frame fails its checksum; it was dropped")
     if kind == KIND_ACK:
         if len(body) != _ACK.size:
-            raise ProtocolError("a confirmation has the wrong length; it was dropped")
+            raise ProtocolError("an ack has the wrong length; it was dropped")
         fields = _ACK.unpack(body)
         return Ack(*fields[3:])
     if kind == KIND_CONTROL:

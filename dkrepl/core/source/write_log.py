@@ -132,7 +132,7 @@ class WriteLog:
                 bitmap.keep_only(first, stay)
 
     def forget(self, seq: int) -> None:
-        """The write ``seq`` failed here: no confirmation of it may clear a bit."""
+        """The write ``seq`` failed here: no ack of it may clear a bit."""
         self._drop(seq)
         self._ranges[seq & self._mask] = (0, 0)
 

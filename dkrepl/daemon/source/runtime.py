@@ -1,7 +1,7 @@
 """A node as source: wires the core's source to the device, the store, the intent log and the sockets.
 
 Order of start: metadata, store, intent log (brought up to date), ports, FUSE mount, loop device, link, ready.
-Order of stop: link and loop device, last flush, last confirmations, clean intent log, goodbye, ports, store.
+Order of stop: link and loop device, last flush, last acks, clean intent log, goodbye, ports, store.
 """
 
 from __future__ import annotations

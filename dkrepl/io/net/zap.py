@@ -40,7 +40,7 @@ class ZapAuthenticator:
         """To be made before the sockets are bound; nobody gets in until ``start``."""
         self._access = access
         self._context = context
-        self._monitors: list[tuple[zmq.Socket[bytes], _Door]] = []
+        self._monitors: list[tuple[zmq.Socket[bytes], _Handshakes]] = []
         self._zap: zmq.Socket[bytes] | None = None
         if access.closed:
             self._zap = context.socket(zmq.REP)
@@ -50,7 +50,7 @@ class ZapAuthenticator:
     def watch(self, sock: zmq.Socket[bytes], name: str) -> None:
         """Count who does not get through the handshake at ``sock``, which is called ``name`` in events."""
         monitor = sock.get_monitor_socket(_WATCHED)
-        self._monitors.append((monitor, _Door(self._access, name)))
+        self._monitors.append((monitor, _Handshakes(self._access, name)))
 
     def start(self) -> None:
         """Answer from now on. The sockets that were made here belong to the thread."""
@@ -64,9 +64,9 @@ class ZapAuthenticator:
         try:
             while True:
                 ready = dict(poller.poll())
-                for monitor, door in self._monitors:
+                for monitor, handshakes in self._monitors:
                     if monitor in ready:
-                        door.take(parse_monitor_message(monitor.recv_multipart()))
+                        handshakes.take(parse_monitor_message(monitor.recv_multipart()))
                 if self._zap is not None and self._zap in ready:
                     self._zap.send_multipart(self._answer(self._zap.recv_multipart()))
         except zmq.ContextTerminated:
@@ -86,7 +86,7 @@ class ZapAuthenticator:
         return [version, number, _YES, b"", public_key.write(key).encode(), b""]
 
 
-class _Door:
+class _Handshakes:
     """What one bound socket's monitor tells: connections that ended before they had shown who they are.
 
     ZeroMQ tells why a handshake failed, and then that the connection is gone. What does not even begin as a handshake
