@@ -63,8 +63,8 @@ first {s.restart_seconds} after it left a stream); every {s.ask_again_seconds} w
 | handshake of a connection | 5 s | closed |
 | a target's store is flushed | at each flush of the stream; after {b.flush_bytes}, {n.flush_resync_messages} resync \
 messages, or {s.flush_seconds} | |
-| an async target confirms | when something became durable; when 1/{n.ack_window_part} of its window is \
-unconfirmed; after {s.ack_seconds} | |
+| an async target confirms | when something became durable, or a message of a resync was applied; when \
+1/{n.ack_window_part} of its window is unconfirmed; after {s.ack_seconds} | |
 | a confirmation is repeated | T / 5 | |
 | waiting for sync targets after a restart of the source | {s.returning_seconds} | it acknowledges without them, under \
 a new generation |
