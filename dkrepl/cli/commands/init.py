@@ -33,7 +33,7 @@ def command(
       dkrepl init r0 --keep-data         # /dev/vg/data holds a file system: replicate it
 
     Exit codes: 0 done, 3 the description is invalid, 5 refused (the store holds something, or the node is initialised
-    already), 6 no such mirror or node, 9 the store or 10 the metadata cannot be created.
+    already), 6 no such mirror or node, 9 the store cannot be used, or made, 14 the metadata cannot be written.
     """
     from dkrepl.io.state.description_file import load, which_node
 

@@ -36,7 +36,7 @@ def command(session: Session, mirror: str | None, keep: str, discard: bool, as_j
       dkrepl diverged list r0
 
     Exit codes: 0 this node gives way (the resync follows), 2 no NODE given, 4 the daemon is not running, 5 refused
-    (the device is in use), 6 no such mirror or node.
+    (the device is in use), 6 no such mirror or node, 7 accepted, but this node is not a target after 30 s.
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Resolve(keep=keep, discard=discard))

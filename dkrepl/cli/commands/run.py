@@ -22,9 +22,10 @@ def command(session: Session, mirror: str | None, node: str | None) -> int:
     Example:
       dkrepl run r0
 
-    Exit codes: 0 stopped as asked, 3 the description is invalid, 6 no such mirror or node, 9 the store or 10 the
-    metadata cannot be used (run `dkrepl init` first), 12 the host lacks something (root, /dev/fuse, a free port),
-    13 the node's key is missing or not the one in the description (`dkrepl key generate`).
+    Exit codes: 0 stopped as asked, 3 the description is invalid, 6 no such mirror or node, or it is not initialised
+    here (`dkrepl init`), 9 the store or 10 the metadata cannot be used, 12 the host lacks something (root, /dev/fuse, a
+    free port), 13 the node's key is missing or not the one in the description (`dkrepl key generate`), 14 the state
+    directory cannot be read or written.
     """
     from dkrepl.daemon.main import main
     from dkrepl.io.state.description_file import load, which_node

@@ -41,8 +41,8 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], as_j
       dkrepl verify r0
       dkrepl verify r0 --json gamma | jq '.targets[].ranges'
 
-    Exit codes: 0 equal, 4 the daemon is not running, 5 a target is not InSync, 6 no such mirror or target, 8 they
-    differ (the ranges are listed; `dkrepl resync --full` repairs the copy).
+    Exit codes: 0 equal, 4 the daemon is not running, 5 a target is not InSync, 6 no such mirror or target, 7 a store or
+    a target did not answer in time, 8 they differ (the ranges are listed; `dkrepl resync --full` repairs the copy).
     """
     name = session.mirror(mirror)
     with _shown_progress(as_json) as show:
