@@ -34,8 +34,8 @@ _OTHERS = """
 | --- | --- |
 | `Empty` | initialised with an empty store; nothing was ever written |
 | `Consistent` | the data of one moment |
-| `Inconsistent` | part old, part new: in the middle of a resync, or its store failed; also a target that was initialised \
-with `--overwrite-data`, until its first resync. Not promoted without force |
+| `Inconsistent` | part old, part new: in the middle of a resync, or its store failed; also a target that was \
+initialised with `--overwrite-data`, until its first resync. Not promoted without force |
 """
 _DIAGRAM_AT_SOURCE = "States of a target, as its source sees it"
 _DIAGRAM_OF_TARGET = "States of a target, as it sees itself"
