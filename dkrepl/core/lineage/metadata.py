@@ -120,4 +120,7 @@ def parse(content: bytes, where: str) -> NodeMetadata:
             )
         return msgspec.convert(found, NodeMetadata)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MetadataError(f"{where} cannot be understood ({error}); initialise the node again") from None
+        raise MetadataError(
+            f"{where} cannot be understood ({error}); upgrade this node if a newer dkrepl wrote it, else initialise "
+            "the node again"
+        ) from None

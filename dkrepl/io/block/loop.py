@@ -132,7 +132,7 @@ def attach(path: Path, size: int | None = None, timeout: float = 10.0) -> LoopDe
             time.sleep(0.005)
     finally:
         os.close(backing)
-    raise HostError(f"no loop device could be had for {path}: others took each one that was free; try again")
+    raise HostError(f"no loop device could be attached to {path}: others took each one that was free; try again")
 
 
 def find(path: Path) -> list[LoopDevice]:

@@ -41,7 +41,7 @@ def free_number(stuck: set[int]) -> int:
                 return number
         raise HostError(f"each of {_MOST_NUMBERS} loop devices is in use, or stuck; see losetup, and dmesg")
     except OSError as error:
-        raise HostError(f"the kernel has no loop device to give ({error.strerror})") from error
+        raise HostError(f"the kernel has no free loop device ({error.strerror}): detach some, see losetup") from error
     finally:
         os.close(control)
 
