@@ -160,9 +160,7 @@ class Arbitration:
             self._wait = min(self._limits.question_last_seconds, self._wait * 2)
             self._round += 1
             self._asked[self._round] = now
-            self._contenders = {
-                name: rival for name, rival in self._contenders.items() if rival.seen >= self._round - 1
-            }
+            self._contenders = {name: one for name, one in self._contenders.items() if one.seen >= self._round - 1}
             self._describe()
             # Votes are asked for only while they would be enough to serve: a voter follows nobody else.
             wanted = ""
@@ -289,7 +287,7 @@ class Arbitration:
             if hears or not answer.mirror_id or answer.terms != self._terms:
                 return False  # it hears another source, knows nothing, or has other terms
             if answer.agreed and answer.agreed != self._terms:
-                return False  # under its old terms fewer copies may have been enough to answer a write
+                return False  # under its old terms fewer copies may have been enough to acknowledge a write
         agreed = self._metadata.agreed
         if self._contenders or self._metadata.former or (agreed and agreed != self._terms):
             return False  # older terms may still be in force somewhere (R14)
