@@ -191,7 +191,7 @@ class Limits:
     """Least time between two ticks, at which deadlines are checked."""
 
     # --- peers
-    door_frames_a_round: int = 64
+    control_port_frames_a_round: int = 64
     """Frames of peers that do not follow, taken in one round of the loop."""
     other_source_ask_seconds: float = 2.0
     """Time between two questions to the peers that do not follow."""

@@ -38,7 +38,7 @@ class SourceSockets(Protocol):
         """Give the ports back."""
 
 
-class DoorSocket(Protocol):
+class ControlPortSocket(Protocol):
     """The control port of a node that is not serving as source."""
 
     @property

@@ -21,7 +21,7 @@ from dkrepl.daemon.storage import Store
 from dkrepl.daemon.workers import Workers
 from dkrepl.io.host.boot_clock import boot_seconds
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.door_socket import DoorSocket
+from dkrepl.io.net.control_port_socket import ControlPortSocket
 from dkrepl.io.net.source_sockets import SourceSockets
 from dkrepl.io.net.target_sockets import TargetSockets
 from dkrepl.io.state import bits_memory, durable_file, metadata_file
@@ -154,9 +154,9 @@ class Host:
         """Make sockets to every peer."""
         return TargetSockets(self._description, self._node, self._access)
 
-    def door_socket(self) -> DoorSocket:
+    def control_port_socket(self) -> ControlPortSocket:
         """Bind the control port. Raises ``HostError``."""
-        return DoorSocket(self._description, self._node, self._access)
+        return ControlPortSocket(self._description, self._node, self._access)
 
     def device(self, limits: Limits) -> Device:
         """Make the device, or take it over. Raises ``HostError``."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from dkrepl.api import status
 from dkrepl.config.limits import Limits
-from dkrepl.daemon.connections import DoorSocket, SourceSockets, TargetSockets
+from dkrepl.daemon.connections import ControlPortSocket, SourceSockets, TargetSockets
 from dkrepl.daemon.storage import Device, State, Store
 from dkrepl.errors import DkreplError
 from dkrepl.io.store.calls import StoreCalls
@@ -149,7 +149,7 @@ class Outside(Protocol):
     def target_sockets(self) -> TargetSockets:
         """Make sockets to every peer, for a target, or for one that asks."""
 
-    def door_socket(self) -> DoorSocket:
+    def control_port_socket(self) -> ControlPortSocket:
         """Bind the control port of a node that is not source."""
 
     def device(self, limits: Limits) -> Device:

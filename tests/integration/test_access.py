@@ -123,7 +123,7 @@ def listens(cluster: Cluster, keys: NodeKeys | None) -> bool:
         return True
 
 
-def test_the_doors_open_for_those_who_have_a_key(shared: Cluster) -> None:
+def test_who_has_a_key_is_let_in_everywhere(shared: Cluster) -> None:
     """Otherwise the tests below would show nothing."""
     alpha, beta = shared.source, shared.nodes["beta"]
     gamma = shared.nodes["gamma"]
@@ -139,7 +139,7 @@ def test_the_doors_open_for_those_who_have_a_key(shared: Cluster) -> None:
 
 @pytest.mark.parametrize("whose", ["nobody", "another mirror", "no key", "another server"])
 def test_a_stranger_gets_in_nowhere(shared: Cluster, stranger: NodeKeys, tmp_path: Any, whose: str) -> None:
-    """Not to the control channel, not to the stream, not to the door of a target; whatever name it gives."""
+    """Not to the control channel, not to the stream, not to the control port of a target; whatever name it gives."""
     alpha, gamma = shared.source, shared.nodes["gamma"]
     keys: NodeKeys | None = stranger
     if whose == "another mirror":
@@ -151,14 +151,14 @@ def test_a_stranger_gets_in_nowhere(shared: Cluster, stranger: NodeKeys, tmp_pat
         keys = None if whose == "no key" else shared.nodes["beta"].keys
         reason = "handshake"
     before = refused(alpha, reason)
-    door = refused(gamma, reason)
+    at_target = refused(gamma, reason)
     with undisturbed(shared):
         for name in ("beta", "alpha", "nobody"):
             assert not say_hello(shared, shared.ports["alpha"][0], f"{name}/x", keys, server, name)
         if whose != "another server":
             assert not listens(shared, keys)
             assert not say_hello(shared, shared.ports["gamma"][0], "beta/x", keys, gamma, "beta")
-            wait_refused(gamma, door, reason)
+            wait_refused(gamma, at_target, reason)
     wait_refused(alpha, before + 2, reason)
     event = alpha.wait_for_event("peer_refused", reason=reason)
     if reason == "unknown_key":
@@ -241,7 +241,7 @@ def wait_more(count: Callable[[], int], before: int) -> None:
 
 
 def test_floods_of_a_node_are_bounded(shared: Cluster) -> None:
-    """One that has a key: malformed and oversized frames at every door, and subscriptions to the whole alphabet."""
+    """One that has a key: malformed and oversized frames at every port, and subscriptions to the whole alphabet."""
     alpha, beta, gamma = (shared.nodes[name] for name in ("alpha", "beta", "gamma"))
     gamma.stop()
     shared.wait_state("gamma", "Disconnected")

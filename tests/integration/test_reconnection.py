@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from dkrepl.config.description import Description, Node, parse
 from dkrepl.io.net.access import Access
-from dkrepl.io.net.door_socket import DoorSocket
+from dkrepl.io.net.control_port_socket import ControlPortSocket
 from dkrepl.io.net.target_sockets import TargetSockets
 from tests.integration.harness.ports import free_port
 from tests.lab.waiting import wait_for
@@ -54,14 +54,14 @@ def test_a_peer_that_was_out_of_reach_is_found_soon_after_it_is_back() -> None:
     with requests_dropped(port):
         asking = TargetSockets(description, beta, access(beta))
         time.sleep(OUT_OF_REACH)
-    door = DoorSocket(description, alpha, access(alpha))
+    asked_port = ControlPortSocket(description, alpha, access(alpha))
     try:
 
         def asked() -> bool:
             asking.send("alpha", b"who are you?")
-            return door.receive() is not None
+            return asked_port.receive() is not None
 
         wait_for(asked, bool, "alpha hears beta", SOON)
     finally:
         asking.close()
-        door.close()
+        asked_port.close()

@@ -1,4 +1,4 @@
-"""The ports of a simulated node: ROUTER, at a source PUB as well, at any other node the door that answers questions."""
+"""The ports of a simulated node: a ROUTER, which answers questions where no source serves; at a source also PUB."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Listener:
             self.process.ready(self.fd)
 
 
-class DoorSocket(Listener):
+class ControlPortSocket(Listener):
     """The control port of a node that is not serving as source."""
 
 

@@ -9,7 +9,7 @@ from dkrepl.daemon.outside import Loop, Report
 from dkrepl.io.store.calls import StoreCalls
 from tests.simulation.device import Device
 from tests.simulation.files import State, Store
-from tests.simulation.listener import DoorSocket, SourceSockets
+from tests.simulation.listener import ControlPortSocket, SourceSockets
 from tests.simulation.loop import Workers
 from tests.simulation.sockets import TargetSockets
 from tests.simulation.stall import StallWatch
@@ -72,8 +72,8 @@ class Outside:
     def target_sockets(self) -> TargetSockets:
         return TargetSockets(self._process)
 
-    def door_socket(self) -> DoorSocket:
-        return DoorSocket(self._process)
+    def control_port_socket(self) -> ControlPortSocket:
+        return ControlPortSocket(self._process)
 
     def device(self, limits: Limits) -> Device:
         return Device(self._process)

@@ -41,7 +41,7 @@ def command(session: Session, mirror: str, verdict: requests.Verdict, as_json: b
       dkrepl clear r0 forced-promotion
 
     Exit codes: 0 cleared and recorded, 2 no such verdict, 4 the daemon is not running, 5 this node is not the source,
-    6 no such mirror, 7 not recorded in time, 10 it could not be recorded.
+    6 no such mirror, 7 not recorded in time, 14 it could not be recorded.
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Clear(verdict=verdict))

@@ -28,7 +28,7 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], as_j
       dkrepl pause r0          # all targets
 
     Exit codes: 0 paused (or was already), 4 the daemon is not running, 5 this node is not the source, 6 no such mirror
-    or target, 7 not recorded in time, 10 it could not be recorded.
+    or target, 7 not recorded in time, 14 it could not be recorded.
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Pause(targets=targets))

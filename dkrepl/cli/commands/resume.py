@@ -27,7 +27,7 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], as_j
       dkrepl resume r0          # all targets
 
     Exit codes: 0 resumed (or was not paused), 4 the daemon is not running, 5 this node is not the source, 6 no such
-    mirror or target, 7 not recorded in time, 10 it could not be recorded.
+    mirror or target, 7 not recorded in time, 14 it could not be recorded.
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Resume(targets=targets))

@@ -29,7 +29,7 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], full
       dkrepl resync r0 --full gamma && dkrepl wait insync r0 --timeout 2h gamma
 
     Exit codes: 0 begun, 4 the daemon is not running, 5 this node is not the source, 6 no such mirror or target, 7 not
-    recorded in time, 10 it could not be recorded.
+    recorded in time, 14 it could not be recorded.
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Resync(targets=targets, full=full))

@@ -60,7 +60,7 @@ class Joining:
     def on_refuse(self, peer: str, message: Refuse, now: float) -> None:
         """A source refuses this node."""
         following, metadata = self._following, self._record.metadata
-        if following.source.name not in (None, peer) or following.position is not None or message.code == "NotSource":
+        if following.source.name not in (None, peer) or following.position is not None:
             return
         following.fire("paused" if message.code == "Paused" else "refused", message.text)
         following.source.found(peer, now)

@@ -17,7 +17,7 @@ from dkrepl.daemon.outside import Events, Loop
 from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.daemon.roles import Runtime
 from dkrepl.daemon.source.runtime import SourceRuntime
-from dkrepl.errors import DkreplError, MetadataError, NotFound, Refused, TimedOut
+from dkrepl.errors import DkreplError, NotFound, Refused, StateDirectoryError, StoreError, TimedOut
 
 Result = TypeVar("Result")
 
@@ -112,7 +112,8 @@ class Desk:
         def ended(error: DkreplError | None) -> None:
             with answering(reply):
                 if error is not None:
-                    raise MetadataError(f"it is done, but could not be recorded: {error}")
+                    kind = StoreError if isinstance(error, StoreError) else StateDirectoryError
+                    raise kind(f"it is done, but could not be recorded: {error}")
                 if reply.open:
                     then()
 

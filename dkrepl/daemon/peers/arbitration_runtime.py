@@ -16,7 +16,7 @@ from dkrepl.core.node import Outcome
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.daemon.peers.answering import Answering
-from dkrepl.daemon.peers.door import Door
+from dkrepl.daemon.peers.control_port import ControlPort
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.promotions import Promotions
 from dkrepl.daemon.surroundings import Surroundings
@@ -39,8 +39,8 @@ class ArbitrationRuntime:
         self.arbitration = Arbitration(description, node, metadata, age, limits=limits)
         self._ready: Callable[[], None] | None = None
         self._began = 0.0
-        self.door = Door(
-            outside.door_socket(),
+        self.control_port = ControlPort(
+            outside.control_port_socket(),
             Answering(description, node, lambda _: self._report()),
             lambda: metadata,
             limits=limits,
@@ -48,7 +48,7 @@ class ArbitrationRuntime:
         try:
             sockets = outside.target_sockets()
         except BaseException:
-            self.door.close()
+            self.control_port.close()
             raise
         self.channel = PeerChannel(sockets, here.loop, refused=self._refused)
         self.channel.listen(self.arbitration.on_answer)
@@ -65,12 +65,12 @@ class ArbitrationRuntime:
         """Begin to ask. ``ready()`` is called only if it takes long, so that nobody waits for ever for the service."""
         self._ready, self._began = ready, self.here.outside.clock.monotonic()
         self.channel.watch(lambda: None)
-        self.here.loop.watch(self.door.fd, lambda: None)
+        self.here.loop.watch(self.control_port.fd, lambda: None)
 
     def step(self) -> None:
         """Take what the peers say."""
         self.arbitration.advance(self.here.outside.clock.boot())
-        self.door.answer()
+        self.control_port.answer()
         self.channel.receive()
         self._perform()
 
@@ -149,7 +149,7 @@ class ArbitrationRuntime:
 
     def close(self) -> None:
         """Give the sockets back."""
-        self.here.loop.ignore(self.door.fd)
+        self.here.loop.ignore(self.control_port.fd)
         self.workers.close()
         self.channel.close()
-        self.door.close()
+        self.control_port.close()

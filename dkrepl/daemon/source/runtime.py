@@ -22,7 +22,7 @@ from dkrepl.core.source.resync_sender import ResyncSender
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.peers.answering import Answering
-from dkrepl.daemon.peers.lookout import Lookout
+from dkrepl.daemon.peers.other_sources import OtherSources
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.source.ending import Ending
 from dkrepl.daemon.source.requests import Requests
@@ -65,7 +65,7 @@ class SourceRuntime:
         )
         self.sockets = outside.source_sockets(limits)
         self.channel = PeerChannel(outside.target_sockets(), loop)
-        self._lookout = Lookout(self.channel, node, description.name, limits=limits)
+        self._other_sources = OtherSources(self.channel, node, description.name, limits=limits)
         self.stall = outside.stall_watch(loop, store.calls, report)
         self._ticked = clock.monotonic()
         self._late = False
@@ -174,7 +174,7 @@ class SourceRuntime:
             return
         source.tick(now, wall=self.here.outside.clock.wall(), stalled=self.stall.worker_seconds(now))
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
-        source.on_answers(self._lookout.tick(now, source.metadata.mirror_id, absent))
+        source.on_answers(self._other_sources.tick(now, source.metadata.mirror_id, absent))
         self._perform()
         self.requests.answer()
 

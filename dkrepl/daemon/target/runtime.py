@@ -20,7 +20,7 @@ from dkrepl.core.protocol import frames, messages
 from dkrepl.core.target.target import Target
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.daemon.peers.answering import Answering
-from dkrepl.daemon.peers.door import Door
+from dkrepl.daemon.peers.control_port import ControlPort
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.promotions import Promotions
 from dkrepl.daemon.surroundings import Surroundings
@@ -59,8 +59,8 @@ class TargetRuntime:
             began=began,
             limits=limits,
         )
-        self.door = Door(
-            outside.door_socket(),
+        self.control_port = ControlPort(
+            outside.control_port_socket(),
             Answering(description, node, self._asked),
             self._offer,
             self._source_stalled,
@@ -72,7 +72,7 @@ class TargetRuntime:
         try:
             self.sockets = outside.target_sockets()
         except BaseException:
-            self.door.close()
+            self.control_port.close()
             raise
         self.channel = PeerChannel(self.sockets, loop, refused=self._refused_of, other=self._take_control)
         self.channel.listen(self._take_answer)
@@ -96,7 +96,7 @@ class TargetRuntime:
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to look for the source."""
         self.channel.watch(self._control_signalled)
-        self.here.loop.watch(self.door.fd, self._control_signalled)
+        self.here.loop.watch(self.control_port.fd, self._control_signalled)
         self.stall.start()
         self.state = "Serving"
         ready()
@@ -114,7 +114,7 @@ class TargetRuntime:
         target = self.target
         if self._control_came:
             self._control_came = False
-            self.door.answer()
+            self.control_port.answer()
             self.channel.receive()
             self._stream_disconnected = self.sockets.broken() or self._stream_disconnected
             if target.voter.inherits is not None and self.state == "Serving":
@@ -353,10 +353,10 @@ class TargetRuntime:
 
     def close(self) -> None:
         """Give everything back."""
-        self.here.loop.ignore(self.door.fd)
+        self.here.loop.ignore(self.control_port.fd)
         self._disconnect()
         self.workers.close()
         self.stall.stop()
         self.channel.close()
-        self.door.close()
+        self.control_port.close()
         self.intent_store.close()

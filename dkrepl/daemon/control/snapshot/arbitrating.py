@@ -20,7 +20,7 @@ def of_arbitration(runtime: ArbitrationRuntime) -> ArbitratingStatus:
         generation=runtime.metadata.generation,
         warnings=[runtime.arbitration.reason, *runtime.here.access.warnings],
         counters=Refusals(
-            frames_refused=runtime.door.frames_refused,
+            frames_refused=runtime.control_port.frames_refused,
             peers_refused=sum(turned_away.values()),
             peers_refused_for=turned_away,
         ),

@@ -52,7 +52,7 @@ def of_target(runtime: TargetRuntime) -> TargetStatus:
             applied_bytes=runtime.target.stream.applied_bytes,
             resync_bytes=runtime.target.stream.resync_bytes,
             messages_refused=target.following.messages_refused,
-            frames_refused=runtime.frames_refused + runtime.door.frames_refused,
+            frames_refused=runtime.frames_refused + runtime.control_port.frames_refused,
             peers_refused=sum(turned_away.values()),
             peers_refused_for=turned_away,
         ),

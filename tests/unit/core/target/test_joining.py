@@ -61,12 +61,6 @@ def test_a_split_brain_is_recorded_once() -> None:
     assert len(beta.asked_for(Commit)) == 1
 
 
-def test_a_peer_that_is_no_source_cannot_refuse() -> None:
-    beta = Beta()
-    beta.say(Refuse("NotSource", "gamma is no source", "gamma"), "gamma")
-    assert beta.core.state == "Disconnected"
-
-
 def test_a_stream_does_not_start_after_a_refusal() -> None:
     beta = Beta()
     beta.say(welcome(DESCRIPTION))

@@ -16,7 +16,14 @@ from dkrepl.daemon.control.desk import Desk
 from dkrepl.daemon.control.dispatcher import Dispatcher, carry_out
 from dkrepl.daemon.control.reply import QueuedReply
 from dkrepl.daemon.events import EventLog
-from dkrepl.errors import DaemonNotRunning, DkreplError, LocalProtocolError, StoreError, TimedOut
+from dkrepl.errors import (
+    DaemonNotRunning,
+    DkreplError,
+    LocalProtocolError,
+    StateDirectoryError,
+    StoreError,
+    TimedOut,
+)
 
 
 class FakeLoop:
@@ -156,12 +163,17 @@ def test_a_command_that_records_nothing_waits_for_nothing(scene: Scene, monkeypa
     assert recording(scene, monkeypatch, None) == ["then"]
 
 
-def test_a_commit_that_fails_is_an_error(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failed", [StateDirectoryError, StoreError])
+def test_a_commit_that_fails_is_an_error_of_the_disk_that_failed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, failed: type[DkreplError]
+) -> None:
     done = recording(scene, monkeypatch)
-    scene.commits[0][1](StoreError("no space"))
+    scene.commits[0][1](failed("no space"))
     line = scene.said
     assert line is not None
-    assert cast(Failure, line.error).message == "it is done, but could not be recorded: no space"
+    error = cast(Failure, line.error)
+    assert error.message == "it is done, but could not be recorded: no space"
+    assert error.code == failed.exit_code
     assert done == []
 
 

@@ -8,12 +8,12 @@ from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import messages
 from dkrepl.core.protocol.sender import check_sender, name_of
-from dkrepl.daemon.connections import DoorSocket
+from dkrepl.daemon.connections import ControlPortSocket
 from dkrepl.daemon.peers.answering import Answering
 from dkrepl.errors import ProtocolError
 
 
-class Door:
+class ControlPort:
     """Answers questions at the node's control port; ``metadata`` returns its present record.
 
     ``stalled`` is called with what a peer says of its store.
@@ -21,14 +21,14 @@ class Door:
 
     def __init__(
         self,
-        socket: DoorSocket,
+        socket: ControlPortSocket,
         answering: Answering,
         metadata: Callable[[], NodeMetadata],
         stalled: Callable[[messages.Stalled], None] = lambda _: None,
         *,
         limits: Limits = DEFAULT,
     ) -> None:
-        self._a_round = limits.door_frames_a_round
+        self._a_round = limits.control_port_frames_a_round
         self._socket = socket
         self._answering = answering
         self._metadata = metadata

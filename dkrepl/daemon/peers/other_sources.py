@@ -1,4 +1,4 @@
-"""A source looks out for another one: it asks the peers that do not follow it who they are (rule R7).
+"""Whether another node is source as well: a source asks the peers that do not follow it who they are (rule R7).
 
 Two sources never meet by themselves, for it is targets that connect. So after a partition only this finds them out.
 """
@@ -12,7 +12,7 @@ from dkrepl.core.protocol import messages
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 
 
-class Lookout:
+class OtherSources:
     """Finds another source among the peers that do not follow ``node`` in ``mirror``."""
 
     def __init__(self, channel: PeerChannel, node: str, mirror: str, *, limits: Limits = DEFAULT) -> None:

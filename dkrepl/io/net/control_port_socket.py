@@ -20,7 +20,7 @@ from dkrepl.io.net.sender import take_rest
 from dkrepl.io.net.zap import ZapAuthenticator
 
 
-class DoorSocket:
+class ControlPortSocket:
     """The control port of a node that is not serving as source."""
 
     def __init__(self, description: Description, node: Node, access: Access) -> None:
