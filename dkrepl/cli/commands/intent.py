@@ -43,10 +43,11 @@ def show(session: Session, mirror: str | None, target: str | None, all_ranges: b
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Intent(target=target))
+    found = client.read(answer, answers.Intent, name)
     if as_json:
         print_json(answer)
         return
-    for intent in client.read(answer, answers.Intent, name).targets:
+    for intent in found.targets:
         print_text(
             f"{clean(intent.name)}: {intent.dirty_blocks} of {intent.blocks} blocks of {exact_size(intent.block)} "
             f"may differ ({format_size(intent.dirty_bytes)}), {format_count(intent.active_extents, 'active extent')}"

@@ -77,10 +77,13 @@ def command(
     if not dry_run:
         device = wait_for_role(session, name, "source") or session.paths.device(name)
         print_done(answer, as_json, f"{name}: this node is the source, the device is {device}")
-    elif as_json:
+        return
+    from dkrepl.core.election.promotion import Assessment
+
+    found = client.read(answer, Assessment, name)
+    if as_json:
         print_json(answer)
     else:
         from dkrepl.cli.render.promote_view import draw
-        from dkrepl.core.election.promotion import Assessment
 
-        draw(client.read(answer, Assessment, name))
+        draw(found)

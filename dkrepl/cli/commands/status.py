@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from dkrepl.api import client, requests
 from dkrepl.api.failure import Failure
+from dkrepl.api.status import Status
 from dkrepl.cli import parameters
 from dkrepl.cli.context import Session
 from dkrepl.cli.render.output import console, print_error, print_json
@@ -50,45 +53,56 @@ def command(session: Session, mirror: str | None, watch: bool, as_json: bool) ->
     if watch:
         return _watch(session, mirrors, as_json)
     if len(mirrors) == 1:
-        _show({mirrors[0]: session.ask(mirrors[0], requests.Status())}, as_json)
+        _show({mirrors[0]: _ask(session, mirrors[0])}, as_json)
         return 0
-    answers = _ask_all(session, mirrors)
-    _show(answers, as_json)
-    return next((answer.exit_code for answer in answers.values() if isinstance(answer, DkreplError)), 0)
+    found = _ask_all(session, mirrors)
+    _show(found, as_json)
+    return next((one.exit_code for one in found.values() if isinstance(one, DkreplError)), 0)
 
 
-def _ask_all(session: Session, mirrors: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Answer:
+    """``status``: what the answer says; ``whole``: the answer itself, with fields that only a newer daemon has."""
+
+    status: Status
+    whole: Any
+
+
+def _ask(session: Session, mirror: str) -> _Answer:
+    whole = session.ask(mirror, requests.Status())
+    return _Answer(client.read_status(whole, mirror), whole)
+
+
+def _ask_all(session: Session, mirrors: list[str]) -> dict[str, _Answer | DkreplError]:
     """Return for each mirror the daemon's answer, or the error that there was instead."""
-    answers: dict[str, Any] = {}
+    found: dict[str, _Answer | DkreplError] = {}
     for mirror in mirrors:
         try:
-            answer = session.ask(mirror, requests.Status())
-            client.read_status(answer, mirror)
-            answers[mirror] = answer
+            found[mirror] = _ask(session, mirror)
         except DkreplError as error:
-            answers[mirror] = error
-    return answers
+            found[mirror] = error
+    return found
 
 
-def _show(answers: dict[str, Any], as_json: bool) -> None:
+def _show(found: Mapping[str, _Answer | DkreplError], as_json: bool) -> None:
     if as_json:
-        print_json(_as_json(answers))
+        print_json(_as_json(found))
         return
     from dkrepl.cli.render.status_view import draw
 
     out = console()
-    for mirror, answer in answers.items():
-        if isinstance(answer, DkreplError):
-            print_error(answer, as_json=False)
+    for one in found.values():
+        if isinstance(one, DkreplError):
+            print_error(one, as_json=False)
         else:
-            out.print(draw(client.read_status(answer, mirror), out))
+            out.print(draw(one.status, out))
 
 
-def _as_json(answers: dict[str, Any]) -> Any:
+def _as_json(found: Mapping[str, _Answer | DkreplError]) -> Any:
     """Return the one status as it was answered, or several in a list."""
     shown = [
-        {"mirror": mirror, "error": Failure.of(answer)} if isinstance(answer, DkreplError) else answer
-        for mirror, answer in answers.items()
+        {"mirror": mirror, "error": Failure.of(one)} if isinstance(one, DkreplError) else one.whole
+        for mirror, one in found.items()
     ]
     return shown[0] if len(shown) == 1 else {"mirrors": shown}
 
@@ -117,11 +131,8 @@ def _live(session: Session, mirrors: list[str]) -> None:
 
     def look() -> RenderableType:
         parts: list[RenderableType] = []
-        for mirror, answer in _ask_all(session, mirrors).items():
-            if isinstance(answer, DkreplError):
-                parts.append(Text(str(answer), "red"))
-            else:
-                parts.append(draw(client.read_status(answer, mirror), out))
+        for one in _ask_all(session, mirrors).values():
+            parts.append(Text(str(one), "red") if isinstance(one, DkreplError) else draw(one.status, out))
         return Group(*parts, Text("every second, Ctrl-C ends", "dim"))
 
     with Live(look(), console=out, auto_refresh=False, vertical_overflow="visible") as live:

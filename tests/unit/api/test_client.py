@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
 
 import pytest
 
 from dkrepl.api import client, requests
-from dkrepl.api.requests import Request
-from dkrepl.cli import role_change
 from dkrepl.errors import DkreplError
-from tests.unit.cli.fake_daemon import Cli, FakeDaemon, cli, source_status, target_status
-
-__all__ = ["cli"]
+from tests.unit.cli.fake_daemon import Cli, source_status
 
 
 def test_a_request_is_one_json_line_with_its_arguments(cli: Cli) -> None:
@@ -26,51 +21,6 @@ def test_a_request_is_one_json_line_with_its_arguments(cli: Cli) -> None:
         requests.Resume(),
         requests.Resync(full=True, targets=("beta", "gamma")),
     ]
-
-
-def test_the_states_that_targets_are_left_in_are_shown(cli: Cli) -> None:
-    cli.daemon({"ok": {"targets": [{"name": "beta", "state": "Paused"}, {"name": "gamma", "state": "Paused"}]}})
-    assert cli.run("pause", "r0")[1] == "r0: paused all targets (now: beta Paused, gamma Paused)\n"
-
-
-@pytest.mark.parametrize(
-    ("request_", "before", "after", "said"),
-    [
-        (
-            requests.Promote(),
-            target_status(),
-            source_status(),
-            "r0: this node is the source, the device is",
-        ),
-        (requests.Demote(), source_status(), target_status(), "r0: this node is a target"),
-    ],
-)
-def test_a_change_of_role_is_waited_for(
-    cli: Cli, request_: Request, before: dict[str, Any], after: dict[str, Any], said: str
-) -> None:
-    command = requests.command_of(request_)
-    answers = [{}, before, {**after, "state": "Starting"} if command == "promote" else before, after]
-    fake: FakeDaemon = cli.daemon(lambda _: [{"ok": answers[len(fake.requests) - 1]}])
-    code, out, _ = cli.run(command, "r0")
-    assert code == 0
-    assert out.startswith(said)
-    assert fake.requests == [request_, *[requests.Status()] * 3]
-
-
-def test_a_role_that_is_not_taken_in_time_is_said_with_what_it_is_instead(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(role_change, "PATIENCE", 0.0)
-    cli.daemon(lambda request: [{"ok": target_status() if isinstance(request, requests.Status) else {}}])
-    code, _, err = cli.run("promote", "r0", "--force", "0123abcd")
-    assert code == 7
-    assert "has not become source of mirror r0 within 0 s (it is target, InSync)" in err
-
-
-def test_what_was_done_is_said_in_the_daemons_words_if_it_has_some(cli: Cli) -> None:
-    cli.daemon({"ok": {"message": "gamma was paused already"}})
-    assert cli.run("pause", "r0", "gamma")[1] == "gamma was paused already\n"
-    assert json.loads(cli.run("pause", "r0", "--json")[1]) == {"message": "gamma was paused already"}
 
 
 def test_a_daemon_that_is_not_running_is_answered_with_how_to_start_it(cli: Cli) -> None:
@@ -85,19 +35,6 @@ def test_a_socket_left_by_a_killed_daemon_counts_as_not_running(cli: Cli) -> Non
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(cli.paths.socket("r0")))
     assert cli.run("status", "r0")[0] == 4
-
-
-def test_a_mirror_that_is_not_described_is_not_found(cli: Cli) -> None:
-    cli.describe("r1")
-    code, _, err = cli.run("status", "r0")
-    assert code == 6
-    assert f"no mirror r0 here ({cli.paths.etc} describes: r1)" in err
-
-
-def test_a_name_that_leads_elsewhere_is_refused(cli: Cli) -> None:
-    code, _, err = cli.run("status", "../r0")
-    assert code == 2
-    assert "'../r0' is not the name of a mirror" in err
 
 
 def test_a_daemon_that_accepts_and_never_answers_has_a_deadline(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -225,14 +224,3 @@ class Cli:
         """Stop the daemons."""
         for fake in self._daemons:
             fake.close()
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
-    """Give a command line to itself; its directory has a short path, as sockets need."""
-    with tempfile.TemporaryDirectory(prefix="dkrepl-") as directory:
-        runner = Cli(Path(directory), capsys)
-        try:
-            yield runner
-        finally:
-            runner.close()

@@ -21,9 +21,7 @@ from dkrepl.cli import commands
 from dkrepl.cli.app import SECTIONS
 from dkrepl.cli.main import exit_code
 from dkrepl.errors import table
-from tests.unit.cli.fake_daemon import Cli, cli, source_status
-
-__all__ = ["cli"]
+from tests.unit.cli.fake_daemon import Cli, source_status
 
 COMMAND = [sys.executable, "-m", "dkrepl.cli.main"]
 LEAVES = [

@@ -1,4 +1,4 @@
-"""`dkrepl config`, `init` and `run`: what is refused before anything is touched."""
+"""`dkrepl config`: an example to begin with, and what a check says of a description."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ import json
 
 import pytest
 
-from tests.unit.cli.fake_daemon import Cli, cli, with_keys
-
-__all__ = ["cli"]
-
-
-@pytest.fixture
-def on_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "alpha")
-
-
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.gethostname", lambda: "laptop")
+from tests.unit.cli.fake_daemon import Cli, with_keys
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -71,31 +59,3 @@ def test_a_node_that_does_not_exist_is_refused_with_those_that_do(cli: Cli) -> N
     code, _, err = cli.run("config", "check", "r0", "--node", "delta")
     assert code == 6
     assert "its nodes are alpha, beta, gamma" in err
-
-
-@pytest.mark.parametrize("command", ["init", "run"])
-def test_a_host_that_is_no_node_can_neither_init_nor_run(cli: Cli, elsewhere: None, command: str) -> None:
-    cli.describe()
-    code, _, err = cli.run(command, "r0")
-    assert code == 6
-    assert 'no node named like this host ("laptop")' in err
-    assert "--node" in err
-    assert list(cli.paths.state.iterdir()) == []
-
-
-@pytest.mark.usefixtures("on_alpha")
-@pytest.mark.parametrize("command", ["init", "run", "status", "pause"])
-def test_which_mirror_is_asked_where_there_are_several(cli: Cli, command: str) -> None:
-    cli.describe("r0")
-    cli.describe("r1")
-    code, _, err = cli.run(command)
-    assert code == (4 if command == "status" else 2)
-    assert command == "status" or "name one: r0, r1" in err
-
-
-@pytest.mark.usefixtures("on_alpha")
-def test_keeping_and_overwriting_contradict_each_other(cli: Cli) -> None:
-    cli.describe()
-    code, _, err = cli.run("init", "r0", "--keep-data", "--overwrite-data")
-    assert code == 2
-    assert "contradict" in err

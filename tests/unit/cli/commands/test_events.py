@@ -10,9 +10,7 @@ import pytest
 from dkrepl.api import requests
 from dkrepl.cli.commands.events import parse_since
 from dkrepl.errors import UsageError
-from tests.unit.cli.fake_daemon import Cli, cli
-
-__all__ = ["cli"]
+from tests.unit.cli.fake_daemon import Cli
 
 NOW = 1_772_000_000.0
 IN_SYNC = {"time": NOW, "level": "info", "event": "target_in_sync", "mirror": "r0", "node": "alpha", "target": "beta"}

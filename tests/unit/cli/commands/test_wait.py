@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.fake_daemon import Cli, FakeDaemon, cli, source_status, target_status
-
-__all__ = ["cli"]
+from tests.unit.cli.fake_daemon import Cli, FakeDaemon, source_status, target_status
 
 
 def all_in_sync() -> dict[str, Any]:

@@ -1,19 +1,15 @@
-"""`dkrepl status`: what is shown of a source, of a target, of several mirrors, on terminals of any width."""
+"""`dkrepl status`: what is shown of a source and of a target, on terminals of any width."""
 
 from __future__ import annotations
 
 import io
-import json
 
 import pytest
 from rich.console import Console
 
 from dkrepl.api.client import read_status
 from dkrepl.cli.render.status_view import draw
-from dkrepl.errors import ProtocolError
-from tests.unit.cli.fake_daemon import Cli, cli, source_status, target_status
-
-__all__ = ["cli"]
+from tests.unit.cli.fake_daemon import Cli, source_status, target_status
 
 
 def drawn(width: int, answer: object, terminal: bool = False) -> str:
@@ -96,42 +92,3 @@ def test_progress_never_goes_below_0_or_above_100(percent: float, shown: str) ->
     text = drawn(120, status)
     assert f"full {shown}, 0 B of 4 KiB, 0 B/s, 0 s left" in text
     assert text.count("█") + text.count("░") == 10
-
-
-def test_json_is_the_daemons_answer_unchanged(cli: Cli) -> None:
-    answer = source_status(key_of_the_future=[1, 2])
-    cli.daemon({"ok": answer})
-    code, out, err = cli.run("status", "r0", "--json")
-    assert (code, json.loads(out), err) == (0, answer, "")
-
-
-def test_the_only_mirror_need_not_be_named(cli: Cli) -> None:
-    cli.describe("r0")
-    cli.daemon({"ok": source_status()})
-    assert cli.run("status")[1].startswith("r0  source on alpha")
-    assert json.loads(cli.run("status", "--json")[1])["mirror"] == "r0"
-
-
-def test_without_a_mirror_all_are_shown_and_one_that_is_down_hides_none(cli: Cli) -> None:
-    for mirror in ("a0", "r0", "z0"):
-        cli.describe(mirror)
-    cli.daemon({"ok": source_status()})
-    cli.daemon({"ok": target_status(mirror="z0")}, mirror="z0")
-    code, out, err = cli.run("status")
-    assert code == 4
-    assert "r0  source on alpha" in out
-    assert "z0  target on beta" in out
-    assert err == "dkrepl: the daemon of mirror a0 is not running: start it with `systemctl start dkrepl@a0`\n"
-    code, out, err = cli.run("status", "--json")
-    assert (code, err) == (4, "")
-    mirrors = json.loads(out)["mirrors"]
-    assert [entry["mirror"] for entry in mirrors] == ["a0", "r0", "z0"]
-    assert mirrors[0]["error"]["name"] == "DaemonNotRunning"
-
-
-def test_a_status_without_sense_is_refused_with_a_sentence(cli: Cli) -> None:
-    cli.daemon({"ok": {"mirror": "r0"}})
-    code, out, err = cli.run("status", "r0")
-    assert (code, out) == (ProtocolError.exit_code, "")
-    assert "does not understand" in err
-    assert err.count("\n") == 1

@@ -11,9 +11,7 @@ import pytest
 from dkrepl.config import public_key
 from dkrepl.errors import NodeKeyError, Refused
 from dkrepl.io.state import node_keys
-from tests.unit.cli.fake_daemon import Cli, cli
-
-__all__ = ["cli"]
+from tests.unit.cli.fake_daemon import Cli
 
 
 def secret_of(cli: Cli, name: str = node_keys.CURRENT) -> str:
