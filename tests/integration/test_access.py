@@ -355,10 +355,6 @@ def test_a_reload_takes_up_keys_and_nothing_else(shared: Cluster) -> None:
     gamma.ask("reload")
 
 
-def last_words(node: Node) -> str:
-    return node.log.read_text().splitlines()[-1]
-
-
 def test_without_its_key_or_with_another_a_node_does_not_start(clusters: Clusters) -> None:
     cluster = clusters.make(start=False, targets=[("gamma", "async")])
     gamma = cluster.nodes["gamma"]
@@ -367,11 +363,11 @@ def test_without_its_key_or_with_another_a_node_does_not_start(clusters: Cluster
     secret.unlink()
     gamma.start(ready=False)
     assert gamma.exit_code() == NodeKeyError.exit_code
-    assert "run `dkrepl key generate`" in last_words(gamma)
+    assert "run `dkrepl key generate`" in gamma.last_words()
     node_keys.generate(gamma.paths)
     gamma.start(ready=False)
     assert gamma.exit_code() == NodeKeyError.exit_code
-    assert "write what `dkrepl key show` prints there" in last_words(gamma)
+    assert "write what `dkrepl key show` prints there" in gamma.last_words()
     secret.write_text(kept)
     cluster.start()
     assert kept.strip() not in "".join(node.log.read_text() for node in cluster.nodes.values())

@@ -102,8 +102,8 @@ def test_a_damaged_metadata_record_stops_the_daemon_before_it_touches_anything(s
         node.start(ready=False)
         assert node.exit_code() == MetadataError.exit_code
         assert _state(node) == before
-        assert _last_words(node).startswith("dkrepl: ")
-        assert str(path) in _last_words(node)
+        assert node.last_words().startswith("dkrepl: ")
+        assert str(path) in node.last_words()
     path.write_bytes(good)
 
 
@@ -112,7 +112,7 @@ def test_metadata_of_a_newer_version_is_refused(stopped: Cluster) -> None:
     stopped.source.set_metadata(msgspec.structs.replace(record, format=99))
     stopped.source.start(ready=False)
     assert stopped.source.exit_code() == MetadataError.exit_code
-    assert "upgrade this node" in _last_words(stopped.source)
+    assert "upgrade this node" in stopped.source.last_words()
     stopped.source.set_metadata(record)
 
 
@@ -155,7 +155,3 @@ def test_a_target_with_a_store_from_nowhere_is_copied_in_full(clusters: Clusters
 def _state(node: Node) -> dict[str, bytes]:
     files = {str(path): path.read_bytes() for path in node.state_dir.rglob("*") if path.is_file()}
     return files | {"store": node.store.read_bytes()}
-
-
-def _last_words(node: Node) -> str:
-    return node.log.read_text().splitlines()[-1]

@@ -20,17 +20,12 @@ from dkrepl.io.block import device_link, loop, users
 from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request, mount
 from dkrepl.io.store.sparse_file import create_sparse
 from dkrepl.io.store.store import BackingStore
+from tests.integration.harness.applications import run
 
 pytestmark = pytest.mark.root
 
 MIB = 1 << 20
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(*command: object) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @dataclass

@@ -294,7 +294,7 @@ def test_a_daemon_that_starts_without_space_for_its_records_says_so_and_is_start
         beta.start(ready=False)
         code = beta.exit_code()
         assert code == StateDirectoryError.exit_code
-        assert "No space left on device" in beta.log.read_text().splitlines()[-1]
+        assert "No space left on device" in beta.last_words()
         unit = (ROOT / "packaging" / "dkrepl@.service").read_text()
         (given_up,) = (line for line in unit.splitlines() if line.startswith("RestartPreventExitStatus="))
         assert str(code) not in given_up.partition("=")[2].split(), "it would stay down when there is space again"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,34 +20,42 @@ BLOCK = 64 << 10
 
 
 @pytest.fixture(scope="module")
-def linked(module_clusters: Clusters) -> Cluster:
-    """Targets that reach the source through links; every test leaves these whole and the targets in sync."""
+def _shared(module_clusters: Clusters) -> Cluster:
     return module_clusters.make(linked=True, peer_timeout="1s")
 
 
-def _writing(cluster: Cluster) -> Writer:
-    writer = Writer(cluster.device, 0, 16 * MIB)
-    writer.wait_for_more(100)
-    return writer
+@pytest.fixture
+def linked(_shared: Cluster) -> Iterator[Cluster]:
+    """Targets in sync, which reach the source through links; a test finds them whole, whatever the one before did."""
+    yield _shared
+    for link in _shared.links.values():
+        link.mend()
+    _shared.wait_in_sync()
 
 
-def _goes_on(cluster: Cluster, writer: Writer) -> None:
-    writer.wait_for_more(50)
+@contextlib.contextmanager
+def _writing(cluster: Cluster, end: int = 16 * MIB, seed: int = 1) -> Iterator[Writer]:
+    """An application writes meanwhile, and gets no error."""
+    writer = Writer(cluster.device, 0, end, seed=seed)
+    try:
+        writer.wait_for_more(100)
+        yield writer
+    finally:
+        writer.stop()
+    assert writer.error is None
 
 
 @pytest.mark.parametrize("name", ["beta", "gamma"])
 def test_a_cut_link_costs_the_blocks_written_meanwhile(linked: Cluster, name: str) -> None:
     before = linked.seen(name)["resent_bytes"]
-    writer = _writing(linked)
-    linked.links[name].cut()
-    linked.wait_state(name, "Disconnected", "Behind")
-    _goes_on(linked, writer)
-    other = "gamma" if name == "beta" else "beta"
-    assert linked.seen(other)["state"] == "InSync"
-    linked.links[name].mend()
-    linked.wait_in_sync(name)
-    writer.stop()
-    assert writer.error is None
+    with _writing(linked) as writer:
+        linked.links[name].cut()
+        linked.wait_state(name, "Disconnected", "Behind")
+        writer.wait_for_more(50)
+        other = "gamma" if name == "beta" else "beta"
+        assert linked.seen(other)["state"] == "InSync"
+        linked.links[name].mend()
+        linked.wait_in_sync(name)
     linked.settle()
     assert 0 < linked.seen(name)["resent_bytes"] - before <= len(writer.blocks(BLOCK)) * BLOCK
     linked.assert_equal()
@@ -54,27 +64,23 @@ def test_a_cut_link_costs_the_blocks_written_meanwhile(linked: Cluster, name: st
 @pytest.mark.parametrize("name", ["beta", "gamma"])
 def test_a_half_open_link_is_noticed_at_both_ends(linked: Cluster, name: str) -> None:
     """The connections stay open and what is sent is acknowledged, but nothing arrives: only heartbeats can tell."""
-    writer = _writing(linked)
-    linked.links[name].freeze()
-    linked.wait_state(name, "Disconnected", "Behind")
-    linked.nodes[name].wait_missing_source()
-    _goes_on(linked, writer)
-    linked.links[name].mend()
-    linked.wait_in_sync(name)
-    writer.stop()
-    assert writer.error is None
+    with _writing(linked) as writer:
+        linked.links[name].freeze()
+        linked.wait_state(name, "Disconnected", "Behind")
+        linked.nodes[name].wait_missing_source()
+        writer.wait_for_more(50)
+        linked.links[name].mend()
+        linked.wait_in_sync(name)
     linked.settle()
     linked.assert_equal()
 
 
 def test_a_flapping_link_ends_equal(linked: Cluster) -> None:
-    writer = _writing(linked)
-    for _ in range(15):
-        for link in linked.links.values():
-            link.flap()
-        _goes_on(linked, writer)
-    writer.stop()
-    assert writer.error is None
+    with _writing(linked) as writer:
+        for _ in range(15):
+            for link in linked.links.values():
+                link.flap()
+            writer.wait_for_more(50)
     linked.settle()
     linked.assert_equal()
 
@@ -97,21 +103,19 @@ def test_damaged_frames_are_refused_and_never_applied(clusters: Clusters, linked
             return data[:at] + data[at + 3 :]
         return data[:at] + data[max(0, at - 9) :]
 
-    writer = _writing(linked)
-    for link in linked.links.values():
-        link.damaged = 0
-        link.damage = damage
-    for link in linked.links.values():
-        linked.source.wait_until(lambda _, one=link: one.damaged >= 4, "frames are damaged")
-        _goes_on(linked, writer)
-    for link in linked.links.values():
-        link.mend()
-    # The pauses between epochs that fail have grown; the administrator cuts them short.
-    for target in linked.targets:
-        linked.source.ask("resync", targets=[target.name])
-        linked.wait_in_sync(target.name, seconds=20)
-    writer.stop()
-    assert writer.error is None
+    with _writing(linked) as writer:
+        for link in linked.links.values():
+            link.damaged = 0
+            link.damage = damage
+        for link in linked.links.values():
+            linked.source.wait_until(lambda _, one=link: one.damaged >= 4, "frames are damaged")
+            writer.wait_for_more(50)
+        for link in linked.links.values():
+            link.mend()
+        # The pauses between epochs that fail have grown; the administrator cuts them short.
+        for target in linked.targets:
+            linked.source.ask("resync", targets=[target.name])
+            linked.wait_in_sync(target.name, seconds=20)
     linked.settle()
     linked.assert_equal()
     if kind == "flipped in clear":
@@ -123,19 +127,19 @@ def test_damaged_frames_are_refused_and_never_applied(clusters: Clusters, linked
 def test_in_sync_is_never_shown_of_a_copy_that_differs(linked: Cluster) -> None:
     """Whenever the application rests and InSync is shown with nothing on its way, the copies are equal (R10)."""
     dice = random.Random(9)
+    looks = 0
     for seed in range(8):
-        writer = Writer(linked.device, 0, 8 * MIB, seed=seed + 1)
         link = linked.links[dice.choice(["beta", "gamma"])]
-        _goes_on(linked, writer)
-        dice.choice([link.cut, link.flap, link.flap])()
-        _goes_on(linked, writer)
-        writer.stop()
-        assert writer.error is None
+        with _writing(linked, 8 * MIB, seed + 1) as writer:
+            dice.choice([link.cut, link.flap, link.flap])()
+            writer.wait_for_more(50)
         link.mend()
         for target in linked.targets:
             if linked.seen(target.name)["state"] == "InSync":
                 linked.settle(target.name)
                 linked.assert_equal(target)
+                looks += 1
+    assert looks, "no target was in sync when it was looked at"
     linked.settle()
     linked.assert_equal()
 

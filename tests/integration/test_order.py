@@ -113,8 +113,13 @@ def test_overlapping_writes_in_flight_end_the_same_everywhere(clusters: Clusters
         )
         for seed in (1, 2, 3)
     ]
-    for job in jobs:
-        assert job.wait(100) == 0
+    try:
+        for job in jobs:
+            assert job.wait(100) == 0
+    finally:
+        for job in jobs:
+            job.kill()
+            job.wait(100)
     cluster.settle()
     cluster.assert_equal()
 

@@ -62,7 +62,7 @@ def test_two_sources_find_each_other_out_and_the_loser_keeps_its_blocks(clusters
     assert code == 2, sentence
     code, _, sentence = alpha.cli("resolve", "r0", "--keep", "beta")
     assert code == 0, sentence
-    status = alpha.wait_following("beta")
+    alpha.wait_following("beta")
     status = alpha.wait_until(lambda found: found and found["diverged"] and found["diverged"][0]["settled"], "it keeps")
     assert any("diverged" in warning for warning in status["warnings"])
     cluster.assert_equal_to(beta, alpha)

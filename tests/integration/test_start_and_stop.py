@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -128,25 +129,23 @@ def open_directory() -> Iterator[Path]:
 
 def test_a_source_needs_root_and_says_so(open_directory: Path) -> None:
     nobody = 65534
-    cluster = Cluster(open_directory, targets=[("gamma", "async")])
-    node = cluster.source
-    for path in open_directory.rglob("*"):
-        os.chown(path, nobody, nobody)
-    paths = node.paths
-    where = ["--etc", str(paths.etc), "--state", str(paths.state), "--run", str(paths.run)]
-    # From the sources, for the interpreter of the tests may lie where only root can reach it.
-    done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, *where, "run", "r0", "--node", "alpha"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with contextlib.closing(Cluster(open_directory, targets=[("gamma", "async")])) as cluster:
+        for path in open_directory.rglob("*"):
+            os.chown(path, nobody, nobody)
+        paths = cluster.source.paths
+        where = ["--etc", str(paths.etc), "--state", str(paths.state), "--run", str(paths.run)]
+        # From the sources, for the interpreter of the tests may lie where only root can reach it.
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_NOBODY, *where, "run", "r0", "--node", "alpha"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert done.returncode == HostError.exit_code, done.stderr
     assert done.stderr.startswith("dkrepl: a source needs root")
     assert done.stderr.count("\n") == 1
-    cluster.close()
 
 
 _AS_NOBODY = """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +20,23 @@ pytestmark = pytest.mark.root
 KILLS = 10  # tests/long has more
 
 
-def _fio(cluster: Cluster, seconds: int) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _fio(cluster: Cluster, seconds: int) -> Iterator[subprocess.Popen[str]]:
+    """fio that reads and writes for so long, and ends with an error if one request fails; it is gone at the end."""
     job = f"""--name=v --filename={cluster.device} --rw=randrw --bsrange=4k-64k --size=48m --direct=1 --ioengine=libaio
         --iodepth=16 --verify=crc32c --verify_backlog=512 --time_based --runtime={seconds} --verify_state_save=0"""
-    return subprocess.Popen(
+    fio = subprocess.Popen(
         ["fio", *job.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cluster.source.directory,
     )
+    with fio:
+        try:
+            yield fio
+        finally:
+            fio.kill()
 
 
 def test_a_daemon_killed_at_any_moment_is_replaced_and_no_application_gets_an_error(
@@ -49,8 +57,7 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
     cluster.source.stop()
     manager.start(True, **restarting)
     cluster.wait_in_sync()
-    fio = _fio(cluster, 10)
-    try:
+    with _fio(cluster, 10) as fio:
         for _ in range(3):
             before = cluster.source.present_status()["counters"]["writes"]
             cluster.source.wait_until(
@@ -60,8 +67,6 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
             assert set(manager.held) & {"device", "device-drained"}
             manager.start(True, **restarting)
         output, _ = fio.communicate(timeout=LONG)
-    finally:
-        fio.kill()
     assert fio.returncode == 0, output
     cluster.settle()
     cluster.assert_equal()
@@ -76,8 +81,7 @@ def test_a_restart_leaves_the_device_to_the_successor_and_a_stop_takes_it_away(
 def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager: ServiceManager) -> None:
     cluster = manager.cluster
     alpha, beta = cluster.source, cluster.nodes["beta"]
-    fio = _fio(cluster, 600)
-    try:
+    with _fio(cluster, 600) as fio:
         alpha.wait_until(lambda status: status and status["counters"]["writes"] > 300, "writes go on")
         alpha.kill()
         beta.wait_missing_source()
@@ -86,8 +90,6 @@ def test_a_source_that_was_replaced_ends_its_device_so_that_nobody_hangs(manager
         manager.start()
         alpha.wait_until(lambda status: status and status["role"] == "target", "it follows beta")
         fio.communicate(timeout=LONG)
-    finally:
-        fio.kill()
     assert fio.returncode != 0, "the application must be told"
     assert not set(manager.held) & {"device", "device-drained"}
     assert not cluster.device.exists()

@@ -45,7 +45,7 @@ def test_a_target_killed_under_load_comes_back_by_a_bounded_resync(shared: Clust
 
 
 def test_a_target_killed_and_restarted_under_load_ends_equal(shared: Cluster) -> None:
-    fio = Fio(shared.device, *FIO_LONG)
+    fio = Fio(shared.device, "--bsrange=4k-64k", "--size=48m", "--rate=6m", "--fsync=32")
     try:
         for name in ("beta", "gamma", "beta"):
             shared.nodes[name].kill()
@@ -57,12 +57,6 @@ def test_a_target_killed_and_restarted_under_load_ends_equal(shared: Cluster) ->
         fio.end()
     shared.settle()
     shared.assert_equal()
-
-
-FIO_LONG = (
-    *("--bsrange=4k-64k", "--size=48m", "--rate=6m", "--fsync=32"),
-    *("--time_based=0", "--loops=1"),
-)
 
 
 def test_a_sync_target_that_stands_still_holds_writes_until_its_timeout_and_no_longer(shared: Cluster) -> None:

@@ -240,6 +240,10 @@ class Node:
                     found.append(entry)
         return found
 
+    def last_words(self) -> str:
+        """Return the last line of the log: what a daemon says that does not start."""
+        return self.log.read_text().splitlines()[-1]
+
     def wait_for_event(self, event: str, **fields: Any) -> dict[str, Any]:
         """Wait until an event with these fields is in the log; return it."""
 
