@@ -15,19 +15,9 @@ from dkrepl.core.election.attempt import Attempt
 from dkrepl.core.election.candidacy import Candidacy
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Ask, Copy
-from tests.unit.core.election.test_candidacy import Role
+from tests.unit.core.election.role import OWN, Role
 
 DESCRIPTION = parse(render_example(), "r0", {})
-OWN = Answer(
-    node="beta",
-    mirror="r0",
-    mirror_id="m1",
-    role="target",
-    generation="g3",
-    history=[],
-    copy=Copy(mode="sync", store_state="Consistent"),
-    vote="beta",
-)
 PEERS = [peer.name for peer in DESCRIPTION.peers("beta")]
 TIMES = round(DEFAULT.poll_answer_seconds / DEFAULT.poll_again_seconds)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from dkrepl.config.description import parse
 from dkrepl.config.example import render_example
 from dkrepl.core.actions import Send
@@ -11,29 +9,8 @@ from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.election.candidacy import Candidacy, Candidate, withdrawals
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Ask
+from tests.unit.core.election.role import Role
 from tests.unit.records import record
-
-
-class Role:
-    """A role that records at once what it is told; with ``steadfast`` it asks for votes by itself as well."""
-
-    def __init__(self, steadfast: bool = False) -> None:
-        self.stands: Ballot | None = None
-        self.told: list[str] = []
-        self._steadfast = steadfast
-
-    def stand(self, now: float, force: bool = False) -> None:
-        self.told.append("stand, by force" if force else "stand")
-        self.stands = self.stands or Ballot(1, "beta")
-
-    def outbid(self, now: float, seen: Collection[Ballot]) -> None:
-        self.told.append("outbid")
-        self.stands = Ballot(max(seen).number + 1, "beta")
-
-    def stand_down(self) -> None:
-        self.told.append("stand down")
-        if not self._steadfast:
-            self.stands = None
 
 
 def test_it_stands_and_stands_again_in_the_same_promotion() -> None:

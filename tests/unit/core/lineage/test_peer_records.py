@@ -28,3 +28,13 @@ def test_bits_that_were_made_durable_no_longer_end_the_tracking_at_a_loss_of_pow
     metadata = peer_records.loosened(BOTH)
     assert record_of(metadata, "beta").loose
     assert peer_records.fastened(metadata) == BOTH
+
+
+def test_what_an_asynchronous_peer_may_lack_is_remembered_whatever_its_mode_becomes() -> None:
+    alpha = peer_records.in_sync(record(generation="g1"), "beta", "g1", sync=False)
+    alpha = peer_records.with_base(alpha, {"beta": True}, "g2")
+    beta = record_of(alpha, "beta")
+    assert not peer_records.has_all(beta, "g1")
+    assert peer_records.has_all(beta, "g2")
+    again = record_of(peer_records.in_sync(alpha, "beta", "g1", sync=True), "beta")
+    assert peer_records.has_all(again, "g1")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dkrepl.core.lineage import peer_records
 from dkrepl.core.protocol import frames, members
 from dkrepl.errors import ProtocolError
-from tests.unit.records import record
 from tests.unit.streams import packed
 
 GENERATION = int("ab" * 8, 16)
@@ -27,13 +25,3 @@ def test_names_and_modes_arrive_as_they_were_sent() -> None:
 def test_members_that_cannot_be_understood_are_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError, match="members of a generation"):
         frames.parse_stream(frame(data), None, 1 << 30)
-
-
-def test_what_an_asynchronous_peer_may_lack_is_remembered_whatever_its_mode_becomes() -> None:
-    alpha = peer_records.in_sync(record(generation="g1"), "beta", "g1", sync=False)
-    alpha = peer_records.with_base(alpha, {"beta": True}, "g2")
-    beta = peer_records.record_of(alpha, "beta")
-    assert not peer_records.has_all(beta, "g1")
-    assert peer_records.has_all(beta, "g2")
-    again = peer_records.record_of(peer_records.in_sync(alpha, "beta", "g1", sync=True), "beta")
-    assert peer_records.has_all(again, "g1")

@@ -7,7 +7,7 @@ from dkrepl.core.actions import Commit, Ended, FlushStore, Send
 from dkrepl.core.protocol.messages import Bye
 from dkrepl.core.source.source import Source
 from tests.unit.core.source.started import commit, new_record, started
-from tests.unit.core.source.test_write_path import World
+from tests.unit.core.source.world import World
 
 
 def flush_ends(source: Source, why: str | None = None, now: float = 1.0) -> None:

@@ -6,8 +6,8 @@ from dkrepl.core.actions import PublishMarker
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import Bye
 from dkrepl.core.source.resync_sender import ResyncSender
+from tests.unit.core.source.published import Published
 from tests.unit.core.source.started import DESCRIPTION
-from tests.unit.core.source.test_publisher import Published
 
 BLOCK = DESCRIPTION.block
 

@@ -12,8 +12,8 @@ from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import Bye, Evict
 from dkrepl.core.target.applier import Applier
 from dkrepl.errors import StoreError
-from tests.unit.core.test_stall import DESCRIPTION, FromTarget, bitmaps
-from tests.unit.records import MemoryStore
+from tests.unit.core.target.beta import DESCRIPTION, Beta
+from tests.unit.records import MemoryStore, bitmap
 
 PAGE = b"p" * 4096
 BLOCK = DESCRIPTION.block
@@ -52,7 +52,7 @@ class Watchful(MemoryStore):
 
 
 def test_a_block_is_marked_for_the_other_targets_before_it_is_written() -> None:
-    peers = PeerBitmaps(bitmaps("gamma"), BLOCK.bit_length() - 1)
+    peers = PeerBitmaps({"gamma": bitmap(DESCRIPTION)}, BLOCK.bit_length() - 1)
     peers.enter("alpha", ["gamma"])
     store = Watchful(peers)
     assert Applier(store, peers, Outbox()).apply(live((frames.WRITE, 0), (frames.WRITE, BLOCK)))
@@ -85,10 +85,11 @@ def test_a_write_that_the_store_fails_ends_the_message() -> None:
         Applier(store, PeerBitmaps({}, 12), Outbox()).apply(live((frames.WRITE, 0)))
 
 
-def discarding(then: int = frames.WRITE) -> FromTarget:
-    """Return a target that is applying a discard, after which its message goes on with ``then``."""
-    target = FromTarget()
-    target.core.take(live((frames.DISCARD, 0), (then, 8192)), target.now)
+def discarding() -> Beta:
+    """Return a target that is applying a discard, after which its message goes on with a write."""
+    target = Beta()
+    target.enter()
+    target.core.take(live((frames.DISCARD, 0), (frames.WRITE, 8192)), target.now)
     assert target.core.stream.blocked
     return target
 
@@ -137,9 +138,10 @@ def test_a_store_that_fails_a_message_makes_the_copy_inconsistent(why: str | Non
 def test_a_store_that_fails_after_the_target_has_left_is_reported() -> None:
     target = discarding()
     target.say(Evict(5, "Resync", "a resync was asked for"))
-    target.perform()
+    target.done.clear()
     target.core.zeroed("Input/output error", target.now)
-    assert [action.name for action in target.events()] == ["store_failed"]
+    target.perform()
+    assert target.reported() == ["store_failed"]
 
 
 def test_a_target_that_is_stopped_during_a_discard_applies_that_message_as_a_whole_before_it_ends() -> None:

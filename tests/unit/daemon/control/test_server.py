@@ -120,22 +120,18 @@ def test_progress_comes_before_the_answer(path: Path) -> None:
     assert found == [{"progress": {"done": 1}}, {"progress": {"done": 2}}, {"ok": {"command": "verify"}}]
 
 
-def test_a_command_that_works_long_without_progress_gives_signs_of_life(answers: Answers) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "r0.sock"
-        server = ControlServer(path, answers.begin, limits=IMPATIENT)
-        server.start()
-        with _connect(path) as client, client.makefile("rb") as lines:
-            client.sendall(b'{"command": "resume"}\n')
-            assert [json.loads(lines.readline()) for _ in range(3)] == [
-                {"progress": {"waiting": True}},
-                {"progress": {}},
-                {"progress": {}},
-            ]
-            answers.hold.set()
-            *_, last = map(json.loads, lines)
-            assert last == {"ok": {"command": "resume"}}
-        server.close()
+@pytest.mark.parametrize("limits", [IMPATIENT])
+def test_a_command_that_works_long_without_progress_gives_signs_of_life(path: Path, answers: Answers) -> None:
+    with _connect(path) as client, client.makefile("rb") as lines:
+        client.sendall(b'{"command": "resume"}\n')
+        assert [json.loads(lines.readline()) for _ in range(3)] == [
+            {"progress": {"waiting": True}},
+            {"progress": {}},
+            {"progress": {}},
+        ]
+        answers.hold.set()
+        *_, last = map(json.loads, lines)
+        assert last == {"ok": {"command": "resume"}}
 
 
 def test_a_command_that_will_never_be_answered_is_an_error(path: Path) -> None:
@@ -243,8 +239,10 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(path: Path, answers: Answe
     left.close()
     server = ControlServer(other, answers.begin)
     server.start()
-    assert _ask(other, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
-    server.close()
+    try:
+        assert _ask(other, b'{"command": "status"}\n') == [{"ok": {"command": "status"}}]
+    finally:
+        server.close()
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, answers: Answers) -> None:

@@ -16,8 +16,7 @@ from dkrepl.core.protocol.messages import Ask
 from dkrepl.daemon.peers.peer_channel import PeerChannel
 from dkrepl.daemon.peers.promotions import Promotions
 from dkrepl.daemon.surroundings import Surroundings
-from tests.unit.core.election.test_attempt import OWN
-from tests.unit.core.election.test_candidacy import Role
+from tests.unit.core.election.role import OWN, Role
 from tests.unit.daemon.peers.sockets import FakeLoop, FakeSockets
 
 DESCRIPTION = parse(render_example(), "r0", {})
