@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dkrepl.api import client
@@ -51,10 +52,24 @@ class Session:
         except NotListening:
             if self.paths.description(mirror).exists():
                 raise
+        raise self._no_mirror(mirror)
+
+    def state_dir(self, name: str | None) -> tuple[str, Path]:
+        """Return a mirror, as ``mirror`` does, and where its state is; that outlives its description.
+
+        Raises NotFound if this node has neither.
+        """
+        mirror = self.mirror(name)
+        directory = self.paths.state_dir(mirror)
+        if not directory.exists() and not self.paths.description(mirror).exists():
+            raise self._no_mirror(mirror)
+        return mirror, directory
+
+    def _no_mirror(self, mirror: str) -> NotFound:
         from dkrepl.io.state.description_file import list_mirrors
 
         known = ", ".join(list_mirrors(self.paths)) or "none"
-        raise NotFound(f"there is no mirror {mirror} here ({self.paths.etc} describes: {known})")
+        return NotFound(f"there is no mirror {mirror} here ({self.paths.etc} describes: {known})")
 
     def status(self, mirror: str, silence: float | None = None) -> Status:
         """Return the status of a mirror. Raises as ``ask``, and ProtocolError for an answer that makes no sense."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -17,6 +18,7 @@ INTERRUPTED = 130
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    _open_standard_streams()
     sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -32,7 +34,7 @@ def exit_code(arguments: list[str]) -> int:
             print(error.format_message())
             return UsageError.exit_code
         except click.UsageError as error:
-            print_error(_one_sentence(error), as_json)
+            print_error(_one_sentence(error, arguments), as_json)
             return UsageError.exit_code
         except DkreplError as error:
             if debug:
@@ -53,10 +55,33 @@ def exit_code(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _one_sentence(error: click.UsageError) -> UsageError:
-    where = error.ctx.command_path if error.ctx is not None else "dkrepl"
+def _open_standard_streams() -> None:
+    """Open those that were closed by the caller: else the next file gets the number, and what is printed goes there."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _one_sentence(error: click.UsageError, arguments: list[str]) -> UsageError:
+    where = error.ctx.command_path if error.ctx is not None else _command_in(arguments)
     message = " ".join(error.format_message().split())  # click puts choices on lines of their own
-    return UsageError(f"{message.rstrip('.')}: see `{where} --help`")
+    return UsageError(f"{message.rstrip('.')} (see `{where} --help`)")
+
+
+def _command_in(arguments: list[str]) -> str:
+    """Return the command that was meant: click's parser does not say it of an option that lacks its value."""
+    names: list[str] = ["dkrepl"]
+    command: click.Command = app
+    for word in arguments:
+        found = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if found is not None:
+            names.append(word)
+            command = found
+    return " ".join(names)
 
 
 def _print_traceback() -> None:

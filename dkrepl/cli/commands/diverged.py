@@ -42,8 +42,8 @@ def show(session: Session, mirror: str | None, as_json: bool) -> None:
 
     Exit codes: 0 shown, 6 no such mirror, 10 a file cannot be understood.
     """
-    name = session.mirror(mirror)
-    found = kept_blocks.found(session.paths.state_dir(name))
+    name, directory = session.state_dir(mirror)
+    found = kept_blocks.found(directory)
     if as_json:
         print_json({"mirror": name, "diverged": [_shown(kept) for kept in found]})
         return
@@ -74,10 +74,10 @@ def export(session: Session, name: str, file: Path, mirror: str | None, as_json:
       dkrepl diverged export 20261123T101500Z-8f2c41d09a77b310 /srv/lost.img
       dkrepl diverged list --json | jq '.diverged[0].ranges'      # which ranges are in it
 
-    Exit codes: 0 copied, 5 FILE exists, 6 nothing of that name, 9 FILE cannot be written.
+    Exit codes: 0 copied, 5 FILE exists, 6 no such mirror, or nothing of that name, 9 FILE cannot be written.
     """
-    found = session.mirror(mirror)
-    kept = diverged_copy.export(session.paths.state_dir(found), name, file)
+    found, directory = session.state_dir(mirror)
+    kept = diverged_copy.export(directory, name, file)
     answer = {"mirror": found, "name": name, "file": str(file), "bytes": kept.length}
     print_done(answer, as_json, f"{found}: {format_size(kept.length)} of {name} are in {file}")
 
@@ -94,10 +94,10 @@ def drop(session: Session, name: str, mirror: str | None, as_json: bool) -> None
     Examples:
       dkrepl diverged drop 20261123T101500Z-8f2c41d09a77b310
 
-    Exit codes: 0 deleted, 6 nothing of that name.
+    Exit codes: 0 deleted, 6 no such mirror, or nothing of that name.
     """
-    found = session.mirror(mirror)
-    kept_blocks.drop(session.paths.state_dir(found), name)
+    found, directory = session.state_dir(mirror)
+    kept_blocks.drop(directory, name)
     print_done({"mirror": found, "name": name}, as_json, f"{found}: {name} is deleted")
 
 

@@ -26,7 +26,7 @@ def command(session: Session, mirror: str | None, as_json: bool) -> None:
       dkrepl reload r0
 
     Exit codes: 0 taken up, 3 the description is invalid, 4 the daemon is not running, 5 more than keys has changed,
-    13 the description does not name this node's own key.
+    6 no such mirror, 13 the description does not name this node's own key.
     """
     name = session.mirror(mirror)
     print_done(session.ask(name, requests.Reload()), as_json, f"{name}: the keys in the description are in use")

@@ -5,6 +5,7 @@ rich is imported only when something is drawn with it: it costs as much time as 
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ PLAIN_WIDTH = 160
 
 def print_json(value: Any) -> None:
     """Print one JSON document: on one line, or indented if a person looks at it."""
-    text = msgspec.json.encode(value, order="deterministic")
+    try:
+        text = msgspec.json.encode(value, order="deterministic")
+    except UnicodeEncodeError:  # a path need not be UTF-8; it is escaped as Python reads it back
+        text = json.dumps(msgspec.to_builtins(value), sort_keys=True).encode()
     if sys.stdout.isatty():
         text = msgspec.json.format(text, indent=2)
     print(text.decode(), flush=True)

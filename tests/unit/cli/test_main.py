@@ -7,6 +7,7 @@ import os
 import pkgutil
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -67,24 +68,43 @@ def test_version_is_the_packages(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "part"),
+    ("arguments", "part", "where"),
     [
-        (["stauts"], "No such command"),
-        (["status", "--jsn"], "No such option"),
-        (["status", "r0", "r1"], "unexpected extra argument"),
-        (["events", "--since"], "requires an argument"),
+        (["stauts"], "No such command", "dkrepl"),
+        (["wait", "insnyc"], "No such command", "dkrepl wait"),
+        (["status", "--jsn"], "No such option", "dkrepl status"),
+        (["status", "r0", "r1"], "unexpected extra argument", "dkrepl status"),
+        (["events", "--since"], "requires an argument", "dkrepl events"),
+        (["config", "check", "--as"], "requires an argument", "dkrepl config check"),
+        (["clear", "r0"], "Choose from: store-failed, forced-promotion", "dkrepl clear"),
     ],
 )
-def test_a_command_line_that_makes_no_sense_is_one_sentence(cli: Cli, arguments: list[str], part: str) -> None:
+def test_a_command_line_that_makes_no_sense_is_one_sentence_with_where_to_look(
+    cli: Cli, arguments: list[str], part: str, where: str
+) -> None:
     code, out, err = cli.run(*arguments)
     assert (code, out) == (2, "")
     assert part in err
     assert err.startswith("dkrepl: ")
-    assert "--help`" in err
+    assert err.endswith(f" (see `{where} --help`)\n")
     assert err.count("\n") == 1
     code, out, err = cli.run(arguments[0], "--json", *arguments[1:])
     assert (code, err) == (2, "")
     assert json.loads(out)["error"]["name"] == "UsageError"
+
+
+def test_a_path_that_is_not_utf_8_is_named_in_the_json_of_an_error(cli: Cli) -> None:
+    name = os.fsdecode(b"/nowhere/\xff.toml")
+    code, out, err = cli.run("config", "check", name, "--json")
+    assert (code, err) == (6, "")
+    assert name in json.loads(out)["error"]["message"]
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "1>&- 2>&-"])
+def test_a_stream_that_the_caller_has_closed_changes_no_exit_code(cli: Cli, closed: str) -> None:
+    words = shlex.join([*COMMAND, *cli.globals, "status", "r0", "--json"])
+    done = subprocess.run(f"exec {words} {closed}", shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (6, "")
 
 
 def test_exit_codes_lists_what_the_errors_say(cli: Cli) -> None:
