@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dkrepl.config.description import Description
+from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.lineage.metadata import FORMAT, NodeMetadata
 from dkrepl.errors import StoreError
@@ -28,9 +29,9 @@ def record(**fields: Any) -> NodeMetadata:
     return NodeMetadata(**plain | fields)
 
 
-def bitmap(description: Description) -> IntentBitmap:
+def bitmap(description: Description, limits: Limits = DEFAULT) -> IntentBitmap:
     """Return a bitmap of the mirror, all clean."""
-    return bitmap_of(description.blocks, description.extent // description.block)
+    return bitmap_of(description.blocks, description.extent // description.block, limits)
 
 
 class MemoryStore:

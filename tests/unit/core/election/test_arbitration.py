@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from dkrepl.config.description import parse
+from dkrepl.config.description import Description, parse
 from dkrepl.config.example import render_example
 from dkrepl.config.limits import DEFAULT
+from dkrepl.config.terms import required
 from dkrepl.core.actions import Commit, Event, Send
 from dkrepl.core.election.arbitration import Arbitration
 from dkrepl.core.lineage.metadata import PeerRecord
@@ -33,13 +34,23 @@ def answer(
     )
 
 
+def described(min_copies: int = 1, alone: float | None = None) -> Description:
+    """Return the description; ``alone``: its start_alone."""
+    return msgspec.structs.replace(parse(render_example(), "r0", {}), start_alone=alone, min_copies=min_copies)
+
+
 def asking(alone: float | None = None, age: float | None = None, min_copies: int = 1, **changes: object) -> Arbitration:
-    """A former source; ``alone``: its start_alone, ``age``: of its predecessor's last sign of life."""
-    example = parse(render_example(), "r0", {})
-    description = msgspec.structs.replace(example, start_alone=alone, min_copies=min_copies)
+    """A former source; ``age``: of its predecessor's last sign of life."""
+    description = described(min_copies, alone)
     arbitration = Arbitration(description, "alpha", msgspec.structs.replace(ALPHA, **changes), age)
     arbitration.tick(0.0)
     return arbitration
+
+
+def question(arbitration: Arbitration) -> int:
+    """Return the number of its newest question."""
+    asked = [action.message for action in arbitration.actions if isinstance(action, Send)]
+    return max(ask.number for ask in asked if isinstance(ask, Ask))
 
 
 def recorded(arbitration: Arbitration) -> None:
@@ -55,7 +66,7 @@ def verdict(arbitration: Arbitration, *answers: Answer) -> str | None:
         recorded(arbitration)
         for one in answers:
             promised = [arbitration.stands] if arbitration.stands is not None and one.vote == "alpha" else one.promised
-            arbitration.on_answer(msgspec.structs.replace(one, number=arbitration._round, promised=promised))
+            arbitration.on_answer(msgspec.structs.replace(one, number=question(arbitration), promised=promised))
     return arbitration.verdict
 
 
@@ -89,13 +100,13 @@ def test_what_a_former_source_does_after_the_last_answer(beta: Answer, expected:
 def test_with_fewer_votes_than_copies_of_a_write_it_does_not_serve() -> None:
     """Else the others could elect another node at the same time (R11)."""
     arbitration = asking(min_copies=3)
-    terms = arbitration._terms
-    arbitration.actions.clear()
+    terms = required(described(3))
     for votes in ("", "beta"):
         answers = answer("gamma", vote="alpha", terms=terms), answer("beta", vote=votes, terms=terms)
         assert verdict(arbitration, *answers) is None
+    before = len(arbitration.actions)
     arbitration.tick(0.1)
-    asked = [action.message for action in arbitration.actions if isinstance(action, Send)]
+    asked = [action.message for action in arbitration.actions[before:] if isinstance(action, Send)]
     assert [ask.vote for ask in asked if isinstance(ask, Ask)] == ["wanted", "wanted"]
     assert arbitration.vote == "alpha"
     assert "beta asks for votes too" in arbitration.reason
@@ -111,7 +122,7 @@ def test_an_answer_to_a_question_of_long_ago_does_not_count() -> None:
     """Its vote may have gone to another node since, while this one's loop stood still."""
     arbitration = asking(min_copies=3)
     verdict(arbitration, answer("gamma"))
-    number = arbitration._round
+    number = question(arbitration)
     arbitration.advance(30.0)
     assert arbitration.missing == ["beta", "gamma"]
     arbitration.on_answer(answer("beta", number=number))
@@ -168,7 +179,7 @@ def test_the_moment_in_which_no_other_can_have_been_promoted_passes() -> None:
 
 def enough(**changes: object) -> Arbitration:
     arbitration = asking(min_copies=2)
-    terms = arbitration._terms
+    terms = required(described(2))
     for _ in range(2):
         verdict(arbitration, msgspec.structs.replace(answer("beta", terms=terms), **changes))
         arbitration.tick(QUICK)
@@ -226,12 +237,12 @@ def test_a_source_that_was_elected_before_is_not_followed() -> None:
 
 def test_it_asks_under_a_ballot_newer_than_any_it_has_heard_of() -> None:
     arbitration = asking(min_copies=2)
-    verdict(arbitration, answer("beta", promised=[Ballot(3, "gamma")], vote="", terms=arbitration._terms))
+    verdict(arbitration, answer("beta", promised=[Ballot(3, "gamma")], vote="", terms=required(described(2))))
     arbitration.tick(QUICK)
     assert arbitration.stands is None, "not before that is on record"
     recorded(arbitration)
     assert arbitration.stands == Ballot(4, "alpha")
-    verdict(arbitration, answer("beta", promised=[Ballot(6, "gamma")], vote="", terms=arbitration._terms))
+    verdict(arbitration, answer("beta", promised=[Ballot(6, "gamma")], vote="", terms=required(described(2))))
     arbitration.tick(2 * QUICK)
     recorded(arbitration)
     assert arbitration.stands == Ballot(7, "alpha")
@@ -260,8 +271,8 @@ def test_its_own_vote_is_not_enough_if_an_answer_tells_of_another_candidate() ->
 
 def test_what_cannot_be_recorded_is_tried_again_after_a_while() -> None:
     arbitration = asking(min_copies=2)
-    terms = arbitration._terms
-    arbitration.on_answer(answer("beta", vote="", terms=terms, number=arbitration._round))
+    terms = required(described(2))
+    arbitration.on_answer(answer("beta", vote="", terms=terms, number=question(arbitration)))
     for now in (QUICK, QUICK + 0.2, QUICK + 0.4):
         arbitration.tick(now)
         for action in [action for action in arbitration.actions if isinstance(action, Commit)]:
@@ -342,7 +353,7 @@ def test_the_word_of_the_administrator_comes_too_late_for_one_that_follows() -> 
 def test_an_answer_by_terms_under_which_fewer_copies_were_enough_does_not_make_a_silent_node_harmless() -> None:
     """Copies of before may have answered a write under them (R14)."""
     arbitration = asking(min_copies=2)
-    terms = arbitration._terms
+    terms = required(described(2))
     recorded(arbitration)
     verdict(arbitration, answer("gamma", terms=terms, agreed=terms | {"min_copies": "1"}))
     arbitration.tick(QUICK)

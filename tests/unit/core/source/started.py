@@ -27,7 +27,7 @@ def new_record(**facts: Any) -> NodeMetadata:
 
 def started(record: NodeMetadata, description: Description = DESCRIPTION, limits: Limits = DEFAULT) -> Source:
     """Return alpha as it starts as source with ``record``; nothing is marked for anybody."""
-    bitmaps = {name: bitmap(DESCRIPTION) for name in ("beta", "gamma")}
+    bitmaps = {name: bitmap(DESCRIPTION, limits) for name in ("beta", "gamma")}
     intent = ActivityLog(-(-BLOCKS // PER_EXTENT), (), 1, limits=limits)
     source = Source(description, "alpha", record, bitmaps, intent, SESSION, lambda: "b2", limits=limits)
     source.actions.clear()

@@ -29,6 +29,13 @@ def evictions(alpha: Alpha) -> list[str]:
     return [message.code for message in alpha.sent(Evict, "beta")]
 
 
+def fill(alpha: Alpha) -> None:
+    """Take all steps."""
+    while alpha.core.filling:
+        alpha.core.fill_step()
+    alpha.perform()
+
+
 # --- refused ------------------------------------------------------------------------------------------------
 
 
@@ -191,9 +198,7 @@ def test_if_parts_of_its_bitmap_are_lost_each_time_all_of_it_is_copied() -> None
         alpha.say(Ready(alpha.view().epoch, 2), "beta")
     assert evictions(alpha) == ["BitmapLost"] * (DEFAULT.bitmaps_lost - 1)
     assert "peer_bitmap_lost" in alpha.reported()
-    while alpha.core.filling:
-        alpha.core.fill_step()
-    alpha.perform()
+    fill(alpha)
     assert alpha.view().state == "Resyncing"
     assert alpha.view().bitmap.count() == alpha.description.blocks
 
@@ -201,33 +206,28 @@ def test_if_parts_of_its_bitmap_are_lost_each_time_all_of_it_is_copied() -> None
 # --- a full resync (R13, R15) -------------------------------------------------------------------------------
 
 
-def slow_filling(**facts: Any) -> Alpha:
-    """Return alpha, which fills a bitmap in several steps."""
-    alpha = Alpha(limits=Limits(fill_pieces=1), **facts)
-    alpha.view().bitmap._fill_pieces = 0  # as if it were larger than can be filled at once
+def new_target() -> Alpha:
+    """Return alpha, which fills the bitmap of beta, a new target, in several steps."""
+    alpha = Alpha(limits=Limits(fill_pieces=1, piece_shift=12))
+    alpha.hello(mirror_id="", generation="", epoch=0, follows="", store_state="Empty")
+    assert alpha.core.filling
     return alpha
 
 
 def test_a_new_target_is_welcomed_once_every_block_is_marked() -> None:
-    alpha = slow_filling()
-    alpha.hello(mirror_id="", generation="", epoch=0, follows="", store_state="Empty")
-    assert not alpha.asked_for(Commit)
-    assert alpha.core.filling
-    alpha.view().bitmap._fill_pieces = 1
+    alpha = new_target()
     alpha.core.fill_step()
     alpha.perform()
-    assert not alpha.core.filling
+    assert not alpha.asked_for(Commit)
+    fill(alpha)
     assert alpha.sent(Welcome, "beta")
     assert alpha.view().bitmap.count() == alpha.description.blocks
 
 
 def test_one_that_left_while_its_bitmap_was_filled_is_not_welcomed() -> None:
-    alpha = slow_filling()
-    alpha.hello(mirror_id="", generation="", epoch=0, follows="", store_state="Empty")
+    alpha = new_target()
     alpha.core.lost("beta", "its connection is gone", alpha.now)
-    alpha.view().bitmap._fill_pieces = 1
-    alpha.core.fill_step()
-    alpha.perform()
+    fill(alpha)
     assert not alpha.asked_for(Commit)
     assert not alpha.sent(Welcome, "beta")
 

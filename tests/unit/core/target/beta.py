@@ -55,7 +55,7 @@ class Beta(Driven):
         shape = {"size": description.size, "block": description.block, "extent": description.extent}
         fields = {"node": "beta", "role": "target", "generation": "g1"} | shape | facts
         self.store = MemoryStore()
-        bitmaps = {name: bitmap(description) for name in ("alpha", "gamma")}
+        bitmaps = {name: bitmap(description, limits) for name in ("alpha", "gamma")}
         self.core = Target(
             description, "beta", record(**fields), bitmaps=bitmaps, software="x", store=self.store, limits=limits
         )
