@@ -60,6 +60,10 @@ class Listener:
 
     # --- what the network does -----------------------------------------------------------------------
 
+    def identity_of(self, connection: Connection) -> bytes:
+        """Under which identity a connection is known here."""
+        return next(identity for identity, one in self._routes.items() if one is connection)
+
     def attach(self, identity: bytes, connection: Connection) -> None:
         self._routes[identity] = connection
 

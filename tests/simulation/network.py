@@ -71,6 +71,20 @@ class Pipe:
             self._wires.old.setdefault(self._ends, []).extend(self._seen)
             self._seen = []
 
+    def hold(self) -> None:
+        """What is sent from here on stays on its way, until ``let_go``."""
+        self._moving = True
+
+    def let_go(self) -> None:
+        """Deliver what was held."""
+        self._moving = False
+        self.go_on()
+
+    @property
+    def on_the_way(self) -> list[Frame]:
+        """What was sent and has not arrived, the oldest first."""
+        return list(self._queue)
+
     def go_on(self) -> None:
         """Deliver what waits, as fast as the wires allow."""
         if self._moving or not self._queue or not self.open:

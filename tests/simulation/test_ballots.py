@@ -48,12 +48,12 @@ def test_a_withdrawal_of_a_former_daemon_does_not_free_a_voter(seed: int) -> Non
     with telling(seed, nodes=4, min_copies=2, on_no_quorum="wait") as story:
         answers = _half_elected(story)
         old = up(story, "beta", "delta")
-        old.up._moving = True  # what is sent from here on stays on its way
+        old.up.hold()
         story.until(lambda: bool(answers), "beta is refused")
         assert isinstance(answers[0], DkreplError)
         story.run(0.1)
-        late = [frame for frame, _ in old.up._queue]
-        identity = old.listener._routes and next(i for i, c in old.listener._routes.items() if c is old)
+        late = [frame for frame, _ in old.up.on_the_way]
+        identity = old.listener.identity_of(old)
         story.restart("beta")
         story.join("beta", "gamma")
         story.run(1.0)
@@ -83,12 +83,11 @@ def test_an_answer_of_before_its_candidacy_does_not_free_a_voter(seed: int) -> N
             "delta is connected",
         )
         slow = up(story, "delta", "beta")
-        slow.down._moving = True
+        slow.down.hold()
         story.run(2.2)  # delta asks
         assert promised(story, "delta") == "beta"
         story.command("beta", "promote")
-        slow.down._moving = False
-        slow.down.go_on()
+        slow.down.let_go()
         story.until(lambda: story.is_source("beta"), "beta is source")
         story.cut("delta", "beta", "gamma")
         story.cluster.official = "beta"
@@ -154,9 +153,9 @@ def test_a_late_request_for_votes_does_not_win_a_voter_of_another(seed: int) -> 
         story.run(2 * PEER_TIMEOUT)
         story.start("alpha")
         arbitration = story.process("alpha").runtime.arbitration
-        story.until(lambda: bool(arbitration._ask.vote), "alpha asks for votes")
+        story.until(lambda: bool(arbitration.vote), "alpha asks for votes")
         old = up(story, "alpha", "delta")
-        identity = next(i for i, c in old.listener._routes.items() if c is old)
+        identity = old.listener.identity_of(old)
         late: list[bytes] = []
         old.up.put = lambda frame: late.append(frame[0])
         story.until(lambda: story.is_source("alpha"), "alpha is source")

@@ -72,7 +72,7 @@ def test_a_former_source_does_not_serve_beside_one_that_was_elected_before(seed:
         story.start("alpha")
         arbitration = story.process("alpha").runtime.arbitration
         if how == "cut":
-            story.until(lambda: bool(arbitration._ask.vote), "alpha asks for votes")
+            story.until(lambda: bool(arbitration.vote), "alpha asks for votes")
             assert sorted(arbitration.answers) == ["delta", "gamma"]
             story.cut("alpha", "delta")
         story.run(6.0)
@@ -145,7 +145,7 @@ def test_a_former_source_declared_fenced_does_not_serve_by_the_vote_of_a_node_th
         story.run(2 * PEER_TIMEOUT)
         story.start("alpha", "gamma")
         arbitration = story.process("alpha").runtime.arbitration
-        story.until(lambda: bool(arbitration._ask.vote), "alpha asks for votes")
+        story.until(lambda: bool(arbitration.vote), "alpha asks for votes")
         assert sorted(arbitration.answers) == ["delta", "gamma"]
         story.cut("alpha", "delta")
         story.join("beta", "delta")
