@@ -12,7 +12,7 @@ from dkrepl.api.requests import Promote, Request
 from dkrepl.api.status import LastResync, SourceStatus, SplitBrain, Status, TargetAtSource
 from dkrepl.errors import DaemonNotRunning, Refused
 from tests.lab.node import Node
-from tests.lab.status import follows, in_sync, misses_source, serves, settled, source_status, target_of
+from tests.lab.status import follows, in_sync, misses_source, partial_resync, serves, settled, source_status, target_of
 from tests.lab.waiting import LONG, Clock, Seen, wait_for
 from tests.lab.workload import Area, Load, Writes
 
@@ -177,10 +177,7 @@ class Mirror(ABC):
 
     def partial_resync(self, source: Node, target: Node) -> LastResync:
         """Return the last resync of a target, which must have been partial: the intent log spared the rest."""
-        last = self.seen(source, target).last_resync
-        assert last is not None, f"{target.name} was never resynced"
-        assert last.kind == "partial", f"{target.name} was copied in full: {last}"
-        return last
+        return partial_resync(self.seen(source, target))
 
     def wait_quiet(self, source: Node) -> None:
         """Wait until all targets are in sync, nothing is on its way, and every node knows that."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from dkrepl.api.requests import Request
 from dkrepl.api.requests import Status as StatusRequest
-from dkrepl.api.status import SourceStatus, Status, TargetAtSource, TargetStatus, from_json
+from dkrepl.api.status import LastResync, SourceStatus, Status, TargetAtSource, TargetStatus, from_json
 from dkrepl.errors import DkreplError
 
 
@@ -31,6 +31,14 @@ def source_status(status: Status | None) -> SourceStatus:
 def target_of(status: SourceStatus, name: str) -> TargetAtSource:
     """Return what a source shows of one target."""
     return next(target for target in status.targets if target.name == name)
+
+
+def partial_resync(target: TargetAtSource) -> LastResync:
+    """Return the last resync of a target, which must have been partial: the intent log spared the rest."""
+    last = target.last_resync
+    assert last is not None, f"{target.name} was never resynced"
+    assert last.kind == "partial", f"{target.name} was copied in full: {last}"
+    return last
 
 
 def serves(status: Status | None) -> bool:

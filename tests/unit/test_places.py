@@ -25,7 +25,10 @@ def room(test: Path) -> Path:
 
 @each
 def test_the_file_that_a_test_is_about_is_found_by_its_name(test: Path) -> None:
-    """Two files may be about one: ``test_bitmap_pieces.py`` is about ``bitmap.py``, too."""
+    """Two files may be about one: ``test_bitmap_pieces.py`` is about ``bitmap.py``, too.
+
+    What tests begin with may have a test beside it.
+    """
     if test in OF_THE_REPOSITORY or test == OF_ALL_OF_CORE:
         return
     assert room(test).is_dir(), f"{test} is about a room that there is not"
@@ -33,7 +36,8 @@ def test_the_file_that_a_test_is_about_is_found_by_its_name(test: Path) -> None:
         return
     words = test.stem.removeprefix("test_").split("_")
     names = ["_".join(words[:end]) for end in range(len(words), 0, -1)]
-    assert any((room(test) / f"{name}.py").exists() for name in names), f"{room(test)} has none of {names}"
+    places = room(test), test.parent
+    assert any((place / f"{name}.py").exists() for place in places for name in names), f"no file is one of {names}"
 
 
 @each

@@ -8,6 +8,7 @@ from demo import power
 from dkrepl.api.status import TargetAtSource
 from support.nodes import BLOCK, DEVICE, EXTENT, LAB, MIB, Node, assert_equal_copies, in_sync
 from support.writer import writing
+from tests.lab.status import partial_resync
 from tests.scenarios.test_power_loss import test_a_target_that_loses_its_power_in_a_resync_goes_on_where_it_stopped
 
 __all__ = ["test_a_target_that_loses_its_power_in_a_resync_goes_on_where_it_stopped"]
@@ -41,12 +42,12 @@ def assert_missed_part_is_there(alpha: Node) -> None:
 
 def resent(target: TargetAtSource) -> int:
     """Bytes that the last resync of a target sent; it was partial."""
-    assert target.last_resync is not None
-    assert target.last_resync.kind == "partial", "the intent log has to spare the whole copy"
-    return target.last_resync.sent_bytes
+    return partial_resync(target).sent_bytes
 
 
-def test_a_target_beside_the_one_that_is_resynced(nodes: dict[str, Node], alpha: Node) -> None:
+def test_a_target_that_loses_its_power_beside_a_resync_does_not_begin_that_anew(
+    nodes: dict[str, Node], alpha: Node
+) -> None:
     before = alpha.target("beta").resent_bytes
     fall_behind(alpha, nodes["beta"])
     with writing(alpha, AREA, AREA_LENGTH) as writer:
@@ -84,7 +85,7 @@ def came_back(alpha: Node, left: int) -> None:
         assert resent(targets[name]) <= blocks * BLOCK
 
 
-def test_the_source(nodes: dict[str, Node], alpha: Node) -> None:
+def test_a_source_that_loses_its_power_in_a_resync_goes_on_with_it(nodes: dict[str, Node], alpha: Node) -> None:
     fall_behind(alpha, nodes["beta"])
     with writing(alpha, AREA, AREA_LENGTH) as writer:
         writer.wait_for_more(500)
@@ -98,7 +99,7 @@ def test_the_source(nodes: dict[str, Node], alpha: Node) -> None:
     assert_equal_copies(nodes)
 
 
-def test_all_nodes_at_once(nodes: dict[str, Node], alpha: Node) -> None:
+def test_nodes_that_all_lose_their_power_in_a_resync_go_on_with_it(nodes: dict[str, Node], alpha: Node) -> None:
     fall_behind(alpha, nodes["beta"])
     with writing(alpha, AREA, AREA_LENGTH) as writer:
         writer.wait_for_more(500)

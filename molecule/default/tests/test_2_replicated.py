@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.nodes import BLOCK, DEVICE, EXTENT, MIRROR, TARGETS, UNIT, Node, assert_equal_copies, in_sync, quiet
+from tests.lab.status import partial_resync
 
 pytestmark = pytest.mark.usefixtures("settled")
 
@@ -54,8 +55,7 @@ def test_a_target_that_was_away_gets_the_blocks_that_were_written_and_no_others(
         nodes[name].sh(f"systemctl start {UNIT}")
         in_sync(alpha)
         target = alpha.target(name)
-        assert target.last_resync is not None
-        assert target.last_resync.kind == "partial"
+        assert partial_resync(target)
         assert target.resent_bytes - before[name] <= dirty * BLOCK
         assert target.resent_bytes - before[name] >= 9 * BLOCK
     assert_equal_copies(nodes)
@@ -75,8 +75,7 @@ def test_a_target_restarted_during_writes_comes_back_by_partial_resync(nodes: di
         assert nodes[name].main_pid() != old
         wait_state(alpha, name, "InSync")
         target = alpha.target(name)
-        assert target.last_resync is not None
-        assert target.last_resync.kind == "partial"
+        assert partial_resync(target)
         assert 0 < target.resent_bytes - before[name] <= area
     alpha.wait("the end of the load", lambda: not alpha.host.process.filter(comm="fio"), 40)
     assert "err= 0" in alpha.sh("cat /tmp/fio.log"), "the application must not notice"
@@ -116,8 +115,7 @@ def test_a_source_that_died_under_load_uses_its_intent_log(
     in_sync(alpha)
     for name in TARGETS:
         target = alpha.target(name)
-        assert target.last_resync is not None
-        assert target.last_resync.kind == "partial", "the intent log has to spare the whole copy"
+        assert partial_resync(target)
         # Rounded up to extents, of which the load touched those of its area.
         assert target.resent_bytes <= area + EXTENT
     assert_equal_copies(nodes)

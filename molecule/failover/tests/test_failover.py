@@ -8,20 +8,7 @@ import pytest
 
 from demo import power
 from dkrepl.api.status import LastResync
-from support.nodes import (
-    DEVICE,
-    EXTENT,
-    LAB,
-    MIB,
-    MIRROR,
-    NODES,
-    UNIT,
-    Node,
-    assert_equal_copies,
-    device_open,
-    in_sync,
-    quiet,
-)
+from support.nodes import EXTENT, LAB, MIB, MIRROR, NODES, UNIT, Node, assert_equal_copies, device_open, hold, in_sync
 from support.playbook import changed, playbook
 from support.writer import writing
 
@@ -36,9 +23,7 @@ ACTIVE = AREA_LENGTH + 5 * EXTENT
 @pytest.fixture(autouse=True)
 def _alpha_is_source(nodes: dict[str, Node], alpha: Node) -> Iterator[None]:
     """Every test begins with a full, quiet mirror whose source is alpha, and leaves no node without power."""
-    in_sync(alpha)
-    alpha.sh(f"dd if=/dev/urandom of={DEVICE} bs=1M count={BASE // MIB} oflag=direct conv=fsync,notrunc,nocreat")
-    quiet(alpha)
+    hold(alpha, BASE)
     alpha.wait("no extent active", lambda: alpha.source().active_extents == 0)
     yield
     power.restore(LAB, *NODES)
@@ -100,7 +85,6 @@ def test_a_dead_source_is_replaced_and_comes_back_as_a_target(nodes: dict[str, N
     assert_equal_copies(nodes, "beta")
 
     # Back again: nothing need be copied.
-    before = {name: beta.target(name).resent_bytes for name in ("alpha", "gamma")}
     assert changed(playbook("switchover.yml", "--check", "-e", "dkrepl_switchover_to=alpha")) == 0
     assert role(beta) == ("source", "Serving"), "check mode must change nothing"
     with device_open(beta):
@@ -114,7 +98,7 @@ def test_a_dead_source_is_replaced_and_comes_back_as_a_target(nodes: dict[str, N
     assert changed(playbook("switchover.yml", "-e", "dkrepl_switchover_to=alpha")) == 0
     in_sync(alpha)
     for name in ("beta", "gamma"):
-        assert last_resync(alpha, name).sent_bytes == 0, before
+        assert last_resync(alpha, name).sent_bytes == 0
     assert not writer.missing_on(alpha)
     assert not later.missing_on(alpha)
     assert_equal_copies(nodes, "alpha")

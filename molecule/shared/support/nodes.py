@@ -22,6 +22,7 @@ __all__ = [
     "Node",
     "assert_equal_copies",
     "device_open",
+    "hold",
     "in_sync",
     "quiet",
     "store_hashes",
@@ -72,6 +73,13 @@ def quiet(source: Node) -> None:
     source.sh(f"blockdev --flushbufs {DEVICE}; sync {DEVICE}")
     in_sync(source)
     source.wait("nothing open for any target", lambda: settled(source.status()))
+
+
+def hold(source: Node, size: int) -> None:
+    """Let all nodes hold the same random data, so many bytes at the start of the device, with nothing on its way."""
+    in_sync(source)
+    source.sh(f"dd if=/dev/urandom of={DEVICE} bs=1M count={size // MIB} oflag=direct conv=fsync,notrunc,nocreat")
+    quiet(source)
 
 
 def store_hashes(nodes: Iterable[Node]) -> dict[str, str]:
