@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness.applications import fio_command, run
+from dkrepl.io.store.sparse_file import create_sparse
+from tests.integration.harness.applications import fio_command, loop_device, run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
@@ -67,7 +68,9 @@ def test_seven_targets_are_more_than_one_group(clusters: Clusters) -> None:
 
 
 def test_block_devices_as_stores(clusters: Clusters, tmp_path: Path) -> None:
-    with _loop_device(tmp_path / "a") as first, _loop_device(tmp_path / "b") as second:
+    for name in ("a", "b"):
+        create_sparse(tmp_path / name, 32 * MIB)
+    with loop_device(tmp_path / "a") as first, loop_device(tmp_path / "b") as second:
         cluster = clusters.make(start=False, initialise=False, size=32 * MIB, targets=[("gamma", "sync")])
         for node, device in zip(cluster.nodes.values(), (first, second), strict=True):
             node.store.symlink_to(device)
@@ -174,17 +177,6 @@ def test_a_source_with_a_full_disk_tells_the_application_and_goes_on(clusters: C
         cluster.settle()
         cluster.assert_equal()
         cluster.source.clean()
-
-
-@contextlib.contextmanager
-def _loop_device(file: Path) -> Iterator[Path]:
-    with file.open("wb") as store:
-        store.truncate(32 * MIB)
-    device = run("losetup", "--find", "--show", file).strip()
-    try:
-        yield Path(device)
-    finally:
-        run("losetup", "--detach", device)
 
 
 @contextlib.contextmanager

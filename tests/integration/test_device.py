@@ -20,7 +20,7 @@ from dkrepl.io.block import device_link, loop, users
 from dkrepl.io.fuse import READ, SYNC, WRITE, FuseSession, Request, mount
 from dkrepl.io.store.sparse_file import create_sparse
 from dkrepl.io.store.store import BackingStore
-from tests.integration.harness.applications import run
+from tests.integration.harness.applications import mounted, run
 
 pytestmark = pytest.mark.root
 
@@ -81,16 +81,6 @@ def clean(mountpoint: Path) -> None:
 def served(tmp_path: Path) -> Iterator[Served]:
     with serving(tmp_path, 64 * MIB + 3 * 4096) as one:
         yield one
-
-
-@contextlib.contextmanager
-def mounted(device: Path, point: Path) -> Iterator[Path]:
-    point.mkdir(exist_ok=True)
-    run("mount", device, point)
-    try:
-        yield point
-    finally:
-        run("umount", point)
 
 
 @pytest.mark.parametrize("job", ["small", "mixed", "large"])

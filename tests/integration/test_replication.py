@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.harness.applications import fio_command, run
+from tests.integration.harness.applications import fio_command, mounted, run
 from tests.integration.harness.cluster import MIB, Cluster
 
 pytestmark = pytest.mark.root
@@ -61,7 +59,7 @@ def test_a_whole_device_can_be_discarded(shared: Cluster) -> None:
 def test_a_file_system_made_and_filled_on_the_device_is_on_every_node(shared: Cluster, tmp_path: Path) -> None:
     tree = Path(shutil.__file__).parent / "asyncio"
     run("mkfs.ext4", "-q", shared.device)
-    with _mounted(shared.device, tmp_path / "mnt") as point:
+    with mounted(shared.device, tmp_path / "mnt") as point:
         shutil.copytree(tree, point / "tree", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(tree, point / "gone", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.rmtree(point / "gone")
@@ -69,7 +67,7 @@ def test_a_file_system_made_and_filled_on_the_device_is_on_every_node(shared: Cl
     shared.assert_equal()
     for node in shared.targets:
         run("e2fsck", "-fn", node.store)
-        with _mounted(node.store, tmp_path / node.name, "-o", "ro,loop,noload") as point:
+        with mounted(node.store, tmp_path / node.name, "-o", "ro,loop,noload") as point:
             same = filecmp.dircmp(tree, point / "tree", ignore=["__pycache__"])
             assert [*same.left_only, *same.right_only, *same.diff_files, *same.funny_files] == []
             assert not (point / "gone").exists()
@@ -100,13 +98,3 @@ def _fill(device: Path, mebibytes: int, offset: int = 0) -> list[str]:
 def _first_data(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read().lstrip(b"\0")[:1]
-
-
-@contextlib.contextmanager
-def _mounted(what: Path, point: Path, *options: str) -> Iterator[Path]:
-    point.mkdir()
-    run("mount", *options, what, point)
-    try:
-        yield point
-    finally:
-        run("umount", point)

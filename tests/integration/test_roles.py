@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dkrepl.errors import Refused
-from tests.integration.harness.applications import run
+from tests.integration.harness.applications import mounted, run
 from tests.integration.harness.cluster import MIB, Cluster
 from tests.integration.harness.fixtures import Clusters
 from tests.integration.harness.node import Node
@@ -115,17 +115,12 @@ def test_nobody_else_can_lock_the_store_while_a_node_changes_its_role(cluster: C
 
 
 def test_a_demotion_is_refused_while_the_device_is_used(cluster: Cluster, tmp_path: Path) -> None:
-    point = tmp_path / "mnt"
-    point.mkdir()
     run("mkfs.ext4", "-q", cluster.device)
-    run("mount", cluster.device, point)
-    try:
+    with mounted(cluster.device, tmp_path / "mnt") as point:
         code, _, err = cluster.source.cli("demote", "r0")
         assert code == Refused.exit_code
         assert f"mounted on {point}" in err
         (point / "file").write_text("still a source")
-    finally:
-        run("umount", point)
     assert cluster.source.cli("demote", "r0")[0] == 0
     cluster.source.wait_until(lambda status: status and status.get("role") == "target", "it is a target")
 

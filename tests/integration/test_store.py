@@ -18,6 +18,7 @@ from dkrepl.errors import StoreError
 from dkrepl.io.store.contents import is_empty, what_it_holds
 from dkrepl.io.store.sparse_file import create_sparse
 from dkrepl.io.store.store import BackingStore, StoreFailed
+from tests.integration.harness.applications import loop_device
 
 MIB = 1 << 20
 BLOCK = 4096
@@ -154,9 +155,7 @@ def test_any_mixture_reads_as_a_plain_file_would(tmp_path: Path, mixture: list[t
 
 @pytest.mark.root
 def test_a_block_device_is_claimed_and_zeroed(path: Path) -> None:
-    done = subprocess.run(["losetup", "-f", "--show", path], capture_output=True, text=True, check=True)
-    device = Path(done.stdout.strip())
-    try:
+    with loop_device(path) as device:
         store = BackingStore(device)
         assert (store.size, store.is_block) == (4 * MIB, True)
         assert list(store.data_ranges(MIB, 2 * MIB)) == [(MIB, MIB)]
@@ -171,16 +170,12 @@ def test_a_block_device_is_claimed_and_zeroed(path: Path) -> None:
         expected[MIB : 2 * MIB] = bytes(MIB)
         expected[2 * MIB + 512 : 2 * MIB + 1024] = bytes(512)
         assert path.read_bytes() == expected
-    finally:
-        subprocess.run(["losetup", "-d", device], check=True)
 
 
 @pytest.mark.root
 def test_a_disk_that_another_process_locks_for_a_moment_is_waited_for(path: Path) -> None:
     """As udevd does with each disk that was closed after writing: between two roles, or at a start."""
-    done = subprocess.run(["losetup", "-f", "--show", path], capture_output=True, text=True, check=True)
-    device = Path(done.stdout.strip())
-    try:
+    with loop_device(path) as device:
         udev = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(udev, fcntl.LOCK_SH)
         with pytest.raises(StoreError, match="in use"):
@@ -189,5 +184,3 @@ def test_a_disk_that_another_process_locks_for_a_moment_is_waited_for(path: Path
         timer.start()
         BackingStore(device).close()
         timer.join()
-    finally:
-        subprocess.run(["losetup", "-d", device], check=True)

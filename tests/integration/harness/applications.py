@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -11,6 +13,29 @@ def run(*command: object, seconds: float = 100) -> str:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+@contextlib.contextmanager
+def mounted(what: Path, point: Path, *options: str) -> Iterator[Path]:
+    """Mount a device, or a copy of one, at ``point``, which is made if it is not there."""
+    point.mkdir(exist_ok=True)
+    run("mount", *options, what, point)
+    try:
+        yield point
+    except BaseException:
+        run("umount", "--lazy", point)
+        raise
+    run("umount", point)
+
+
+@contextlib.contextmanager
+def loop_device(file: Path) -> Iterator[Path]:
+    """A block device whose content is that of a file."""
+    device = Path(run("losetup", "--find", "--show", file).strip())
+    try:
+        yield device
+    finally:
+        run("losetup", "--detach", device)
 
 
 def fio_command(device: Path, *options: str, name: str = "job") -> list[str]:
