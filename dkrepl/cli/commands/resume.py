@@ -7,7 +7,7 @@ import click
 from dkrepl.api import requests
 from dkrepl.cli import parameters
 from dkrepl.cli.context import Session
-from dkrepl.cli.render.output import print_done
+from dkrepl.cli.render.output import print_states
 
 
 @click.command()
@@ -31,4 +31,4 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], as_j
     """
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Resume(targets=targets))
-    print_done(answer, as_json, f"{name}: resumed {', '.join(targets or ['all targets'])}")
+    print_states(answer, name, as_json, f"{name}: resumed {', '.join(targets or ['all targets'])}")

@@ -7,7 +7,7 @@ import click
 from dkrepl.api import requests
 from dkrepl.cli import parameters
 from dkrepl.cli.context import Session
-from dkrepl.cli.render.output import print_done
+from dkrepl.cli.render.output import print_states
 
 
 @click.command()
@@ -34,4 +34,4 @@ def command(session: Session, mirror: str | None, targets: tuple[str, ...], full
     name = session.mirror(mirror)
     answer = session.ask(name, requests.Resync(targets=targets, full=full))
     kind = "full resync" if full else "resync"
-    print_done(answer, as_json, f"{name}: {kind} of {', '.join(targets or ['all targets'])} begun")
+    print_states(answer, name, as_json, f"{name}: {kind} of {', '.join(targets or ['all targets'])} begun")

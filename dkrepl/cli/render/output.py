@@ -11,6 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
+from dkrepl.api import client
+from dkrepl.api.answers import Targets
 from dkrepl.api.failure import Failure
 from dkrepl.errors import DkreplError
 
@@ -77,15 +79,15 @@ def clean(text: object) -> str:
 
 
 def print_done(answer: Any, as_json: bool, sentence: str) -> None:
-    """Print what a command did: the daemon's message or ``sentence``, and the states it left the targets in."""
+    """Print what a command did: what the daemon answered, or ``sentence``."""
     if as_json:
         print_json(answer)
-        return
-    known = answer if isinstance(answer, dict) else {}
-    if isinstance(known.get("message"), str):
-        sentence = clean(known["message"])
-    targets = known.get("targets")
-    if isinstance(targets, list):
-        states = [f"{t['name']} {t['state']}" for t in targets if isinstance(t, dict) and {"name", "state"} <= t.keys()]
-        sentence += f" (now: {clean(', '.join(states))})" if states else ""
-    print_text(sentence)
+    else:
+        print_text(sentence)
+
+
+def print_states(answer: Any, mirror: str, as_json: bool, sentence: str) -> None:
+    """Print the same with the states that the targets were left in. Raises ``ProtocolError`` if there are none."""
+    targets = client.read(answer, Targets, mirror).targets
+    states = ", ".join(clean(f"{one.name} {one.state}") for one in targets)
+    print_done(answer, as_json, f"{sentence} (now: {states})" if states else sentence)

@@ -13,7 +13,7 @@ from tests.unit.cli.fake_daemon import Cli, source_status
 
 
 def test_a_request_is_one_json_line_with_its_arguments(cli: Cli) -> None:
-    fake = cli.daemon({"ok": {}})
+    fake = cli.daemon({"ok": {"targets": []}})
     for arguments in ["pause", "r0", "beta"], ["resume", "r0"], ["resync", "r0", "--full", "beta", "gamma"]:
         assert cli.run(*arguments)[0] == 0
     assert fake.requests == [

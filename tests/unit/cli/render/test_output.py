@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pytest
 
 from tests.unit.cli.fake_daemon import Cli
 
@@ -12,7 +12,13 @@ def test_the_states_that_targets_are_left_in_are_shown(cli: Cli) -> None:
     assert cli.run("pause", "r0")[1] == "r0: paused all targets (now: beta Paused, gamma Paused)\n"
 
 
-def test_what_was_done_is_said_in_the_daemons_words_if_it_has_some(cli: Cli) -> None:
-    cli.daemon({"ok": {"message": "gamma was paused already"}})
-    assert cli.run("pause", "r0", "gamma")[1] == "gamma was paused already\n"
-    assert json.loads(cli.run("pause", "r0", "--json")[1]) == {"message": "gamma was paused already"}
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("answer", [{}, {"targets": [{"name": "beta"}]}, None], ids=str)
+def test_an_answer_without_states_is_refused(cli: Cli, answer: object, options: list[str]) -> None:
+    cli.daemon({"ok": answer})
+    assert cli.run("pause", "r0", *options)[0] == 11
+
+
+def test_what_came_from_the_daemon_cannot_steer_the_terminal(cli: Cli) -> None:
+    cli.daemon({"ok": {"targets": [{"name": "beta\x1b[2J", "state": "Paused"}]}})
+    assert "\x1b" not in cli.run("pause", "r0")[1]
