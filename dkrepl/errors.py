@@ -81,7 +81,7 @@ class StateDirectoryError(MetadataError):
 
 
 class ProtocolError(DkreplError):
-    """A peer sent something that is not allowed; it was refused and nothing was applied."""
+    """A peer, or the daemon asked, sent something that is not allowed; it was refused and nothing was applied."""
 
     exit_code = 11
 

@@ -22,6 +22,7 @@ from dkrepl.cli import commands
 from dkrepl.cli.app import SECTIONS
 from dkrepl.cli.main import exit_code
 from dkrepl.errors import table
+from tests.lab.waiting import wait_for
 from tests.unit.cli.fake_daemon import Cli, source_status
 
 COMMAND = [sys.executable, "-m", "dkrepl.cli.main"]
@@ -199,10 +200,8 @@ def test_ctrl_c_ends_cleanly(cli: Cli, arguments: list[str], first: bytes, code:
     try:
         if first:
             read_until(master, first)
-        deadline = time.monotonic() + 30
-        while len(fake.requests) < (1 if first else 2):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        asked = 1 if first else 2
+        wait_for(lambda: len(fake.requests), lambda count: count >= asked, "the daemon is asked")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == code
         left = os.read(master, 1 << 16) if select.select([master], [], [], 0)[0] else b""
