@@ -18,35 +18,12 @@ from dkrepl.config.terms import required
 from dkrepl.core.election.objections import lineage
 from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.protocol.ballot import Ballot
-from dkrepl.core.protocol.messages import Answer, Copy
-from tests.unit import greetings
-
-G0, G1, G2 = "a" * 16, "b" * 16, "c" * 16
+from dkrepl.core.protocol.messages import Answer
+from tests.unit.core.election.answers import G0, G1, G2, THREE, answer, mirror
 
 
 def _description() -> Description:
     return parse(render_example(), "r0", {})
-
-
-def answer(
-    node: str, role: str = "target", generation: str = G1, history: tuple[str, ...] = (G0,), **copy: Any
-) -> Answer:
-    """A target that was in sync when alpha died, 1000 bytes after the start of its session; gamma is asynchronous."""
-    facts: dict[str, Any] = {
-        "mode": "async" if node == "gamma" else "sync",
-        "state": "Disconnected",
-        "store_state": "Consistent",
-        "follows": "alpha",
-        "in_sync_when_lost": True,
-        "in_sync_as_of": 5000.0,
-        "heard_at": 5000.0,
-        "session": 7,
-        "applied": 10,
-        "applied_bytes": 1000,
-        "head_bytes": 1000,
-    }
-    said = Copy(**(facts | copy)) if role != "source" else None
-    return greetings.answer(node=node, role=role, generation=generation, history=list(history), copy=said)
 
 
 GAMMA = answer("gamma")
@@ -250,16 +227,6 @@ def test_whose_data_descends_from_whose(
 
 
 # --- who must answer (R11) ------------------------------------------------------------------------------
-
-
-def mirror(min_copies: int, modes: dict[str, str]) -> Description:
-    text = f'name = "r0"\nsize = "1GiB"\nsource = "alpha"\nsecurity = "none"\nmin_copies = {min_copies}\n'
-    for number, (name, mode) in enumerate(modes.items(), 1):
-        text += f'[[node]]\nname = "{name}"\naddress = "10.0.0.{number}"\nstore = "/s"\nmode = "{mode}"\n'
-    return parse(text, "r0", {})
-
-
-THREE = {"alpha": "sync", "beta": "sync", "gamma": "sync"}
 
 
 def asked(description: Description, *there: str, own: Answer | None = None, **facts: Any) -> Assessment:

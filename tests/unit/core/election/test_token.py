@@ -13,7 +13,7 @@ from dkrepl.config.terms import required
 from dkrepl.core.election.promotion import Assessment, assess
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.messages import Answer, Copy
-from tests.unit.core.election.test_promotion import G0, G1, G2, THREE, answer, mirror
+from tests.unit.core.election.answers import G0, G1, G2, THREE, answer, mirror
 
 QUORUM, ONE = mirror(2, THREE), mirror(1, THREE)
 OTHER_TERMS = required(ONE) | {"size": "2GiB"}
