@@ -27,7 +27,7 @@ def advice(story: Story, node: str) -> str:
     """What a node that does not serve says of itself."""
     process = story.process(node)
     runtime = process.runtime
-    return str(runtime.target.reason if process.is_target else runtime.arbitration.reason)
+    return str(runtime.target.following.reason if process.is_target else runtime.arbitration.reason)
 
 
 def commands(sentence: str) -> list[list[tuple[str, str, dict[str, Any]]]]:
