@@ -169,6 +169,8 @@ class Limits:
     """Time that a restart waits until every request has its answer."""
     last_acks_seconds: float = 5.0
     """Time that a clean stop waits for the acks of the targets."""
+    last_commit_seconds: float = 30.0
+    """Time that a clean stop waits for a commit or a discard that is under way."""
     last_record_seconds: float = 5.0
     """Time for which a stop tries to record a failed flush."""
     poll_seconds: float = 0.02

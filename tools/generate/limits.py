@@ -83,6 +83,7 @@ never elected, the voter is free |
 | loop device attached, detached | 10 s each | error; detached later, when its users let go |
 | last answers before a restart | {s.last_answers_seconds} | the successor asks the kernel for the rest |
 | last confirmations at a stop | {s.last_acks_seconds} | goes on without them |
+| a commit or a discard under way at a stop | {s.last_commit_seconds} | the daemon ends with an error, as if killed |
 | a failed flush is recorded at the end | {s.last_record_seconds} | recorded with the new role; without one, the \
 daemon ends with an error |
 | a disk that another process has locked | 5 s | exit code 9 |

@@ -2,9 +2,13 @@
 
 running -> flushing       the last flush is in the stream, and the store is being flushed
         -> acknowledging  until every member has it durable, or it takes too long
-        -> leaving        until no commit of the activity log is on its way; then goodbye
+        -> leaving        until no commit of the activity log, and no discard, is on its way; then goodbye
         -> recording      until a failed flush is on record (R15)
         -> ended
+
+No commit and no discard begins while it leaves, so each of these waits is for one call of a thread. If the disk does
+not answer it, the daemon ends with an error and without a goodbye, as if it had been killed: what is active stays
+active, no target counts as having everything, and no other role begins while the thread may still write (R1, R6, R15).
 """
 
 from __future__ import annotations
@@ -62,7 +66,13 @@ class Ending:
         self._changes_role = False
         self._flush = 0  # the seq of the last flush
         self._deadline = 0.0  # of the present stage
+        self._disk_deadline = 0.0  # of what a thread does meanwhile
         self._commit = 0  # the newest commit when recording began
+
+    @property
+    def leaving(self) -> bool:
+        """Whether nothing new is recorded any more, apart from what the ending itself needs."""
+        return self.stage in ("leaving", "recording", "ended")
 
     @property
     def said_goodbye(self) -> bool:
@@ -88,10 +98,16 @@ class Ending:
             all_durable = all(member.durable >= self._flush for member in self._stream.members)
             if all_durable or now > self._deadline:
                 self.stage = "leaving"
+                self._disk_deadline = now + self._limits.last_commit_seconds
         if self.stage == "leaving" and not self._activity_log.committing and self._stream.under_way is None:
             self._say_goodbye(now)
         elif self.stage == "recording" and self._record.ended(self._commit):
             self._see_verdict(now)
+        elif self.stage in ("leaving", "recording") and now > self._disk_deadline:
+            seconds = self._limits.last_commit_seconds
+            self._end(
+                f"a commit or a discard has not ended for {seconds:g} s; check the disks of the store and the state"
+            )
 
     def _say_goodbye(self, now: float) -> None:
         self._clean(now)
@@ -106,6 +122,7 @@ class Ending:
         for peer in self._peers:
             self._out.send(peer, Bye(self._node))
         self._deadline = now + self._limits.last_record_seconds
+        self._disk_deadline = now + self._limits.last_commit_seconds
         self._record_verdict()
 
     def _record_verdict(self) -> None:
@@ -122,7 +139,7 @@ class Ending:
             self.unrecorded = self._record.metadata.store_failed  # recorded with the new role, or that is not taken
             self._end(None)
         else:
-            self._end(self._record.error)
+            self._end(self._record.error or "a failed flush of the store is not on record")
 
     def _end(self, error: str | None) -> None:
         self.stage = "ended"

@@ -40,9 +40,11 @@ class SourceRecord:
         self.metadata = metadata
         self.error: str | None = None
         """Why the newest commit that has ended failed, if so."""
+        self.names_failed_store = bool(metadata.store_failed)
+        """Whether the record on stable storage says that a flush of the store failed; False if that is not certain."""
         self._actions = actions
         self._number = 0
-        self._waiting: dict[int, Purpose] = {}
+        self._waiting: dict[int, tuple[Purpose, NodeMetadata | None]] = {}
 
     @property
     def newest(self) -> int:
@@ -55,7 +57,7 @@ class SourceRecord:
 
     def waits_for(self, purpose: Purpose) -> bool:
         """Whether a commit of that purpose is on its way."""
-        return purpose in self._waiting.values()
+        return any(purpose == waiting for waiting, _ in self._waiting.values())
 
     def set(self, metadata: NodeMetadata) -> int:
         """Record ``metadata``; return the number of the commit."""
@@ -72,24 +74,28 @@ class SourceRecord:
     ) -> int:
         """Begin a commit; return its number. Every one but "activity" records the metadata as they are now."""
         self._number += 1
-        self._waiting[self._number] = purpose
         metadata = None if purpose == "activity" else self.metadata
+        self._waiting[self._number] = purpose, metadata
         self._actions.append(Commit(self._number, sync_store, sync_bitmaps, active, metadata))
         return self._number
 
     def committed(self, number: int) -> Purpose:
         """A commit is durable; return what it was for. Raises ``LocalProtocolError`` if there was none."""
-        purpose = self._take(number)
+        purpose, metadata = self._take(number)
         self.error = None
+        if metadata is not None:
+            self.names_failed_store = bool(metadata.store_failed)
         return purpose
 
     def failed(self, number: int, why: str) -> Purpose:
         """A commit failed; return what it was for. Raises ``LocalProtocolError`` if there was none."""
-        purpose = self._take(number)
+        purpose, metadata = self._take(number)
         self.error = why
+        if metadata is not None and not metadata.store_failed:
+            self.names_failed_store = False  # it may be on the disk all the same
         return purpose
 
-    def _take(self, number: int) -> Purpose:
+    def _take(self, number: int) -> tuple[Purpose, NodeMetadata | None]:
         if number not in self._waiting:
             raise LocalProtocolError(f"commit {number} of a source has ended, and none of that number is on its way")
         return self._waiting.pop(number)

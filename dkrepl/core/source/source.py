@@ -404,9 +404,13 @@ class Source:
             self._out.send(name, message)
 
     def plan(self, now: float, everything: bool = False) -> None:
-        """Begin the commits that are needed: a generation, active extents."""
-        if now < self._commit_retry_at:
+        """Begin the commits that are needed: a verdict, a generation, active extents.
+
+        ``everything``: the last ones; from then on only the ending itself records anything.
+        """
+        if now < self._commit_retry_at or (self.ending.leaving and not everything):
             return
+        self.store_verdict.record_again()
         new = self.new_generation
         if self.awaited.over(self.views, now):
             new.end_hold()
@@ -467,7 +471,7 @@ class Source:
             case Offer() | Admission():
                 self._entering.not_recorded(purpose, why, now)
             case "facts" | "store verdict":
-                # The application hears of a failed flush all the same; the next commit, whatever it is for, records it.
+                # The application hears of a failed flush all the same; ``plan`` records it again (R15).
                 return False
             case _:
                 assert_never(purpose)

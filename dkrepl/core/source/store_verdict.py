@@ -41,13 +41,13 @@ class StoreVerdict:
 
     @property
     def unrecorded(self) -> bool:
-        """Whether there is a verdict that could not be recorded yet."""
-        return bool(self._record.metadata.store_failed and self._record.error)
+        """Whether there is a verdict that is not on stable storage yet: only a commit of the record brings it there."""
+        return bool(self._record.metadata.store_failed) and not self._record.names_failed_store
 
     def record_again(self) -> None:
         """Record a verdict that could not be recorded when it was reached, if that is possible now."""
-        if self.unrecorded:
-            self._record.commit("facts", sync_bitmaps=True)
+        if self.unrecorded and not self.pending:
+            self._record.commit("store verdict", sync_bitmaps=True)
 
     def clear(self) -> int:
         """The administrator says that the store is sound: what it holds now is copied. Returns the commit."""

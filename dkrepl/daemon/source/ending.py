@@ -81,8 +81,8 @@ class Ending:
             self._events.report("device_in_use", "error", {"users": users, "outcome": "its users get I/O errors"})
             self._source.fail_waiting()
             self._perform()
+        self._requests.last = True  # users that are still there may ask for more
         if self._requests.zeroing:  # the last flush is for that piece, too
-            self._requests.last = True
             self._later(lambda: self._detached(True))
             return
         self._source.ending.begin(self._now(), changes_role=self._changes_role)

@@ -368,7 +368,8 @@ class SourceRuntime:
 
     def _ended(self, action: act.Ended) -> None:
         if action.error is not None:
-            self.error = self._commit_error
+            known = self._commit_error is not None and str(self._commit_error) == action.error
+            self.error = self._commit_error if known else DkreplError(action.error)
         self.here.loop.ignore(self.device.session.fd)
         self.device.close()
         self.here.loop.stopping = True

@@ -87,6 +87,60 @@ def test_a_source_ends_once_everything_that_it_recorded_is_durable() -> None:
     assert ended(source) == [Ended(None)]
 
 
+def leaving() -> Source:
+    """Return a source that leaves, except that a commit of its activity log is on its way."""
+    source = started(new_record())
+    source.activity_log.want(0, 1)
+    source.plan(1.0)
+    source.ending.begin(1.0, changes_role=True)
+    flush_ends(source)
+    source.ending.go_on(1.0)
+    return source
+
+
+def test_a_commit_of_the_activity_log_ends_before_goodbye() -> None:
+    source = leaving()
+    assert not farewells(source)
+    commit(source)
+    source.ending.go_on(1.1)
+    assert "beta" in farewells(source)
+
+
+def test_what_users_of_a_device_that_cannot_be_taken_away_still_write_does_not_hold_up_the_end() -> None:
+    source = leaving()
+    assert not source.admit(5 << 22, 4096)
+    commit(source)
+    source.plan(1.1)
+    assert not source.activity_log.committing
+    source.ending.go_on(1.1)
+    assert "beta" in farewells(source)
+
+
+def test_a_disk_that_does_not_answer_ends_the_daemon_with_an_error_and_no_goodbye() -> None:
+    source = leaving()
+    source.ending.go_on(1.0 + DEFAULT.last_commit_seconds)
+    assert not ended(source)
+    source.ending.go_on(1.1 + DEFAULT.last_commit_seconds)
+    [end] = ended(source)
+    assert end.error is not None
+    assert "has not ended" in end.error
+    assert not farewells(source)
+    assert not source.ending.drained
+    assert source.ending.said_goodbye
+
+
+def test_nor_does_it_go_on_in_another_role_while_a_record_of_this_one_may_still_be_written() -> None:
+    source = leaving()
+    commit(source)
+    source.ending.go_on(1.1)
+    source.pause("beta", 1.1)
+    source.ending.go_on(1.0 + DEFAULT.last_commit_seconds)
+    assert not ended(source)
+    source.ending.go_on(1.2 + DEFAULT.last_commit_seconds)
+    [end] = ended(source)
+    assert end.error is not None
+
+
 def test_a_failed_last_flush_is_on_record_before_the_source_ends() -> None:
     source = started(new_record())
     source.ending.begin(1.0, changes_role=True)
@@ -104,6 +158,21 @@ def test_a_failed_last_flush_that_cannot_be_recorded_is_left_to_the_next_role() 
     source = ending_without_a_record(changes_role=True)
     assert ended(source) == [Ended(None)]
     assert source.ending.unrecorded == "Input/output error"
+
+
+def test_it_does_so_even_if_the_activity_log_could_be_written_meanwhile() -> None:
+    source = started(new_record())
+    source.ending.begin(1.0, changes_role=False)
+    flush_ends(source, "Input/output error")
+    fail_commits(source, 1.0)
+    source.ending.go_on(1.0)
+    verdict, activity = source.record.newest, source.record.commit("activity")
+    source.commit_failed(verdict, "No space left on device", 1.1)
+    source.record.committed(activity)
+    source.ending.go_on(1.1 + DEFAULT.last_record_seconds)
+    [end] = ended(source)
+    assert end.error is not None
+    assert "is not on record" in end.error
 
 
 def test_a_daemon_that_cannot_record_a_failed_last_flush_ends_with_an_error() -> None:

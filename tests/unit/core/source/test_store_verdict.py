@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dkrepl.config.limits import DEFAULT
 from dkrepl.core.actions import Commit
 from dkrepl.core.protocol.messages import Evict
 from tests.unit.core.source.alpha import Alpha
@@ -38,6 +39,45 @@ def test_or_could_not_be_recorded() -> None:
     assert not alpha.core.commit_failed(alpha.asked_for(Commit)[-1].number, "no space left", alpha.now)
     assert not alpha.core.store_verdict.pending
     assert alpha.core.store_verdict.unrecorded
+
+
+def verdicts(alpha: Alpha) -> list[Commit]:
+    """Return the commits that record the verdict, the oldest first."""
+    return [one for one in alpha.asked_for(Commit) if one.metadata is not None and one.metadata.store_failed]
+
+
+def test_a_verdict_is_on_record_only_after_a_commit_that_carries_the_record() -> None:
+    alpha = failed()
+    alpha.core.commit_failed(verdicts(alpha)[0].number, "no space left", alpha.now)
+    alpha.core.record.committed(alpha.core.record.commit("activity"))
+    assert alpha.core.store_verdict.unrecorded
+    alpha.let_pass(DEFAULT.commit_retry_seconds)
+    alpha.core.committed(verdicts(alpha)[1].number, alpha.now)
+    assert not alpha.core.store_verdict.unrecorded
+
+
+def test_it_is_recorded_again_while_the_source_runs() -> None:
+    alpha = failed()
+    alpha.core.commit_failed(verdicts(alpha)[0].number, "no space left", alpha.now)
+    alpha.let_pass(DEFAULT.commit_retry_seconds / 2)
+    assert len(verdicts(alpha)) == 1
+    alpha.let_pass(DEFAULT.commit_retry_seconds)
+    assert alpha.core.store_verdict.pending
+    begun = len(verdicts(alpha))
+    alpha.let_pass(DEFAULT.commit_retry_seconds)
+    assert len(verdicts(alpha)) == begun, "not again while one is on its way"
+
+
+def test_a_record_without_it_that_failed_may_be_on_the_disk_all_the_same() -> None:
+    alpha = Alpha(store_failed="Input/output error")
+    alpha.holds = True
+    cleared = alpha.core.clear_store_failed()
+    alpha.core.local_sync_failed("no space left", alpha.now)
+    alpha.perform()
+    alpha.core.commit_failed(cleared, "the directory could not be flushed", alpha.now)
+    assert alpha.core.store_verdict.unrecorded
+    alpha.core.committed(alpha.asked_for(Commit)[-1].number, alpha.now)
+    assert not alpha.core.store_verdict.unrecorded
 
 
 def test_an_administrator_may_say_that_the_store_is_sound() -> None:
