@@ -15,7 +15,8 @@ under a newer one; the candidate says that it never was source under it, and nev
 
 Besides, a vote holds back other candidates for ``SECONDS``, or until the candidate withdraws, so that two nodes that
 are promoted at the same time are not both source, even for a moment. A candidate has recorded its role ``MARGIN``
-seconds before that, or gives up: only then may it say that it will not be source under that ballot.
+seconds before that, or gives up: only then may it say that it will not be source under that ballot. One that is source
+under an older ballot has given up already, and may say so at once.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ class Joining:
             following.source.heard = now
             following.hello.ask_again(now)
             self._out.send(peer, Trouble(message.epoch, found.code, found.text))  # its status says so, too
+            self._voter.serves(peer)
             self._object(found)
         elif (found := objection(record.metadata, self._terms, peer, message)) is not None:
             self._object(found)

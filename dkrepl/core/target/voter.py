@@ -55,6 +55,7 @@ class Voter:
         self._voting = Ballot()  # under which a vote is being recorded
         self._asked, self._ask_at = 0, 0.0
         self._ask_again = limits.ask_again_seconds  # between questions to the node that it voted for
+        self._serves = ""  # the node that it voted for, if that serves under an older ballot
 
     def votes_for(self, now: float) -> str:
         """Return the node that this one votes for, "" if none."""
@@ -82,6 +83,7 @@ class Voter:
         return new and free and ballot.node in self._peers and not self._record.waiting
 
     def _vote(self, ballot: Ballot, now: float) -> None:
+        self._serves = ""
         record = with_promise(self._record.metadata, ballot)
         if record == self._record.metadata:
             self._hold.give(ballot.node, now)
@@ -103,16 +105,23 @@ class Voter:
         """Take an answer of the node that this one voted for: if it was never elected, the promise no longer binds."""
         metadata = self._record.metadata
         ballot = newest(metadata)
-        if self._following.in_stream or self._record.waiting or self._hold.at(now):
+        held = self._hold.at(now) and answer.role != "source"  # a source is nobody's candidate: its word is final
+        if self._following.in_stream or self._record.waiting or held:
             return
         if answer.number == self._asked and ballot in metadata.promised and never_elected(answer, ballot):
+            self._hold.withdraw(ballot.node)
             self._record.commit("vote withdrawn", without_promise(metadata, ballot))
+
+    def serves(self, peer: str) -> None:
+        """``peer`` is source, under an older ballot than the newest promise: if that was to it, ask without waiting."""
+        self._serves = peer
 
     def tick(self, now: float) -> None:
         """Ask the node that this one voted for, now and then, what became of its candidacy."""
         metadata = self._record.metadata
         elected = newest(metadata).node
-        if not metadata.promised or elected not in self._peers or self._hold.at(now) or now < self._ask_at:
+        held = self._hold.at(now) and self._serves != elected
+        if not metadata.promised or elected not in self._peers or held or now < self._ask_at:
             return
         if not self._record.waiting:
             self._asked, self._ask_at = self._asked + 1, now + self._ask_again
