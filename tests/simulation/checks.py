@@ -272,6 +272,8 @@ class Checks:
                 continue
             if not record_of(source.metadata, target).tracked:
                 continue  # it lost its power as a target; the other is copied as a whole
+            if record_of(source.metadata, target).full and target in process.machine.known.full_begun:
+                continue  # all of it is to be copied, as an administrator said: the record says so, whatever the bits do
             for first, end in source.views[target].bitmap.runs():
                 for block in range(first, end):
                     known = bits[block // 8] >> block % 8 & 1

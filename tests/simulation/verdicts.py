@@ -24,6 +24,7 @@ class Known:
         self.copy_failed = False  # as target its store has failed a flush, and it was not in sync since
         self.full: set[str] = set()  # targets to which all blocks are to be copied: the administrator was told so
         self.full_asked: set[str] = set()  # the same, but the command has no answer yet
+        self.full_begun: set[str] = set()  # the same, answered or not, until all of it is being copied
         self.former: list[Terms] = []  # as source: older terms that too few nodes know to be replaced
         self.knowing: set[str] = set()  # who has been in the stream of its present run as source
 
@@ -52,6 +53,7 @@ class Verdicts:
         def noted_resync(name: str, full: bool, now: float) -> Any:
             if full:
                 known.full_asked.add(name)
+                known.full_begun.add(name)
             return resync(name, full, now)
 
         def noted_clear() -> Any:
@@ -91,6 +93,7 @@ class Verdicts:
                 raise RuleBroken("R15", f"{name} joins {process.name}, and not all is copied, as was asked for")
             known.full.discard(name)
             known.full_asked.discard(name)
+            known.full_begun.discard(name)
         # Also while nothing is answered: the source has put on record that enough know, and may be killed next.
         self._drop_known(known, process.name)
 
@@ -140,6 +143,7 @@ class Verdicts:
         known = machine.known
         known.full.clear()
         known.full_asked.clear()
+        known.full_begun.clear()
         known.copy_failed = False
         if role == "source":
             known.former = []
