@@ -10,6 +10,7 @@ from dkrepl.core.protocol import frames
 from dkrepl.io.fuse import READ, SYNC, WRITE
 from tests.simulation.ancestry import lost
 from tests.simulation.copies import named_active, unnamed
+from tests.simulation.counting import counts
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
 from tests.simulation.truth import GARBAGE, Point, Session, block_of
@@ -115,7 +116,7 @@ class Checks:
             self._descends(machine, session)
             machine.power_lost = False
             machine.joined = joined
-            machine.synced_at = None
+            machine.synced_at = machine.fell = None
         applied = machine.reached[session.number] = following.applied
         waits = target.stream.blocked and not target.stream.applying
         if target.state == "Resyncing" and (following.resync_applied or not waits):
@@ -197,7 +198,7 @@ class Checks:
         answers, process = self._cluster.answers, asked.process
         least = process.description.min_copies
         sync = [self._cluster.machines[n.name] for n in process.description.peers(process.name) if n.mode == "sync"]
-        sound = [machine for machine in sync if machine.disk.metadata().store_state == "Consistent"]
+        sound = [machine for machine in sync if counts(machine, asked, session)]
         if asked.op == SYNC:
             made = answers.flush(session, asked.after)
             if not made:
@@ -273,7 +274,7 @@ class Checks:
             if not record_of(source.metadata, target).tracked:
                 continue  # it lost its power as a target; the other is copied as a whole
             if record_of(source.metadata, target).full and target in process.machine.known.full_begun:
-                continue  # all of it is to be copied, as an administrator said: the record says so, whatever the bits do
+                continue  # an administrator wants all of it copied, and the record says so, whatever the bits do
             for first, end in source.views[target].bitmap.runs():
                 for block in range(first, end):
                     known = bits[block // 8] >> block % 8 & 1
@@ -382,7 +383,9 @@ class Checks:
 
     def event(self, process: Process, name: str, fields: Mapping[str, Any]) -> None:
         """R8: nothing is copied as a whole without a cause."""
-        cluster = self._cluster
+        cluster, machine = self._cluster, process.machine
+        if name == "store_failed" and process.is_target and machine.synced_at is not None:
+            machine.fell = (machine.joined[0], process.runtime.target.following.applied)
         if cluster.roles_changed or "frames repeated" in self._world.counters:
             # A new source knows of no epoch; a repeated Hello or confirmation costs more copying.
             return

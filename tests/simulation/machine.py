@@ -46,6 +46,7 @@ class Machine:
         self.becoming: Point | None = None  # whose it has if its resync ended unseen
         self.reached: dict[int, int] = {}  # session -> newest seq seen applied
         self.joined = (0, 0)
+        self.fell: Point | None = None  # whose content it had when its store failed, in sync until then
         self.tainted: tuple[int, int] = (-1, -1)  # a local write failed at its source during this epoch
         self.excused = False  # a fault after which a full resync is the right thing
         self.forced = False  # it is being promoted by force

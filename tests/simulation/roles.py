@@ -153,8 +153,17 @@ def settle(cluster: Cluster, attempt: int) -> None:
         process = cluster.machines[name].process
         if view.state == "Paused":
             give(source, "resume", {"targets": [name]})
-        elif view.state == "Refused" and process is not None and process.is_target:
+        elif process is not None and process.is_target and (view.state == "Refused" or _refuses(process, source.name)):
             _give_way(process, source.name, attempt > _PATIENCE)
+
+
+def _refuses(process: Process, source: str) -> bool:
+    """Whether a target follows no source of so old an election as this one: it was elected itself, or has followed
+    another, since, and nothing but an administrator's word ends that (R11). A vote ends by itself."""
+    target = process.runtime.target
+    metadata = target.metadata
+    bound = not metadata.promised and metadata.ballot.node != source
+    return target.following.source.refusal == "Elected" and target.state == "Refused" and bound
 
 
 def _give_way(process: Process, keep: str, discard: bool) -> None:
