@@ -156,6 +156,9 @@ def _fitting(session: Session, seq: int, sectors: range) -> dict[int, set[bytes]
         for at, value in values(record):
             if at in left:
                 fits[at].add(value)
+        if number in session.failed:  # before this write was answered, one to the same data failed
+            for at in left:
+                fits[at].add(record[3][at * SECTOR : (at + 1) * SECTOR])
         first, count = record[2] // SECTOR, record[1] // SECTOR
         if number <= seq and record[0] == op and sectors.start <= first and first + count <= sectors.stop:
             left.difference_update(range(first, first + count))

@@ -71,5 +71,5 @@ def test_a_copy_counts_whose_store_failed_after_its_ack(seed: int) -> None:
 def test_but_not_for_what_it_has_not_got(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with telling(seed, nodes=2, min_copies=2, on_no_quorum="wait") as story:
         monkeypatch.setattr(WriteQuorum, "changed", lambda quorum: False)  # its source believes that it is still there
-        with pytest.raises(RuleBroken, match="R4: write .* of 2 copies"):
+        with pytest.raises(RuleBroken, match=r"R4: write .* of 2 copies"):
             answered_by_a_store_that_failed(story)

@@ -41,6 +41,9 @@ class Session:
     answered: float = -1.0  # when the newest change was asked for that it has answered
     relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second
     promises: dict[int, Promise] = field(default_factory=dict)  # sector -> the answered write that its content has
+    failed: set[int] = field(
+        default_factory=set
+    )  # records in whose place a write failed: what it left is anybody's guess
 
     def add(self, seq: int, op: int, length: int, offset: int, data: bytes, content: bytearray) -> None:
         """A record is in the source's store, whose content is now ``content``."""
@@ -53,6 +56,8 @@ class Session:
             lost = op in _EMPTYING and self.spoiled  # a flush failed while it was under way
             if op != frames.FLUSH and not lost:
                 raise RuleBroken("R3", f"the store of {self.node} is not what it published up to {seq}")
+            if op == frames.FLUSH:
+                self.failed.add(seq)
             op, data = GARBAGE, bytes(content)
             self.live[:] = content
         self.spoiled = self.spoiled and self.under_way is not None
@@ -66,6 +71,7 @@ class Session:
         if self.ops:
             _, length, offset, _ = self.ops[-1]
             self.ops[-1] = (GARBAGE, length, offset, bytes(content))
+            self.failed.discard(len(self.ops))
             del self.marks[(len(self.ops) - 1) // _MARK :]
             if len(self.ops) % _MARK == 0:
                 self.marks.append(bytes(content))

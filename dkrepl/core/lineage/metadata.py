@@ -44,7 +44,7 @@ class PeerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     base_async: tuple[str, ...] = ()
     split_brain: bool = False
     full: bool = False  # an administrator asked for a full resync, which has not begun (R15)
-    unproven: bool = False  # not InSync since it joined: acknowledged writes may not be on its stable storage (R4)
+    unproven: bool = False  # not InSync since it joined, or its store failed: it may lack acknowledged writes (R4)
 
 
 class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -269,6 +269,8 @@ class Source:
                 self._entering.on_ready(view, message, now)
             case Trouble() if message.epoch == view.epoch and (view.in_stream or view.state == "Connecting"):
                 self._out.report("target_trouble", "warning", target=peer, code=message.code, reason=message.text)
+                if message.code == "StoreError":
+                    self._targets.store_failed(view)
                 self._targets.evict(view, message.code, message.text, now)
             case _:
                 return

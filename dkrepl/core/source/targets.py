@@ -56,7 +56,8 @@ class Targets:
             self._out.report("target_state", level, target=view.name, before=before, after=after, reason=reason)
         if self._quorum.changed():
             if self._quorum.lost:
-                self._quorum.note_flushed(self._stream.log.newest_change, view)
+                failed = peer_records.record_of(self._record.metadata, view.name).unproven
+                self._quorum.note_flushed(self._stream.log.newest_change, None if failed else view)
             self.quorum_changed()
 
     def quorum_changed(self) -> None:
@@ -71,6 +72,14 @@ class Targets:
         self._out.add(QuorumChanged())
 
     # --- leaving ---------------------------------------------------------------------------------------
+
+    def store_failed(self, view: TargetView) -> None:
+        """The store of a target has failed: it calls its copy Inconsistent, so it counts no more, restart or not (R4).
+
+        Nor does a flush go by what it had on stable storage before. To be called before it is evicted.
+        """
+        self._record.set(peer_records.remembered(self._record.metadata, view.name, unproven=True))
+        self._quorum.flushed = self._quorum.flushed and not self._quorum.lost
 
     def evict(self, view: TargetView, code: str, text: str, now: float) -> None:
         """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""

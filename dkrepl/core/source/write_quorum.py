@@ -105,8 +105,11 @@ class WriteQuorum:
         )
         return before != self.lost
 
-    def note_flushed(self, newest: int, leaving: TargetView) -> None:
-        """There are too few from now on, for ``leaving`` was InSync; ``newest``: the newest write that changed data."""
+    def note_flushed(self, newest: int, leaving: TargetView | None) -> None:
+        """There are too few from now on, for ``leaving`` was InSync; ``newest``: the newest write that changed data.
+
+        ``leaving`` None: its store has failed, so its copy does not count, whatever it has confirmed (R4).
+        """
         there = [view for view in self._views if view.state == "InSync" or view is leaving]
         self.flushed = self._enough(view.name for view in there if view.durable >= newest)
 

@@ -84,6 +84,29 @@ def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_re
     assert started(source.metadata, TWO_COPIES).quorum.flushed
 
 
+@pytest.mark.parametrize(("code", "counts"), [("StoreError", False), ("Gap", True)])
+def test_a_target_whose_store_failed_counts_as_a_copy_no_more(code: str, counts: bool) -> None:
+    """It calls its copy Inconsistent, even if all was durable before: now, and after a restart of the source (R4)."""
+    alpha = Alpha(TWO_COPIES, peers={"beta": IN_SYNC})
+    alpha.get_in_sync()
+    alpha.say(Trouble(alpha.view().epoch, code, "Input/output error"), "beta")
+    assert alpha.core.quorum.lost
+    assert alpha.core.quorum.flushed is counts
+    recorded = [one.metadata for one in alpha.asked_for(Commit) if one.metadata is not None]
+    assert started(recorded[-1], TWO_COPIES).quorum.flushed is counts
+
+
+def test_nor_does_it_if_others_were_too_few_already() -> None:
+    three = msgspec.structs.replace(TWO_COPIES, nodes=SYNC_NODES, min_copies=3)
+    alpha = Alpha(three, peers={"beta": IN_SYNC, "gamma": IN_SYNC})
+    alpha.get_in_sync("beta")
+    alpha.get_in_sync("gamma")
+    alpha.core.lost("gamma", "its connection is gone", alpha.now)
+    assert alpha.core.quorum.flushed
+    alpha.say(Trouble(alpha.view().epoch, "StoreError", "Input/output error"), "beta")
+    assert not alpha.core.quorum.flushed
+
+
 def test_no_copy_counts_for_a_new_source_that_was_not_in_sync_with_it() -> None:
     """What the former source has completed need not be on its stable storage; another may be in a resync (R4)."""
     record = new_record(follows="beta", peers={"beta": IN_SYNC, "gamma": IN_SYNC})
