@@ -94,8 +94,18 @@ class Verdicts:
             known.full.discard(name)
             known.full_asked.discard(name)
             known.full_begun.discard(name)
+        self._note_knowing(process)
         # Also while nothing is answered: the source has put on record that enough know, and may be killed next.
         self._drop_known(known, process.name)
+
+    def _note_knowing(self, process: Process) -> None:
+        """Note who has put the present terms on record with its epoch; it may have left the stream in the same round."""
+        source, known = process.runtime.source, process.machine.known
+        for name, view in source.views.items() if known.former else ():
+            record = self._cluster.machines[name].disk.durable_metadata()
+            here = (record.follows, record.epoch) == (process.name, view.epoch)
+            if here and record.agreed == required(process.description):
+                known.knowing.add(name)
 
     def _drop_known(self, known: Known, source: str) -> None:
         known.former = [
@@ -108,6 +118,7 @@ class Verdicts:
         if not known.former:
             return
         known.knowing.update(view.name for view in process.runtime.source.stream.members)
+        self._note_knowing(process)
         self._drop_known(known, process.name)
         for terms in known.former:
             found = sync_nodes(terms).intersection(having)
