@@ -294,7 +294,7 @@ class Checks:
         missing = lost(self._cluster.sessions, machine.name, point, session)
         if missing is None:
             return
-        held = machine.left if machine.power_lost else self._cluster.sessions[point[0]].image(point[1])
+        held = machine.held(point)
         new = self._cluster.machines[session.node].disk.store.cache
         kept = machine.kept.get(session.node, {})
         alone = missing.session.blocks(missing.first, missing.last)
@@ -311,11 +311,9 @@ class Checks:
     def _gives_way(self, machine: Machine, session: Session, point: Point | None, discards: bool) -> None:
         """What a node had and its source lacks is given up, if an administrator said so, or saved aside."""
         answers = self._cluster.answers
-        held = bytes(machine.disk.store.cache)
+        held = machine.held(point) if point is not None else bytes(machine.disk.store.cache)
         if machine.power_lost:
             held = machine.left
-        elif point is not None:
-            held = bytes(self._cluster.sessions[point[0]].image(point[1]))
         new = self._cluster.machines[session.node].disk.store.cache
         if discards:
             answers.give_up(promise for promise in answers.missing(new) if promise.kept_in(held))

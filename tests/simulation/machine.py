@@ -55,6 +55,10 @@ class Machine:
         self.kept: dict[str, dict[int, bytes]] = {}  # peer -> blocks copied aside before it replaces them
         self.power_lost = False  # since its last epoch
         self.left = b""  # what the power loss left in its store
+        self.died: tuple[Point | None, bytes] = (
+            None,
+            b"",
+        )  # whose content it had when it was killed, and what that was
         self.store_failed = False  # its daemon has seen a flush fail
         self.went_back = False  # a flush of its store has just failed, and its daemon does not know yet
         self.synced_at: int | None = None  # seq at which it came in sync, in this epoch
@@ -73,6 +77,13 @@ class Machine:
         if self.point is None and self.disk.metadata().store_state == "Consistent":
             return self.becoming
         return self.point
+
+    def held(self, point: Point) -> bytes:
+        """What it had, as ``point`` says."""
+        if self.power_lost:
+            return self.left
+        of, content = self.died
+        return content if of == point else bytes(self.cluster.sessions[point[0]].image(point[1]))
 
     def clock(self) -> Clock:
         """What its clocks show, in seconds: the monotonic one counts from its boot, and not while it is suspended."""
@@ -131,6 +142,8 @@ class Machine:
                 if self._memory.random() < 0.7:
                     del self.disk.memory[name]
             self.world.count("memory of bitmaps lost")
+        # The daemon may have died in a change that has no place in any stream yet.
+        self.died = (self.point, bytes(self.disk.store.cache))
         self.cluster.checks.before_crash(self, kind)
         if kind == "power":
             self.cluster.application.source_is_no_more(self.name)

@@ -6,6 +6,7 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dkrepl.daemon.peers.arbitration_runtime import ArbitrationRuntime
 from dkrepl.errors import DkreplError
 from tests.simulation.commands import give
 
@@ -144,6 +145,9 @@ def settle(cluster: Cluster, attempt: int) -> None:
     source = cluster.source
     assert source is not None
     cluster.official = source.name
+    if any(_asks_to_demote(machine.process, source.name) for machine in cluster.machines.values()):
+        give(source, "demote", {})
+        return
     if source.runtime.source.metadata.store_failed:
         give(source, "clear", {"verdict": "store-failed"})
     for other in sources:
@@ -155,6 +159,13 @@ def settle(cluster: Cluster, attempt: int) -> None:
             give(source, "resume", {"targets": [name]})
         elif process is not None and process.is_target and (view.state == "Refused" or _refuses(process, source.name)):
             _give_way(process, source.name, attempt > _PATIENCE)
+
+
+def _asks_to_demote(process: Process | None, source: str) -> bool:
+    """Whether a former source waits for an administrator to demote a source that was elected before it (R11)."""
+    if process is None or not isinstance(process.runtime, ArbitrationRuntime):
+        return False
+    return f"demote {source}" in process.runtime.arbitration.reason
 
 
 def _refuses(process: Process, source: str) -> bool:

@@ -99,7 +99,7 @@ class Verdicts:
         self._drop_known(known, process.name)
 
     def _note_knowing(self, process: Process) -> None:
-        """Note who has put the present terms on record with its epoch; it may have left the stream in the same round."""
+        """Note who has the present terms on record with its epoch; it may have left the stream in the same round."""
         source, known = process.runtime.source, process.machine.known
         for name, view in source.views.items() if known.former else ():
             record = self._cluster.machines[name].disk.durable_metadata()
