@@ -90,6 +90,9 @@ class Entering:
     def _decide(self, view: TargetView, hello: Hello, now: float) -> None:
         peer, metadata = view.name, self._record.metadata
         asked = peer_records.record_of(metadata, peer).full
+        if hello.mirror_id and hello.store_state == "Inconsistent":
+            self._targets.store_failed(view)  # or it is in the middle of a resync: it does not count either
+            metadata = self._record.metadata
         decision = decide(metadata, hello, asked or view.bitmap.any())
         if decision.action == "Refuse":
             if decision.code == "SplitBrain":

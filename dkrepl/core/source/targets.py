@@ -78,7 +78,9 @@ class Targets:
 
         Nor does a flush go by what it had on stable storage before. To be called before it is evicted.
         """
-        self._record.set(peer_records.remembered(self._record.metadata, view.name, unproven=True))
+        metadata = self._record.metadata
+        if not peer_records.record_of(metadata, view.name).unproven:
+            self._record.set(peer_records.remembered(metadata, view.name, unproven=True))
         self._quorum.flushed = self._quorum.flushed and not self._quorum.lost
 
     def evict(self, view: TargetView, code: str, text: str, now: float) -> None:

@@ -202,7 +202,7 @@ class TargetStream:
     # --- markers ---------------------------------------------------------------------------------------
 
     def _on_marker(self, message: frames.StreamMessage, entry: Entry, now: float) -> None:
-        op, length, offset = message.records[0]
+        op, _, offset = message.records[0]
         following = self._following
         position = following.position
         if op == frames.PROBE:
@@ -221,6 +221,16 @@ class TargetStream:
                 self.go_on()
         else:
             assert op == frames.DIGEST  # a frame with another one has not passed its checks
+            self._on_digest(message, entry, now)
+
+    def _on_digest(self, message: frames.StreamMessage, entry: Entry, now: float) -> None:
+        """The source wants a checksum as of after the write that it names; of any other state it would differ (R10)."""
+        position = self._following.position
+        assert position is not None
+        if message.position > position.applied:
+            self._following.trouble("Gap", "writes before the question of a verify are missing", now)
+        elif message.position == position.applied:  # else it has come twice
+            _, length, offset = message.records[0]
             self._digest = ReadDigest(epoch=entry.epoch, number=message.first, offset=offset, length=length)
             self._out.add(self._digest)
 

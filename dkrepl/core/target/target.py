@@ -303,10 +303,10 @@ class Target:
         if self.ending.stage == "recording":
             self.ending.commit_ended(why)
             return
-        if purpose not in ABOUT_VOTES:  # with one of those its copy is as good as before
-            self.following.trouble("MetadataError", why, now)
         if store:
-            self.stream.store_failed(why, now)
+            self.stream.store_failed(why, now)  # under this name the source hears of it: the copy counts no more (R4)
+        elif purpose not in ABOUT_VOTES:  # with one of those its copy is as good as before
+            self.following.trouble("MetadataError", why, now)
         self.ending.commit_ended(None)
 
     # --- the end ---------------------------------------------------------------------------------------

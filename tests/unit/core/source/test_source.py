@@ -96,6 +96,16 @@ def test_a_target_whose_store_failed_counts_as_a_copy_no_more(code: str, counts:
     assert started(recorded[-1], TWO_COPIES).quorum.flushed is counts
 
 
+def test_nor_does_one_that_calls_its_copy_inconsistent_when_it_comes_back() -> None:
+    """Even if it is refused for another reason: its store has failed while it was away (R4)."""
+    alpha = Alpha(TWO_COPIES, peers={"beta": IN_SYNC})
+    assert alpha.core.quorum.flushed
+    alpha.hello(store_state="Inconsistent", terms={"size": "1"})
+    assert alpha.view().state == "Refused"
+    assert not alpha.core.quorum.flushed
+    assert not started(alpha.core.metadata, TWO_COPIES).quorum.flushed
+
+
 def test_nor_does_it_if_others_were_too_few_already() -> None:
     three = msgspec.structs.replace(TWO_COPIES, nodes=SYNC_NODES, min_copies=3)
     alpha = Alpha(three, peers={"beta": IN_SYNC, "gamma": IN_SYNC})

@@ -252,3 +252,21 @@ def test_a_checksum_of_a_stream_that_it_has_left_is_told_to_nobody() -> None:
     beta.core.stream.digest_read(digest, "ab" * 16, "", beta.now)
     beta.perform()
     assert not beta.sent(Digest)
+
+
+def test_a_checksum_behind_a_lost_message_is_not_taken() -> None:
+    """It would be of a state that the source had before: the copies would seem to differ (R10)."""
+    beta = Beta()
+    beta.get_in_sync()
+    beta.stream(marker(frames.DIGEST, 4, position=1, length=8192, offset=4096))
+    assert not beta.asked_for(ReadDigest)
+    assert [trouble.code for trouble in beta.sent(Trouble)] == ["Gap"]
+
+
+def test_a_question_for_a_checksum_that_comes_twice_is_answered_once() -> None:
+    beta = Beta()
+    beta.get_in_sync()
+    beta.stream(write(1))
+    beta.stream(marker(frames.DIGEST, 4, position=0, length=8192, offset=4096))
+    assert not beta.asked_for(ReadDigest)
+    assert beta.core.state == "InSync"

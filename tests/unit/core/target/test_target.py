@@ -11,7 +11,7 @@ from dkrepl.core.actions import Commit, Connect, Event, SaveDiverged
 from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol import frames
-from dkrepl.core.protocol.messages import Alive, Answer, Evict, Handover, Hello, Positions
+from dkrepl.core.protocol.messages import Alive, Answer, Evict, Handover, Hello, Positions, Trouble
 from tests.unit.core.target.beta import DESCRIPTION, EPOCH, SESSION, Beta, marker, message, write
 from tests.unit.greetings import welcome
 
@@ -177,6 +177,7 @@ def test_a_resync_whose_end_cannot_be_recorded_has_not_ended() -> None:
     beta.perform()
     assert beta.core.state == "Behind"
     assert beta.core.metadata.store_state == "Inconsistent", "its store failed"
+    assert [told.code for told in beta.sent(Trouble)] == ["StoreError"], "the source must not count this copy (R4)"
 
 
 def test_a_resync_whose_end_is_recorded_after_the_stream_was_left_is_not_in_sync() -> None:
