@@ -60,6 +60,8 @@ class Resyncs:
         self._known_terms.known_by(view.name)  # it has recorded the present description with the epoch
         resync = Resync(view.bitmap, self._block, now, limits=self._limits)
         self._stream.copying(member, resync)
+        if resync.total:
+            self._targets.copying(view)
         written = self._stream.log.written
         self._out.add(PublishMarker(peer=view.name, op=frames.START, number=resync.total, length=0, offset=written))
         self._end_if_all_sent(member)

@@ -73,6 +73,10 @@ class Targets:
 
     # --- leaving ---------------------------------------------------------------------------------------
 
+    def copying(self, view: TargetView) -> None:
+        """Blocks are about to be copied to a target: until all of them are, it calls its copy Inconsistent (R4, R6)."""
+        self._quorum.doubt(view.name)
+
     def store_failed(self, view: TargetView) -> None:
         """The store of a target has failed: it calls its copy Inconsistent, so it counts no more, restart or not (R4).
 
@@ -81,7 +85,7 @@ class Targets:
         metadata = self._record.metadata
         if not peer_records.record_of(metadata, view.name).unproven:
             self._record.set(peer_records.remembered(metadata, view.name, unproven=True))
-        self._quorum.flushed = self._quorum.flushed and not self._quorum.lost
+        self._quorum.doubt(view.name)
 
     def evict(self, view: TargetView, code: str, text: str, now: float) -> None:
         """Put ``view`` out of the stream and tell it; it may come back after a pause that grows (R5)."""

@@ -29,7 +29,7 @@ class WriteQuorum:
     ``source_is_sync``: only then its own copy counts.
     """
 
-    __slots__ = ("_former", "_own", "_views", "available", "fails", "flushed", "least", "lost")
+    __slots__ = ("_complete", "_former", "_own", "_views", "available", "fails", "least", "lost")
 
     def __init__(
         self,
@@ -48,10 +48,8 @@ class WriteQuorum:
         self.lost = False
         self._views = [view for view in views if view.mode == "sync"]
         self.must_satisfy(former)
-        # Since there are too few: whether all that was written is durable on enough targets.
-        self.flushed = self._enough(
-            view.name for view in self._views if view.name in complete and not view.bitmap.any()
-        )
+        # Since there are too few: targets that have all that was written on stable storage.
+        self._complete = {view.name for view in self._views if view.name in complete and not view.bitmap.any()}
 
     @classmethod
     def of(
@@ -92,6 +90,11 @@ class WriteQuorum:
         self.fails = True
 
     @property
+    def flushed(self) -> bool:
+        """While there are too few: whether all that was written is on stable storage on enough targets."""
+        return self._enough(self._complete)
+
+    @property
     def refusing(self) -> bool:
         """Whether writes are to fail now."""
         return self.lost and self.fails
@@ -111,7 +114,11 @@ class WriteQuorum:
         ``leaving`` None: its store has failed, so its copy does not count, whatever it has confirmed (R4).
         """
         there = [view for view in self._views if view.state == "InSync" or view is leaving]
-        self.flushed = self._enough(view.name for view in there if view.durable >= newest)
+        self._complete = {view.name for view in there if view.durable >= newest}
+
+    def doubt(self, name: str) -> None:
+        """A target calls its copy Inconsistent from now on, whatever it has confirmed: it does not count (R4)."""
+        self._complete.discard(name)
 
     @property
     def warning(self) -> str | None:

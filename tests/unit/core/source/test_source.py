@@ -106,6 +106,16 @@ def test_nor_does_one_that_calls_its_copy_inconsistent_when_it_comes_back() -> N
     assert not started(alpha.core.metadata, TWO_COPIES).quorum.flushed
 
 
+@pytest.mark.parametrize("dirty_blocks", [0, 3])
+def test_a_target_to_which_blocks_are_copied_does_not_count_until_that_has_ended(dirty_blocks: int) -> None:
+    """From the first block on it calls its copy Inconsistent; if nothing is to be copied, it is as it was (R4)."""
+    alpha = Alpha(TWO_COPIES, peers={"beta": IN_SYNC})
+    alpha.view().bitmap.mark(0, dirty_blocks)
+    alpha.enter()
+    assert alpha.view().state == "Resyncing"
+    assert alpha.core.quorum.flushed is (not dirty_blocks)
+
+
 def test_nor_does_it_if_others_were_too_few_already() -> None:
     three = msgspec.structs.replace(TWO_COPIES, nodes=SYNC_NODES, min_copies=3)
     alpha = Alpha(three, peers={"beta": IN_SYNC, "gamma": IN_SYNC})
