@@ -54,6 +54,9 @@ class IntentStore:
         crashed = bool(active)
         extents = -(-metadata.size // metadata.extent)
         lost = []
+        readable = not (self._active.created or self._active.damage)
+        if readable:
+            self._active.open()  # durable first: bits that change where no extent is active look damaged (R9)
         # What a target has, and did not write as source, is elsewhere too: nothing of it need be named, or saved aside.
         borrowed = metadata.role == "target" and not metadata.generation_at
         for name, file in self.files.items():
@@ -78,7 +81,8 @@ class IntentStore:
             if record.loose and not damage:
                 file.bitmap.seal_all()
             file.sync()
-        self._active.open()
+        if not readable:
+            self._active.open()  # what it could not tell is lost now; the bitmaps say it
         if crashed:
             fields: dict[str, object] = {
                 "active_extents": len(active),

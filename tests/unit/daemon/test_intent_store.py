@@ -15,6 +15,8 @@ from dkrepl.daemon.host import HostState
 from dkrepl.daemon.intent_store import IntentStore
 from dkrepl.errors import MetadataError, StoreError
 from dkrepl.io.state import metadata_file
+from dkrepl.io.state.activity_file import ActivityFile
+from dkrepl.io.state.bitmap_file import BitmapFile
 
 RECORD = NodeMetadata(
     format=3, mirror="r0", mirror_id="m1", node="alpha", role="source", size=1 << 20, block=4096, extent=1 << 15
@@ -76,3 +78,41 @@ def test_a_demoted_source_whose_store_fails_its_first_flush_starts_and_calls_its
     assert list(again.files["beta"].bitmap.runs()) == [(2 * per_extent, 3 * per_extent)]
     assert not again.log.active
     again.close()
+
+
+def order_of_opening(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return in which order an opening makes the record of active extents durable, and the bitmap."""
+    done: list[str] = []
+    open_record, sync_bitmap = ActivityFile.open, BitmapFile.sync
+
+    def open_and_note(file: ActivityFile) -> None:
+        done.append("record")
+        open_record(file)
+
+    def sync_and_note(file: BitmapFile) -> None:
+        done.append("bitmap")
+        sync_bitmap(file)
+
+    monkeypatch.setattr(ActivityFile, "open", open_and_note)
+    monkeypatch.setattr(BitmapFile, "sync", sync_and_note)
+    store = cast(Any, SimpleNamespace(sync=lambda: None))
+    opened = IntentStore(HostState(directory, directory / "bits"), RECORD, ["beta"], store, lambda *_: None)
+    monkeypatch.undo()
+    opened.close()
+    return done
+
+
+def test_what_is_marked_as_the_record_says_is_marked_once_that_record_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bits change only where an extent is active: a record lost with the power would make them look damaged (R9)."""
+    order_of_opening(tmp_path, monkeypatch)
+    assert order_of_opening(tmp_path, monkeypatch)[:2] == ["record", "bitmap"]
+
+
+def test_a_record_that_is_damaged_is_replaced_once_the_bitmaps_name_all_that_it_could_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_of_opening(tmp_path, monkeypatch)
+    (tmp_path / "intent" / "active").write_bytes(b"garbage")
+    assert order_of_opening(tmp_path, monkeypatch)[:2] == ["bitmap", "record"]
