@@ -150,9 +150,9 @@ def _fitting(session: Session, seq: int, sectors: range) -> dict[int, set[bytes]
     """Return the values that each sector of a request may have, whose last piece is the record ``seq``."""
     fits: dict[int, set[bytes]] = {sector: set() for sector in sectors}
     left = set(sectors)
-    op = session.ops[seq - 1][0]
+    op = session.record(seq)[0]
     for number in range(len(session.ops), 0, -1):
-        record = session.ops[number - 1]
+        record = session.record(number)
         for at, value in values(record):
             if at in left:
                 fits[at].add(value)

@@ -10,7 +10,7 @@ from dkrepl.core.protocol import frames
 from dkrepl.io.fuse import READ, SYNC, WRITE
 from tests.simulation.ancestry import lost
 from tests.simulation.copies import named_active, unnamed
-from tests.simulation.counting import counts
+from tests.simulation.counting import counts, served_alone
 from tests.simulation.probe import what_if_power_were_lost
 from tests.simulation.settings import BLOCK, EXTENT_BLOCKS, PEER_TIMEOUT
 from tests.simulation.truth import GARBAGE, Point, Session, block_of
@@ -275,6 +275,8 @@ class Checks:
                 continue  # it lost its power as a target; the other is copied as a whole
             if record_of(source.metadata, target).full and target in process.machine.known.full_begun:
                 continue  # an administrator wants all of it copied, and the record says so, whatever the bits do
+            if kind == "power" and not record_of(source.metadata, target).merged:
+                continue  # bits and seals that its own bitmap added were being written, where no extent is active
             for first, end in source.views[target].bitmap.runs():
                 for block in range(first, end):
                     known = bits[block // 8] >> block % 8 & 1
@@ -355,7 +357,7 @@ class Checks:
         """R11: a former source that serves again, and was not told to do so alone, has what was answered elsewhere."""
         machine, cluster = process.machine, self._cluster
         taken_over = cluster.settings.kept and self._world.now - machine.ended_at <= PEER_TIMEOUT
-        if taken_over or (arbitration.missing and process.description.start_alone is not None):
+        if taken_over or served_alone(process.description, arbitration):
             return
         elsewhere = self._of_others(machine, cluster.answers.missing(machine.disk.store.cache))
         if arbitration.missing:  # of a peer that was promoted by force meanwhile, and is silent, nothing need be known

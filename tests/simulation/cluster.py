@@ -14,6 +14,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol.frames import _RECORD, RECORD_BYTES
 from tests.simulation.answered import Answered, garbage
 from tests.simulation.checks import Checks
+from tests.simulation.counting import served_alone
 from tests.simulation.device import Application
 from tests.simulation.disk import Disk
 from tests.simulation.machine import Machine
@@ -144,7 +145,7 @@ class Cluster:
 
     def serves_again(self, process: Process, arbitration: Arbitration) -> None:
         """A former source has asked its peers, and will serve."""
-        process.machine.alone = bool(arbitration.missing) and process.description.start_alone is not None
+        process.machine.alone = served_alone(process.description, arbitration)
         if arbitration.reason == INSISTED:
             self.promoted(process.machine)
         else:

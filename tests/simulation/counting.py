@@ -1,10 +1,12 @@
-"""Rule R4: which copies a source may count when it answers."""
+"""Rules R4, R11: which copies a source may count when it answers, and whether it may serve without asking others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dkrepl.config.description import Description
+    from dkrepl.core.election.arbitration import Arbitration
     from tests.simulation.device import Asked
     from tests.simulation.machine import Machine
     from tests.simulation.truth import Session
@@ -23,3 +25,9 @@ def counts(machine: Machine, asked: Asked, session: Session) -> bool:
         return False
     origin, seq = machine.fell
     return origin == session.number and seq >= asked.seq
+
+
+def served_alone(description: Description, arbitration: Arbitration) -> bool:
+    """Whether a former source serves because ``start_alone`` has passed: peers were silent, or did not vote for it."""
+    alone = description.start_alone
+    return alone is not None and (bool(arbitration.missing) or arbitration.reason.endswith(f" within {alone:g} s"))

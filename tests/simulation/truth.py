@@ -41,6 +41,7 @@ class Session:
     answered: float = -1.0  # when the newest change was asked for that it has answered
     relied: dict[tuple[str, str], int] = field(default_factory=dict)  # the same, and on the word of the second
     promises: dict[int, Promise] = field(default_factory=dict)  # sector -> the answered write that its content has
+    asked: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)  # what a failed flush has replaced
     failed: set[int] = field(
         default_factory=set
     )  # records in whose place a write failed: what it left is anybody's guess
@@ -70,6 +71,7 @@ class Session:
         self.spoiled = self.under_way is not None
         if self.ops:
             _, length, offset, _ = self.ops[-1]
+            self.asked.setdefault(len(self.ops), self.ops[-1])
             self.ops[-1] = (GARBAGE, length, offset, bytes(content))
             self.failed.discard(len(self.ops))
             del self.marks[(len(self.ops) - 1) // _MARK :]
@@ -78,6 +80,10 @@ class Session:
         else:
             self.base = bytes(content)
         self.live[:] = content
+
+    def record(self, seq: int) -> tuple[int, int, int, bytes]:
+        """The record ``seq`` as it was published, even if the store has lost it since."""
+        return self.asked.get(seq, self.ops[seq - 1])
 
     def wrote(self, seq: int) -> bool:
         """Whether any of the records up to ``seq`` changed data."""
