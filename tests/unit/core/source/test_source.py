@@ -103,6 +103,9 @@ def test_nor_does_one_that_calls_its_copy_inconsistent_when_it_comes_back() -> N
     alpha.hello(store_state="Inconsistent", terms={"size": "1"})
     assert alpha.view().state == "Refused"
     assert not alpha.core.quorum.flushed
+    begun = alpha.core.record.newest
+    alpha.hello(store_state="Inconsistent", terms={"size": "1"})
+    assert alpha.core.record.newest == begun, "it is recorded once"
     assert not started(alpha.core.metadata, TWO_COPIES).quorum.flushed
 
 
