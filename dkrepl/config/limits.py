@@ -143,8 +143,8 @@ class Limits:
     # --- a source's device
     requests_a_round: int = 64
     """Requests taken from the device in one round of the loop."""
-    unanswered_bytes: int = 64 << 20
-    """Data of writes that wait for their answer; beyond it no further request is taken (R5)."""
+    incomplete_bytes: int = 64 << 20
+    """Data of writes that are not complete; beyond it no further request is taken (R5)."""
     message_records: int = 256
     """Records in one stream message; the protocol allows `MAX_RECORDS`."""
     message_bytes: int = 64 << 10
@@ -165,8 +165,8 @@ class Limits:
     """If a piece took more than this, the next one is smaller."""
     detach_seconds: float = 10.0
     """Time that a clean stop waits for the device's users."""
-    last_answers_seconds: float = 10.0
-    """Time that a restart waits until every request has its answer."""
+    last_requests_seconds: float = 10.0
+    """Time that a restart waits until every request is complete."""
     last_acks_seconds: float = 5.0
     """Time that a clean stop waits for the acks of the targets."""
     last_commit_seconds: float = 30.0

@@ -1,8 +1,8 @@
 """The states of a target, and every transition between them, as data.
 
-Rule 1: whatever changes a state is an event of one of the two tables below, and ``Machine.fire`` is the only place that
-changes one. Rule 2: a table knows nothing of the code that fires its events. Rule 3: an event that the table does not
-have for the present state changes nothing. If we caused it, that is a mistake of ours: ``LocalProtocolError`` ends the
+A state changes only by an event of one of the two tables below, and only in ``Machine.fire`` (R10: there is a closed
+list of states). A table knows nothing of the code that fires its events. An event that the table does not have for the
+present state changes nothing. If this node caused it, that is a mistake in the program: ``LocalProtocolError`` ends the
 daemon, for what it would do next rests on a wrong belief. If a peer caused it, it is refused and counted:
 ``ProtocolError``.
 

@@ -36,7 +36,7 @@ class Clock(Protocol):
 
 
 class Randomness(Protocol):
-    """Numbers that nobody else has."""
+    """Random numbers, so large that no two draws give the same."""
 
     def session(self) -> int:
         """Return the number of a run as source: 63 bits, never 0."""

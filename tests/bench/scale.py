@@ -17,8 +17,8 @@ from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.source.heartbeat import alive
 from dkrepl.core.source.lag import LagClock
 from dkrepl.core.source.member import Member
-from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.resync_queue import ResyncQueue
+from dkrepl.core.source.resync_order import ResyncOrder
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView
@@ -47,7 +47,7 @@ class Mirror:
         settings = TargetSettings.of(self.description, peer, 0, self.bitmap)
         self.view = TargetView(settings)
         self.stream = Stream([settings], self.shift, 1)
-        self.queue = ResyncQueue(self.description, self.stream, self.log, {"b": self.view})
+        self.resync_order = ResyncOrder(self.description, self.stream, self.log, {"b": self.view})
 
     def fresh(self) -> IntentBitmap:
         """Return a bitmap of the mirror's size, all clean."""
@@ -146,9 +146,9 @@ def measured(size: str, block: str) -> Iterator[tuple[str, float]]:
 
         def message(resync: Resync = resync) -> None:
             mirror.write(next(places) % blocks, 1)  # the application goes on
-            found = mirror.queue.next(0.0)
+            found = mirror.resync_order.next(0.0)
             if found is not None:
-                mirror.queue.sent(mirror.member, found[1], min(found[2], found[1] + 4), data_bytes=0)
+                mirror.resync_order.sent(mirror.member, found[1], min(found[2], found[1] + 4), data_bytes=0)
                 mirror.member.advance_resync(resync.rseq, stream.log)
                 mirror.confirm()
 

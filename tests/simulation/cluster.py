@@ -227,14 +227,14 @@ class Cluster:
             application.asked[token[0]].seq = seq
             park_flush(seq, token)
 
-        sync_failed = runtime.source.local_sync_failed
+        flush_failed = runtime.source.store_verdict.flush_failed
 
-        def noted_sync_failed(why: str, now: float) -> None:
+        def noted_flush_failed(why: str, now: float) -> None:
             process.machine.went_back = False
-            sync_failed(why, now)
+            flush_failed(why, now)
 
         publisher.add, stream.park, stream.park_flush = noted_add, noted_park, noted_park_flush
-        runtime.source.local_sync_failed = noted_sync_failed
+        runtime.source.store_verdict.flush_failed = noted_flush_failed
 
     def edit(self, name: str, **changes: Any) -> None:
         """Change the record of a machine whose daemon does not run, durably."""

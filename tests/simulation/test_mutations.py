@@ -25,15 +25,19 @@ from dkrepl.core.protocol import frames, messages
 from dkrepl.core.protocol.ballot import Ballot
 from dkrepl.core.protocol.frames import StreamMessage
 from dkrepl.core.source import entering, known_terms, publisher
+from dkrepl.core.source.backpressure import BackPressure
+from dkrepl.core.source.commits import Commits
 from dkrepl.core.source.ending import Ending
 from dkrepl.core.source.entering import Entering
 from dkrepl.core.source.member import Member
-from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.resyncs import Resyncs
+from dkrepl.core.source.resync_lifecycle import ResyncLifecycle
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.source import Source
+from dkrepl.core.source.store_verdict import StoreVerdict
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import Entry, TargetView
 from dkrepl.core.source.targets import Targets
+from dkrepl.core.source.write_admission import WriteAdmission
 from dkrepl.core.source.write_log import WriteLog
 from dkrepl.core.target import voter, welcome
 from dkrepl.core.target.joining import Joining
@@ -55,12 +59,12 @@ Patch = pytest.MonkeyPatch
 
 
 def writes_do_not_wait_for_the_intent(patch: Patch) -> None:
-    right = Source.admit
+    right = WriteAdmission.admit
 
-    def admit(self: Source, offset: int, length: int) -> bool:
-        return right(self, offset, length) or not self.new_generation.needed
+    def admit(self: WriteAdmission, offset: int, length: int) -> bool:
+        return right(self, offset, length) or not self._new_generation.needed
 
-    patch.setattr(Source, "admit", admit)
+    patch.setattr(WriteAdmission, "admit", admit)
 
 
 def extents_leave_without_their_bits_flushed(patch: Patch) -> None:
@@ -111,7 +115,7 @@ def a_live_write_of_a_resync_hides_what_was_stale(patch: Patch) -> None:
 
 
 def a_failed_flush_is_overlooked(patch: Patch) -> None:
-    patch.setattr(Source, "local_sync_failed", lambda self, why, now: None)
+    patch.setattr(StoreVerdict, "flush_failed", lambda self, why, now: None)
 
 
 def a_gap_is_overlooked(patch: Patch) -> None:
@@ -161,7 +165,7 @@ def windows_have_no_limit(patch: Patch) -> None:
 
 
 def a_slow_target_keeps_the_intent_log_full(patch: Patch) -> None:
-    patch.setattr(Source, "_make_room", lambda self, now: None)
+    patch.setattr(BackPressure, "make_room", lambda self, now: None)
 
 
 def a_resync_does_not_record_that_it_began(patch: Patch) -> None:
@@ -217,13 +221,13 @@ def checksums_are_not_looked_at(patch: Patch) -> None:
 
 
 def in_sync_is_said_too_early(patch: Patch) -> None:
-    right = Resyncs.begin
+    right = ResyncLifecycle.begin
 
-    def begin(self: Resyncs, view: TargetView, now: float) -> None:
+    def begin(self: ResyncLifecycle, view: TargetView, now: float) -> None:
         right(self, view, now)
         self._targets.fire(view, "copied", None)
 
-    patch.setattr(Resyncs, "begin", begin)
+    patch.setattr(ResyncLifecycle, "begin", begin)
 
 
 def the_dead_are_not_missed(patch: Patch) -> None:
@@ -257,11 +261,11 @@ def a_flush_that_failed_counts_as_done(patch: Patch) -> None:
 
 
 def a_record_that_failed_counts_as_made(patch: Patch) -> None:
-    def commit_failed(self: Source, number: int, why: str, now: float) -> bool:
+    def failed(self: Commits, number: int, why: str, now: float) -> bool:
         self.committed(number, now)
         return False
 
-    patch.setattr(Source, "commit_failed", commit_failed)
+    patch.setattr(Commits, "failed", failed)
 
 
 def a_targets_record_that_failed_counts_as_made(patch: Patch) -> None:

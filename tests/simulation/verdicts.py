@@ -48,7 +48,8 @@ class Verdicts:
 
     def _watch(self, process: Process, known: Known) -> None:
         source: Any = process.runtime.source
-        resync, clear, on_message = source.resync, source.clear_store_failed, source.on_message
+        targets, verdict = source.targets, source.store_verdict
+        resync, clear, on_message = targets.resync, verdict.clear, source.on_message
 
         def noted_resync(name: str, full: bool, now: float) -> Any:
             if full:
@@ -70,7 +71,7 @@ class Verdicts:
             if found.action == "Refuse" and view.state == "Connecting" and view.epoch > before:
                 raise RuleBroken("R7", f"{peer} is let in, which nobody has decided: {found.text}")
 
-        source.resync, source.clear_store_failed, source.on_message = noted_resync, noted_clear, noted_message
+        targets.resync, verdict.clear, source.on_message = noted_resync, noted_clear, noted_message
 
     def resync_promised(self, machine: Machine) -> None:
         """The administrator was told that what he asked for will be copied."""

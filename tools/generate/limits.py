@@ -28,7 +28,7 @@ _SIZES = """
 | bytes to a target not confirmed | `window`, 4 MiB to 16 GiB |
 | writes that some target has not confirmed as durable | {n.unconfirmed_writes}; a target that leaves more is \
 evicted |
-| writes waiting for their answer | {b.unanswered_bytes}; then no further request is accepted |
+| data of writes that are not complete | {b.incomplete_bytes}; then no further request is accepted |
 | resync on the way to one target | {b.resync_window_bytes}, {n.resync_window_messages} messages |
 | one resync message | {b.resync_message_bytes} of data (or one block, if that is larger), or a range of zeroes of up \
 to {n.zero_extents} extents and {b.zero_record_bytes} |
@@ -81,7 +81,7 @@ never elected, the voter is free |
 | answers about descriptions | {descriptions:g} s, asked again every {s.description_question_seconds} | "no answer" |
 | metadata cannot be recorded | tried again after {s.commit_retry_seconds} | what waits for it fails with EIO |
 | loop device attached, detached | 10 s each | error; detached later, when its users let go |
-| last answers before a restart | {s.last_answers_seconds} | the successor asks the kernel for the rest |
+| last requests before a restart | {s.last_requests_seconds} | the successor asks the kernel for the rest |
 | last confirmations at a stop | {s.last_acks_seconds} | goes on without them |
 | a commit or a discard under way at a stop | {s.last_commit_seconds} | the daemon ends with an error, as if killed |
 | a failed flush is recorded at the end | {s.last_record_seconds} | recorded with the new role; without one, the \

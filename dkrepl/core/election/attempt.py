@@ -1,9 +1,9 @@
 """One ``promote``: asks every peer what it holds, and for its vote, until it is known what the promotion means.
 
-    poll    every peer is asked, those that have not answered or not voted again and again, for a while
-    over    all have answered, or the while has passed:
-            a peer knows of a newer ballot   -> give the votes back, outbid it, and poll again, so many times
-            otherwise                        -> assess the promotion (core/election/promotion.py)
+    poll    Ask every peer. Ask again whoever has not answered, or not voted yet, for ``poll_answer_seconds`` at most.
+    over    All have answered, or the time is up.
+            A peer knows of a newer ballot: give the votes back and poll again under a ballot that is newer still,
+            ``poll_ballots`` times at most. Otherwise: assess the promotion (core/election/promotion.py).
 
 A dry run asks for no votes, so one poll is enough for it.
 """

@@ -70,28 +70,28 @@ class NodeMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     boot: str = ""  # the kernel's boot id under which the bitmaps were last opened
     generation_at: float = 0.0  # Unix time at which this node, as source, began the generation; 0: it did not
     ballot: Ballot = Ballot()  # under which it serves as source, or that of the source that it followed last
-    promised: tuple[
-        Ballot, ...
-    ] = ()  # as a target: newer ones under which it voted, newest first (core/election/vote.py)
+    # As a target: ballots newer than that, under which it voted; the newest first (core/election/vote.py).
+    promised: tuple[Ballot, ...] = ()
     stood: int = 0  # number of the newest ballot under which it asked for votes itself
     next_source: str = ""  # as a former source: the node that is to be source now (switchover)
-    next_source_epoch: int = 0  # and its epoch, in which it has everything
-    yields: Literal["", "keep", "discard"] = ""  # whether its own writes may be replaced, and saved aside before
-    yields_to: str = ""  # by the data of this node
+    next_source_epoch: int = 0  # and the epoch of that node in which it had everything
+    # After dkrepl resolve --keep NODE: NODE's data may replace this node's own writes, which are saved to a file before
+    # ("keep") or not ("discard").
+    yields: Literal["", "keep", "discard"] = ""
+    yields_to: str = ""
     peers: dict[str, PeerRecord] = {}
     agreed: dict[str, str] = {}  # the terms (config/terms.py) under which it last served or followed
-    former: tuple[
-        dict[str, str], ...
-    ] = ()  # as source: older terms that must be satisfied as well (core/election/quorum.py)
+    # As source: older terms that must be satisfied as well (core/election/quorum.py).
+    former: tuple[dict[str, str], ...] = ()
     last_mode: Literal["", "sync", "async"] = ""  # as a target: its mode in the last epoch
     unsettled: bool = False  # as a target: something applied may not be on stable storage
     store_failed: str = ""  # why what was written here since the last flush may be lost: a flush of the store failed
     power_lost: bool = False  # as a target: power was lost since it was last in sync, and unflushed writes with it
     forced: tuple[str, ...] = ()  # codes of the reasons against its promotion that an administrator overruled
-    forced_at: float = 0.0  # Unix time of that
+    forced_at: float = 0.0  # Unix time of that promotion
 
     def with_generation(self, generation: str, at: float = 0.0, *, keep: int) -> NodeMetadata:
-        """Return the record after a new generation; the old one goes into the history, which ``keep``s so many."""
+        """Return the record after a new generation. The old one goes into the history, whose newest ``keep`` stay."""
         history = ((self.generation, *self.history) if self.generation else self.history)[:keep]
         return msgspec.structs.replace(self, generation=generation, history=history, generation_at=at)
 

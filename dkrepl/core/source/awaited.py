@@ -1,8 +1,8 @@
-"""Sync targets that a source waits for after a restart, before it answers anything without them.
+"""Sync targets that a source waits for after a restart, before any write completes without them.
 
-They had every write when the previous daemon ended. If writes were acknowledged before they are back, a loss of power
-here would destroy those writes, while a target could still believe that it has everything. So no write is acknowledged
-for up to ``returning_seconds``; a target that is not in sync by then counts as lost, and the next answer needs a new
+They had every write when the previous daemon ended. If writes completed before they are back, a loss of power here
+would destroy those writes, while a target could still believe that it has everything. So no write completes for up to
+``returning_seconds``. A target that is not in sync by then counts as lost, and what completes next needs a new
 generation.
 """
 
@@ -17,15 +17,14 @@ from dkrepl.core.source.target_view import TargetView
 
 
 class Awaited:
-    """``names``: who is waited for; empty once the wait is over."""
+    """The wait for them, begun at the start. ``names``: who is waited for; empty once the wait is over."""
 
     def __init__(self, metadata: NodeMetadata, views: Iterable[TargetView], *, limits: Limits = DEFAULT) -> None:
         self._patience = limits.returning_seconds
         self.names: list[str] = []
         self._until: float | None = None
-        if (
-            metadata.generation_at
-        ):  # it was source under this generation; a node that was just promoted waits for nobody
+        # A node that was just promoted was not source under this generation yet, and waits for nobody.
+        if metadata.generation_at:
             self.names = [
                 view.name
                 for view in views

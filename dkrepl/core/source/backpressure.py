@@ -1,20 +1,26 @@
 """Writes wait for room in the activity log: the targets are asked to flush what keeps extents active (rule R5).
 
-One that may not delay the application, and does not confirm within ``backpressure_seconds``, has to leave the stream.
+One that may not delay the application, and has not confirmed that flush after ``backpressure_seconds``, has to leave
+the stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dkrepl.config.limits import DEFAULT, Limits
+from dkrepl.config.limits import Limits
+from dkrepl.core.actions import PublishFlush, SourceAction
+from dkrepl.core.outbox import Outbox
 from dkrepl.core.source.member import Member
+from dkrepl.core.source.stream import Stream
+from dkrepl.core.source.targets import Targets
 
 
 class BackPressure:
-    """At most one flush at a time is on its way."""
+    """Asks for flushes, one at a time, and evicts targets that are too slow with them."""
 
-    def __init__(self, *, limits: Limits = DEFAULT) -> None:
+    def __init__(self, targets: Targets, stream: Stream, out: Outbox[SourceAction], *, limits: Limits) -> None:
+        self._targets = targets
+        self._stream = stream
+        self._out = out
         self._patience = limits.backpressure_seconds
         self._asked: tuple[int, float] | None = None  # seq and time of the flush that is to make room
 
@@ -22,22 +28,31 @@ class BackPressure:
         """No write waits for room."""
         self._asked = None
 
-    def asked(self, seq: int, now: float) -> None:
-        """The targets were asked to flush everything up to ``seq``."""
-        self._asked = (seq, now)
+    def make_room(self, now: float) -> None:
+        """Writes wait for room: have the targets flush what keeps extents active."""
+        for member in self._delayers(now):
+            text = "it keeps the activity log full; it will catch up from the bitmap"
+            self._targets.evict(self._targets.views[member.name], "ActivityLogFull", text, now)
+        if self._must_ask():
+            seq = self._stream.control_record()
+            self._out.add(PublishFlush(seq))
+            self._asked = (seq, now)
 
-    def delayers(self, members: Sequence[Member], now: float) -> list[Member]:
+    def _delayers(self, now: float) -> list[Member]:
         """Return who has had its time and may not delay the application."""
         if self._asked is None or now - self._asked[1] <= self._patience:
             return []
-        return [member for member in self._slow(members) if not member.settings.may_delay]
+        return [member for member in self._slow() if not member.settings.may_delay]
 
-    def must_ask(self, members: Sequence[Member]) -> bool:
+    def _must_ask(self) -> bool:
         """Whether the targets are to be asked to flush: nobody has a flush before it any more."""
-        if self._asked is not None and self._slow(members):
+        if self._slow():
             return False
         waited, self._asked = self._asked is not None, None
-        return bool(members) and not waited
+        return bool(self._stream.members) and not waited
 
-    def _slow(self, members: Sequence[Member]) -> list[Member]:
-        return [member for member in members if self._asked is not None and member.durable < self._asked[0]]
+    def _slow(self) -> list[Member]:
+        if self._asked is None:
+            return []
+        seq, _ = self._asked
+        return [member for member in self._stream.members if member.durable < seq]

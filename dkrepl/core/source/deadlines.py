@@ -10,7 +10,7 @@ from dkrepl.core.source.target_view import TargetView
 
 
 class Verdict(NamedTuple):
-    """``code``: with which it is evicted; "": it counts as disconnected."""
+    """Why a target is given up. ``code``: with which it is evicted; "": it counts as disconnected."""
 
     code: str
     text: str

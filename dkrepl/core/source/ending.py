@@ -1,7 +1,7 @@
 """How a source ends once its device is gone: last flush, last acks, goodbye, and the verdict on its store on record.
 
 running -> flushing       the last flush is in the stream, and the store is being flushed
-        -> acknowledging  until every member has it durable, or it takes too long
+        -> confirming     until every member has it durable, or it takes too long
         -> leaving        until no commit of the activity log, and no discard, is on its way; then goodbye
         -> recording      until a failed flush is on record (R15)
         -> ended
@@ -25,13 +25,13 @@ from dkrepl.core.source.record import SourceRecord
 from dkrepl.core.source.store_verdict import StoreVerdict
 from dkrepl.core.source.stream import Stream
 
-Stage = Literal["running", "flushing", "acknowledging", "leaving", "recording", "ended"]
+Stage = Literal["running", "flushing", "confirming", "leaving", "recording", "ended"]
 
 
 class Ending:
-    """``clean(now)`` begins the last commit of the activity log; ``positions()`` tells the members how far others are.
+    """Ends a source, stage by stage; ``Ended`` follows ``begin`` if ``go_on`` is called now and then.
 
-    ``Ended`` follows ``begin`` if ``go_on`` is called now and then.
+    ``clean(now)`` begins the last commit of the activity log; ``positions()`` tells the members how far others are.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class Ending:
 
     def flush_ended(self) -> None:
         """The flush of the store has ended, well or not."""
-        self.stage = "acknowledging"
+        self.stage = "confirming"
 
     def go_on(self, now: float) -> None:
         """Go on as far as possible."""
-        if self.stage == "acknowledging":
+        if self.stage == "confirming":
             all_durable = all(member.durable >= self._flush for member in self._stream.members)
             if all_durable or now > self._deadline:
                 self.stage = "leaving"

@@ -18,14 +18,17 @@ from dkrepl.core.lineage.generation import decide
 from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.messages import BitmapPart, Hello, Ready, Refuse
-from dkrepl.core.source import joining
+from dkrepl.core.source import epoch_offer
 from dkrepl.core.source.record import Admission, Offer, SourceRecord
 from dkrepl.core.source.target_view import Entry, TargetView
 from dkrepl.core.source.targets import Targets
 
 
 class Entering:
-    """``admit(view, now)`` lets a target into the stream once its admission is recorded."""
+    """Leads each target into the stream, step by step.
+
+    ``admit(view, now)`` lets a target into the stream once its admission is recorded.
+    """
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class Entering:
         if view.state == "Paused":
             self._out.send(peer, Refuse("Paused", f"{peer} is paused; resume it at the source", node))
             return
-        if (refusal := joining.protocol_refusal(hello, peer)) is not None:
+        if (refusal := epoch_offer.protocol_refusal(hello, peer)) is not None:
             self._targets.refuse(view, *refusal, now)
             return
         entry = view.entry
@@ -128,7 +131,7 @@ class Entering:
         view.advisory_differs = differ
 
     def _welcome(self, view: TargetView, entry: Entry, now: float) -> None:
-        welcome = joining.welcome(self._record.metadata, view, self._session, self._terms, self._advisory)
+        welcome = epoch_offer.welcome(self._record.metadata, view, self._session, self._terms, self._advisory)
         self._out.send(view.name, welcome)
         entry.probe_at, entry.probe_wait = now, self._limits.probe_first_seconds
 
@@ -182,7 +185,7 @@ class Entering:
     def _commit(self, view: TargetView, step: Offer | Admission, filled: bool) -> None:
         record = self._record
         if isinstance(step, Offer):
-            record.metadata = joining.offered(record.metadata, step.hello, step.epoch, step.decision)
+            record.metadata = epoch_offer.offered(record.metadata, step.hello, step.epoch, step.decision)
             record.commit(step, sync_bitmaps=True)
             return
         # R2: recorded before a bit can be cleared that a copy of an earlier epoch still needs.

@@ -13,7 +13,10 @@ from dkrepl.core.source.write_quorum import WriteQuorum
 
 
 class KnownTerms:
-    """``quorum_changed()`` is called when the quorum is lost or regained by what becomes known."""
+    """Notes which nodes know it, and drops older ones that need no longer be satisfied.
+
+    ``quorum_changed()`` is called when the quorum is lost or regained by what becomes known.
+    """
 
     def __init__(self, record: SourceRecord, quorum: WriteQuorum, quorum_changed: Callable[[], None]) -> None:
         self._record = record

@@ -10,7 +10,10 @@ from dkrepl.core.source.write_log import WriteLog
 
 
 class LagClock:
-    """Remembers about the last two minutes; a target further back is shown as at least that."""
+    """Knows when each write was the newest, for about the last two minutes.
+
+    A target further back is shown as at least that far.
+    """
 
     def __init__(self, *, limits: Limits = DEFAULT) -> None:
         self._step = limits.lag_sample_seconds

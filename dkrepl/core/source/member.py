@@ -1,16 +1,17 @@
-"""A target that is in the stream: what it has acknowledged, and whether answers must wait for it."""
+"""A target that is in the stream: what it has confirmed, and whether writes must wait for it."""
 
 from __future__ import annotations
 
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.write_log import WriteLog
 
 
 class Member:
-    """Valid while the target is Resyncing or InSync. It enters at seq ``at``, at ``now`` (monotonic seconds).
+    """What a source knows of a target while that is Resyncing or InSync.
 
-    ``undurable``: writes that it may leave without an ack that they are durable.
+    It enters at seq ``at``, at ``now`` (monotonic seconds). ``undurable``: writes that it may leave without an ack that
+    they are durable.
     """
 
     __slots__ = (
@@ -48,15 +49,15 @@ class Member:
         self.resync: Resync | None = None
         self.in_sync_at: float | None = None
         self.synced_as = ""  # the generation that the SYNCED marker at the end of its resync named
-        self.generation_seq = 0  # seq of a GENERATION record that it has not acknowledged as durable yet; 0: none
+        self.generation_seq = 0  # seq of a GENERATION record that it has not confirmed as durable yet; 0: none
         self.positions_sent: dict[str, tuple[int, int, bool]] = {}  # what it was sent last of the other targets
         self._undurable = undurable
 
     def holds(self, seq: int, log: WriteLog) -> bool:
-        """Whether the answer to write ``seq`` must wait for this target.
+        """Whether write ``seq`` must wait for this target before it completes.
 
         Rule R4: a sync target holds a write until it has applied it. Rule R5: under ``on_full = "block"`` an async
-        one holds it while more than its window is not acknowledged. ``log`` still has every write after ``durable``.
+        one holds it while more than its window is not confirmed. ``log`` still has every write after ``durable``.
         """
         if self.mode == "sync":
             return seq > self.applied or seq - self.durable > self._undurable
@@ -71,7 +72,7 @@ class Member:
         )
 
     def without_progress(self, seq: int, now: float) -> float:
-        """Seconds since it acknowledged something, or had nothing to; ``seq``: the newest of the stream."""
+        """Seconds since it confirmed something, or had nothing to; ``seq``: the newest of the stream."""
         resync = self.resync
         if resync is not None and resync.finishing and resync.finishing_position is None:
             resync.finishing_position = seq  # not before the marker has been published
@@ -83,7 +84,7 @@ class Member:
         return now - min(self.applied_at, self.durable_at)
 
     def excuse(self, now: float) -> None:
-        """What it did not acknowledge so far is not held against it: its store stood still (R13)."""
+        """What it did not confirm so far is not held against it: its store stood still (R13)."""
         self.applied_at = self.durable_at = now
 
     def advance(self, applied: int, durable: int, log: WriteLog, now: float) -> None:

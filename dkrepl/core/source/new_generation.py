@@ -1,7 +1,7 @@
 """When a source begins a new generation of its data, and which targets are part of its beginning (R7).
 
-One is needed before the first answer after a start, and after a target left: from then on the data has a past which
-that target does not know. Until it is durable no answer is given.
+After a start, and after a target left, one is needed before the next write completes: from then on the data has a past
+which that target does not know. Until the generation is durable nothing completes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from dkrepl.core.source.stream import Stream
 
 
 class NewGeneration:
-    """``identity()`` gives a new random identity (16 hex digits). ``needed``: no answer may be given before one."""
+    """Begins one when it is needed, and is the only one to set ``Stream.hold``, which lets nothing complete meanwhile.
+
+    ``identity()`` gives a new random identity (16 hex digits). ``needed``: nothing may complete before one.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,11 @@ class NewGeneration:
         self._out = out
         self._keep = limits.generations
         self._in_sync: dict[str, bool] = {}  # targets in sync when the one on its way began; whether synchronous
+
+    def require(self) -> None:
+        """From now on the data has a past that some target does not know: complete nothing before a new generation."""
+        self.needed = True
+        self._stream.hold = True
 
     def begin(self, wall: float) -> None:
         """Begin a new generation; it counts once it is durable. ``wall``: Unix seconds."""
@@ -61,7 +69,7 @@ class NewGeneration:
     def durable(self, quorum_lost: bool) -> None:
         """The generation on its way is durable: tell the targets, and who was in sync when it began, and still is.
 
-        If one of those has left meanwhile it must not count, so the next answer needs yet another generation.
+        If one of those has left meanwhile it must not count, so what completes next needs yet another generation.
         """
         previous, self.current = self.current, self._record.metadata.generation
         members = {member.name: member for member in self._stream.members}
@@ -80,8 +88,8 @@ class NewGeneration:
     def _is_in_sync(members: Mapping[str, Member], name: str) -> bool:
         return name in members and members[name].in_sync_at is not None
 
-    def acknowledged(self, member: Member) -> None:
-        """A target has acknowledged as durable all up to the record of the generation: what it knew before is gone."""
+    def confirmed(self, member: Member) -> None:
+        """A target has confirmed as durable all up to the record of the generation: what it knew before is gone."""
         member.generation_seq = 0
         metadata = peer_records.remembered(self._record.metadata, member.name, generations=(self.current,))
         if member.in_sync_at is not None:
@@ -90,7 +98,7 @@ class NewGeneration:
         self.end_hold()
 
     def end_hold(self) -> None:
-        """Let answers go, once every target that they rely on remembers that another one lacks them (R7).
+        """Let writes complete, once every target that they rely on remembers that another one lacks them (R7).
 
         A sync target that has a held write, but not the generation, could be overwritten by one that lacks the write.
         """

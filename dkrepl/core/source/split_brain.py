@@ -23,8 +23,9 @@ Kind = Literal["SplitBrain", "OtherNewer", "ThisNewer", "TwoSources"]
 
 @dataclass(frozen=True, kw_only=True)
 class OtherSource:
-    """The evidence. ``since``: Unix time at which the later of the two lineages began, 0 if not known.
+    """Another source, and the evidence.
 
+    ``since``: Unix time at which the later of the two lineages began, 0 if not known.
     ``here_bytes`` and ``there_bytes``: written by each and not known to be at the other, at the most.
     """
 

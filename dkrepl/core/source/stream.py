@@ -1,11 +1,11 @@
-"""The stream of a source: orders writes, knows who is in it, and decides when an application gets its answer.
+"""The stream of a source: orders writes, knows who is in it, and decides when a request completes.
 
     intend   seq given, bits set in every bitmap, before the data is written here        (R1, with the intent log)
-    park     written here and published: the answer waits
+    park     written here and published: waits to complete
     release  every target that must have it has it (R4); a window that is full holds it (R5)
 
-A write that is answered while a target has left must first have a new generation durable (rule R7), so ``hold`` stops
-every answer until then.
+A write that completes after a target left must be preceded by a new generation that is durable (rule R7): until then
+``hold`` lets nothing complete. Only ``NewGeneration`` sets it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Sequence
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.source.member import Member
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.write_log import WriteLog
 
 Token = tuple[int, int]
-"""What the caller needs to give an answer: its number for the request, and the bytes of a write, -1 for any other.
+"""What the caller needs to complete a request: its number for it, and the bytes of a write, -1 for any other.
 
 Opaque here.
 """
@@ -38,7 +38,10 @@ class Watch:
 
 
 class Stream:
-    """Blocks are of ``1 << shift`` bytes; ``targets`` are all of the mirror, in the stream or not."""
+    """Orders the changes of the device, and keeps those that wait to complete.
+
+    Blocks are of ``1 << shift`` bytes; ``targets`` are all of the mirror, in the stream or not.
+    """
 
     def __init__(self, targets: Sequence[TargetSettings], shift: int, groups: int, *, limits: Limits = DEFAULT) -> None:
         self.log = WriteLog(limits=limits)
@@ -66,7 +69,7 @@ class Stream:
 
     @property
     def waiting(self) -> bool:
-        """Whether any answer waits."""
+        """Whether anything waits to complete."""
         return bool(self._writes or self._flushes)
 
     def begin_slow(self, offset: int, length: int) -> None:
@@ -143,15 +146,19 @@ class Stream:
         return self.log.append(0, 0, 0)
 
     def park(self, seq: int, token: Token) -> None:
-        """The write ``seq`` is stored here and published; its answer ``token`` waits for ``release``."""
+        """The write ``seq`` is stored here and published; ``token`` waits for ``release``."""
         self._writes.append((seq, token))
 
     def park_flush(self, seq: int, token: Token) -> None:
-        """The answer ``token`` waits until everything up to ``seq`` is durable where it must be."""
+        """``token`` waits until everything up to ``seq`` is durable where it must be."""
         self._flushes.append((seq, token))
 
+    def store_synced(self, seq: int) -> None:
+        """The local store is flushed: everything up to ``seq`` is durable here."""
+        self.local_durable = max(self.local_durable, seq)
+
     def release(self) -> list[Token]:
-        """Return the tokens of what may be answered now."""
+        """Return the tokens of what completes now."""
         out: list[Token] = []
         if self.hold:
             return out
@@ -177,7 +184,7 @@ class Stream:
         return out
 
     def fail_held(self) -> list[Token]:
-        """The generation that held answers cannot be recorded: return the tokens of all of them, to be failed."""
+        """What is held cannot complete: return all tokens, which are to fail."""
         out: list[Token] = []
         if self.hold:
             out = [token for _, token in (*self._writes, *self._flushes)]
@@ -211,7 +218,7 @@ class Stream:
         self._resyncs = tuple(one.resync for one in self.members if one.resync is not None)
 
     def leave(self, member: Member) -> None:
-        """Publish to ``member`` no more; what it has not acknowledged stays in its bitmap."""
+        """Publish to ``member`` no more; what it has not confirmed stays in its bitmap."""
         self.copying(member, None)
         self.members = tuple(one for one in self.members if one is not member)
         self.masks[member.settings.group] &= ~member.settings.bit

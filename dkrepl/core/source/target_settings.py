@@ -11,7 +11,10 @@ from dkrepl.core.protocol.frames import SLOTS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetSettings:
-    """``limit`` is in writes, ``window`` in bytes; both bound what is sent and not yet acknowledged (R5)."""
+    """What is fixed for one target.
+
+    ``limit`` is in writes, ``window`` in bytes; both bound what is sent and not yet confirmed (R5).
+    """
 
     name: str
     mode: str

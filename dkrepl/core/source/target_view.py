@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dkrepl.core.source.member import Member
-from dkrepl.core.source.resync import RateLimit, Resync
+from dkrepl.core.source.rate_limit import RateLimit
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.stall import Stall
 from dkrepl.core.states import IN_STREAM, SEEN_BY_SOURCE, Machine, TargetState
@@ -13,7 +14,7 @@ from dkrepl.core.states import IN_STREAM, SEEN_BY_SOURCE, Machine, TargetState
 
 @dataclass
 class Entry:
-    """Valid while Connecting. Times are monotonic seconds.
+    """How far a target that is Connecting is on its way into the stream. Times are monotonic seconds.
 
     ``probe_wait``: until the probe is repeated; 0 while none is to be sent. ``bits_received``: dirty blocks that the
     target has named in this epoch as its own.
@@ -26,7 +27,10 @@ class Entry:
 
 
 class TargetView:
-    """``store_timeout``: seconds for which its store may stand still; ``rate``: bytes a second of a resync, 0: any."""
+    """One target, in or out of the stream. ``store_timeout``: seconds for which its store may stand still.
+
+    ``rate``: bytes a second that a resync may copy; 0: any.
+    """
 
     def __init__(self, settings: TargetSettings, *, store_timeout: float = 30.0, rate: int = 0) -> None:
         self.settings = settings
@@ -61,12 +65,12 @@ class TargetView:
 
     @property
     def applied(self) -> int:
-        """The newest seq that it has acknowledged as applied; 0 outside the stream."""
+        """The newest seq that it has confirmed as applied; 0 outside the stream."""
         return self.member.applied if self.member is not None else 0
 
     @property
     def durable(self) -> int:
-        """The newest seq that it has acknowledged as durable; 0 outside the stream."""
+        """The newest seq that it has confirmed as durable; 0 outside the stream."""
         return self.member.durable if self.member is not None else 0
 
     @property

@@ -1,4 +1,4 @@
-"""The targets of a source: how their states change, how they leave the stream, and what that means for answers."""
+"""The targets of a source: how their states change, how they leave the stream, and what that means for writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dkrepl.core.outbox import Outbox
 from dkrepl.core.protocol.messages import Evict, Refuse
 from dkrepl.core.source.new_generation import NewGeneration
 from dkrepl.core.source.record import SourceRecord
-from dkrepl.core.source.resync_queue import ResyncQueue
+from dkrepl.core.source.resync_order import ResyncOrder
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.write_quorum import WriteQuorum
@@ -19,7 +19,10 @@ from dkrepl.core.states import EventSeenBySource
 
 
 class Targets:
-    """``views``: every other node, as a target, by name."""
+    """Changes the states of the targets, and takes them out of the stream.
+
+    ``views``: every other node, as a target, by name.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,7 @@ class Targets:
         views: Mapping[str, TargetView],
         record: SourceRecord,
         stream: Stream,
-        queue: ResyncQueue,
+        resync_order: ResyncOrder,
         quorum: WriteQuorum,
         new_generation: NewGeneration,
         out: Outbox[SourceAction],
@@ -38,7 +41,7 @@ class Targets:
         self._node = node
         self._record = record
         self._stream = stream
-        self._queue = queue
+        self._resync_order = resync_order
         self._quorum = quorum
         self._new_generation = new_generation
         self._out = out
@@ -61,10 +64,10 @@ class Targets:
             self.quorum_changed()
 
     def quorum_changed(self) -> None:
-        """R4: without a quorum nothing is begun or answered; what goes on afterwards begins with a generation."""
+        """R4: without a quorum nothing begins or completes; what goes on afterwards begins with a generation."""
         quorum = self._quorum
         if quorum.lost:
-            self._new_generation.needed = self._stream.hold = True
+            self._new_generation.require()
             outcome = "writes fail" if quorum.fails else "writes wait"
             self._out.report("quorum_lost", "warning", available=quorum.available, min=quorum.least, outcome=outcome)
         else:
@@ -120,13 +123,11 @@ class Targets:
             return
         if member.resync is not None:
             for run in member.resync.on_way:
-                self._queue.unpin(run.first, run.end)
+                self._resync_order.unpin(run.first, run.end)
         view.dropped_at = now if view.dropped_at is None else view.dropped_at
         view.member = None
         self._stream.leave(member)
-        # R7: from the next answer on, the data has a past that this target does not know.
-        self._new_generation.needed = True
-        self._stream.hold = True
+        self._new_generation.require()  # R7: this target does not know what is written from now on
 
     # --- the administrator -----------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 It answers the two questions on which clearing an intent bit depends (rule R2): which blocks did the writes up
 to a seq touch, and was a block written again after it. Its length is bounded (rule R5): the source stops
-answering writes, or drops the slow target from the stream, long before the ring is full.
+completing writes, or drops the slow target from the stream, long before the ring is full.
 
 Rule R13: a range of many blocks is noted in *cells*, aligned groups: small ones of ``1 << cell_shift``
 blocks, and large ones of as many small ones. Only at its ends are blocks noted one by one.
@@ -16,11 +16,11 @@ from bitarray import bitarray
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 
 
 class WriteLog:
-    """``seq`` is that of the newest write; writes up to ``base`` are forgotten."""
+    """The ring. ``seq`` is that of the newest write; writes up to ``base`` are forgotten."""
 
     __slots__ = ("_bytes", "_large", "_mask", "_ranges", "_shift", "_small", "_under_way", "base", "last", "seq")
 

@@ -1,6 +1,6 @@
 """The way of a change of the device through the source, in one order that no caller can get wrong.
 
-    write     admitted (its extent is active), bits set (R1), local store, stream (R3), then parked for its answer (R4)
+    write     admitted (its extent is active), bits set (R1), local store, stream (R3), parked until it completes (R4)
     discard   the same in two calls, for the store needs long in between; it gets its place in the stream at its end
     flush     a record in the stream, and a flush of the local store by the caller; parked until both are durable
 
@@ -26,12 +26,15 @@ Flush = Literal["parked", "local only", "refused", "store failed"]
 
 
 class WritePath:
-    """``clock`` gives monotonic seconds. A *token* is what the caller needs to give an answer; see ``Stream``."""
+    """Takes the changes and flushes of the device, each in one call that keeps the order of its steps.
+
+    ``clock`` gives monotonic seconds. A *token* is what the caller needs to complete a request; see ``Stream``.
+    """
 
     def __init__(self, source: Source, store: LocalStore, publisher: Publisher, clock: Callable[[], float]) -> None:
         self._source = source
         self._stream = source.stream
-        self._admit = source.admit
+        self._admit = source.write_admission.admit
         self._store_write = store.write
         self._publisher = publisher
         self._now = clock
@@ -39,10 +42,10 @@ class WritePath:
     # --- writes ----------------------------------------------------------------------------------------
 
     def write(self, offset: int, data: bytes | memoryview, token: Token) -> bool:
-        """Write ``data`` at ``offset`` (bytes); ``token`` comes out of ``Stream.release`` when it may be answered.
+        """Write ``data`` at ``offset`` (bytes); ``token`` comes out of ``Stream.release`` when it completes.
 
         Returns False, with nothing done, if the write has to wait: for a commit or a discard. Raises ``StoreError`` if
-        the local store fails it: then it is to be answered with an error.
+        the local store fails it: then the request fails.
         """
         length, stream = len(data), self._stream
         if (stream.under_way is not None and stream.changing(offset, length)) or not self._admit(offset, length):
@@ -71,7 +74,7 @@ class WritePath:
         """
         if self._stream.under_way is not None or not self._admit(offset, length):
             return False
-        self._source.queue.pin(*self._blocks(offset, length))
+        self._source.resync_order.pin(*self._blocks(offset, length))
         self._stream.begin_slow(offset, length)
         return True
 
@@ -81,8 +84,8 @@ class WritePath:
         offset, end = self._stream.under_way
         length = end - offset
         seq = self._stream.end_slow()
-        self._source.touched(offset, length, seq)
-        self._source.queue.unpin(*self._blocks(offset, length))
+        self._source.write_admission.touched(offset, length, seq)
+        self._source.resync_order.unpin(*self._blocks(offset, length))
         if failed:
             self._failed(seq)
         else:
@@ -98,10 +101,9 @@ class WritePath:
     def flush(self, token: Token, *, attached: bool) -> Flush:
         """Take a flush of the device; ``attached``: whether the loop device is there, and applications ask.
 
-        "parked": the local store is to be flushed, and ``Source.store_synced`` called; ``token`` comes out of
-        ``Stream.release``. "local only": the local store is to be flushed, and the flush answered. "refused": it fails
-        (R4). "store failed": it fails once that is on record, for one flush failed, so a later success proves nothing
-        (R15).
+        "parked": the local store is to be flushed, and ``Stream.store_synced`` called; ``token`` comes out of
+        ``Stream.release``. "local only": a flush of the local store completes it. "refused": it fails (R4). "store
+        failed": it fails once that is on record, for one flush failed, so a later success proves nothing (R15).
         """
         source, quorum = self._source, self._source.quorum
         if source.metadata.store_failed:

@@ -1,9 +1,9 @@
-"""How many copies confirm a write before its answer: the source's own, and every sync target that is InSync.
+"""How many copies confirm a write before it completes: the source's own, and every sync target that is InSync.
 
 The own copy of an asynchronous source counts only where ``min_copies`` is 1: the others, who may promote another node,
 need not know that it was made source (R11, core/election/quorum.py).
 
-With fewer than ``min_copies`` nothing that changes data is begun, and nothing that was begun is answered (R4): it
+With fewer than ``min_copies`` nothing that changes data is begun, and nothing that was begun completes (R4): it
 waits, or fails under ``on_no_quorum = "error"``. Reads go on. With ``min_copies = 1`` there are always enough.
 
 After a change of the description the *former* terms must be satisfied as well, until enough nodes know the new ones
@@ -22,10 +22,12 @@ from dkrepl.core.source.target_view import TargetView
 
 
 class WriteQuorum:
-    """``least``: ``min_copies``; ``fails``: whether writes fail, and do not wait, while there are too few.
+    """Counts the copies of a write, and says whether they are enough.
+
+    ``least``: ``min_copies``; ``fails``: whether writes fail, and do not wait, while there are too few.
 
     ``former``: terms of older descriptions that must be satisfied too; ``node``: the source; ``complete``: the targets
-    that, as recorded when this source started, have every write answered so far, except what their bitmaps mark;
+    that, as recorded when this source started, have every write completed so far, except what their bitmaps mark;
     ``source_is_sync``: only then its own copy counts.
     """
 

@@ -1,10 +1,10 @@
 """The device that applications open: FUSE file, loop device, and the link to it; made, taken over, and taken away.
 
 The descriptor of the FUSE connection is kept by the service manager, and the loop device stays attached, when the
-daemon dies or is restarted. Its successor takes the connection over, asks the kernel for the unanswered requests
-again, and goes on: applications see a pause. Where the kernel cannot be asked (before Linux 6.9) only a predecessor
-that had answered everything, as before a restart, is taken over from; else the device is made anew and its users get
-errors.
+daemon dies or is restarted. Its successor takes the connection over, asks the kernel once more for the requests that
+are not complete, and goes on: applications see a pause. Where the kernel cannot be asked (before Linux 6.9) only a
+predecessor that had completed everything, as before a restart, is taken over from; else the device is made anew and its
+users get errors.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Device:
         threading.Thread(target=work, name="detach", daemon=True).start()
 
     def leave(self, drained: bool) -> None:
-        """Leave the device to a successor; ``drained``: every request that was taken is answered."""
+        """Leave the device to a successor; ``drained``: every request that was taken is complete."""
         if drained:
             fd_store.forget(_SERVED)
             fd_store.keep(_DRAINED, self.session.fd)

@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.source.member import Member
-from dkrepl.core.source.resync_sender import ResyncSender
+from dkrepl.core.source.resync_publisher import ResyncPublisher
 from dkrepl.daemon.outside import Clock, Workers
 from dkrepl.daemon.storage import Store
 from dkrepl.errors import DkreplError
 
 
 class ResyncReader:
-    """``step`` is called in every round of the loop while some target resyncs."""
+    """Reads a few blocks in each round of the loop while some target resyncs, and has them published."""
 
     def __init__(
         self,
-        sender: ResyncSender,
+        publisher: ResyncPublisher,
         store: Store,
         description: Description,
         workers: Workers,
@@ -33,7 +33,7 @@ class ResyncReader:
     ) -> None:
         self._limits = limits
         self._now = clock.monotonic
-        self._sender = sender
+        self._publisher = publisher
         self._store = store
         self._workers = workers
         self._failed = failed
@@ -46,7 +46,7 @@ class ResyncReader:
         skip = set(self._cold)
         limits = self._limits
         for _ in range(limits.resync_messages_busy if busy else limits.resync_messages_idle):
-            found = self._sender.next(self._now(), skip)
+            found = self._publisher.next(self._now(), skip)
             if found is None:
                 return False
             member, first, end = found
@@ -64,7 +64,7 @@ class ResyncReader:
             start = next((start for start, _ in self._store.data_ranges(offset, limit)), limit)
             if start >= limit or start - offset >= self._block:
                 hole_end = end if start >= limit else start // self._block
-                self._sender.send(member, first, hole_end, None)
+                self._publisher.send(member, first, hole_end, None)
                 return
             end = min(end, first + max(1, self._limits.resync_message_bytes // self._block))
             length = min(end * self._block, self._size) - offset
@@ -75,16 +75,16 @@ class ResyncReader:
         finally:
             calls.loop = -began
         if data is not None:
-            self._sender.send(member, first, end, data)
+            self._publisher.send(member, first, end, data)
         else:
             self._read_cold(member, first, end, offset=offset, length=length)
 
     def _read_cold(self, member: Member, first: int, end: int, *, offset: int, length: int) -> None:
-        resync, watch = member.resync, self._sender.begin_read(first, end)
+        resync, watch = member.resync, self._publisher.begin_read(first, end)
         self._cold.add(member.name)
 
         def done(data: bytes | None, error: DkreplError | None) -> None:
-            unchanged = self._sender.end_read(watch)
+            unchanged = self._publisher.end_read(watch)
             self._cold.discard(member.name)
             if member.resync is not resync or resync is None:
                 return  # it left the stream meanwhile
@@ -92,7 +92,7 @@ class ResyncReader:
                 self._failed(member, error or DkreplError("a read gave nothing"))
                 return
             if unchanged:
-                self._sender.send(member, first, end, data)
+                self._publisher.send(member, first, end, data)
             # Else its turn comes again, and from memory then: the loop waits for no disk (R13).
 
         self._workers.run("read", lambda: self._store.read(offset, length), done)

@@ -6,36 +6,37 @@ Order of stop: link and loop device, last flush, last acks, clean intent log, go
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Literal, assert_never
 
 from dkrepl.core import actions as act
-from dkrepl.core.election.node_identity import RoleReport
 from dkrepl.core.lineage.metadata import NodeMetadata
-from dkrepl.core.protocol import frames, messages
+from dkrepl.core.protocol import frames
 from dkrepl.core.protocol.frames import pack_record
-from dkrepl.core.protocol.sender import check_sender, name_of
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.publisher import Publisher
-from dkrepl.core.source.resync_sender import ResyncSender
+from dkrepl.core.source.resync_publisher import ResyncPublisher
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.intent_store import IntentStore
-from dkrepl.daemon.peers.answering import Answering
 from dkrepl.daemon.peers.other_sources import OtherSources
 from dkrepl.daemon.peers.peer_channel import PeerChannel
-from dkrepl.daemon.source.ending import Ending
-from dkrepl.daemon.source.requests import Requests
+from dkrepl.daemon.source.control_links import ControlLinks
+from dkrepl.daemon.source.device_release import DeviceRelease
+from dkrepl.daemon.source.device_requests import DeviceRequests
+from dkrepl.daemon.source.digests import Digests
 from dkrepl.daemon.source.resync_reader import ResyncReader
 from dkrepl.daemon.surroundings import Surroundings
-from dkrepl.errors import DkreplError, ProtocolError, StoreError
+from dkrepl.errors import DkreplError, StoreError
 from dkrepl.io.fuse import SessionEnded
 
 RunState = Literal["Starting", "Serving", "Stopping"]
 
 
 class SourceRuntime:
-    """Runs until ``stop`` has ended; then ``stopping`` of its loop is set."""
+    """Feeds the core's source with what happens, and carries out what that asks for.
+
+    It runs until ``stop`` has ended; then ``stopping`` of its loop is set.
+    """
 
     role: Literal["source"] = "source"
 
@@ -48,7 +49,6 @@ class SourceRuntime:
         self.state: RunState = "Starting"
         self.error: DkreplError | None = None
         self._commit_error: DkreplError | None = None  # the newest
-        self.frames_refused = 0
         self.intent_store = IntentStore(outside.state, metadata, here.peers, store, report, limits=limits)
         self.session = outside.randomness.session()
         bitmaps = {name: file.bitmap for name, file in self.intent_store.files.items()}
@@ -69,13 +69,14 @@ class SourceRuntime:
         self.stall = outside.stall_watch(loop, store.calls, report)
         self._ticked = clock.monotonic()
         self._late = False
-        self._answering = Answering(description, node, self._report)
-        self._links: dict[str, bytes] = {}
-        self._guest: tuple[str, bytes] = ("", b"")
+        self.digests = Digests()
+        self._links = ControlLinks(
+            here, source=self.source, sockets=self.sockets, digests=self.digests, perform=self._perform
+        )
         self.workers = outside.workers(loop)
         self.publisher = Publisher(self.sockets.publish, self.source.stream, self.session, limits=limits)
         self.device = outside.device(limits)
-        self.requests = Requests(
+        self.requests = DeviceRequests(
             self.device.session,
             store,
             self.source,
@@ -87,11 +88,11 @@ class SourceRuntime:
         )
         # A device that was taken over has users already; a new one is asked by the kernel's loop driver first.
         self.requests.attached = self.device.taken_over
-        sender = ResyncSender(self.source, self.publisher)
-        self._resyncs = ResyncReader(
-            sender, store, description, self.workers, self._resync_failed, clock, limits=limits
+        resync_publisher = ResyncPublisher(self.source, self.publisher)
+        self._resync_reader = ResyncReader(
+            resync_publisher, store, description, self.workers, self._resync_failed, clock, limits=limits
         )
-        self._ending = Ending(
+        self._device_release = DeviceRelease(
             outside=outside,
             source=self.source,
             requests=self.requests,
@@ -104,10 +105,12 @@ class SourceRuntime:
         )
         self._fuse_watched = False
         self._fuse_busy = False
-        self.digests: dict[tuple[str, int], Callable[[str], None]] = {}  # who waits for the answer to a verify's marker
-        self._digest_numbers = itertools.count(1)
         self._on_commit: dict[int, list[Callable[[DkreplError | None], None]]] = {}
-        self._bad_frame_told = 0.0
+
+    @property
+    def frames_refused(self) -> int:
+        """Control frames that were damaged or made no sense."""
+        return self._links.frames_refused
 
     def start(self, ready: Callable[[], None]) -> None:
         """Begin to serve; ``ready()`` is called once the device is there (or ``error`` is set)."""
@@ -145,22 +148,22 @@ class SourceRuntime:
                 if received is None:
                     break
                 if received[0]:
-                    self._take_frame(*received)
+                    self._links.take(*received)
                 # At once, for it may be what an application waits for; only then see whether there is more.
-                self.requests.answer()
+                self.requests.complete()
         more = False
         if any(view.resync is not None for view in source.stream.members):
-            more = self._resyncs.step(self._fuse_busy)
+            more = self._resync_reader.step(self._fuse_busy)
         self._fuse_busy = False
-        if source.filling:
-            source.fill_step()
+        if source.entering.filling:
+            source.entering.fill_step()
         if source.activity_log.wanted or (source.stream.hold and source.stream.waiting):
-            source.plan(self._now())
+            source.commits.plan(self._now())
         if source.actions:
             self._perform()
         if self.requests.full == self._fuse_watched:
             self._watch_fuse()
-        self.here.loop.busy = more or sockets.unasked or source.filling
+        self.here.loop.busy = more or sockets.unasked or source.entering.filling
 
     def tick(self) -> None:
         """Let time pass."""
@@ -176,7 +179,7 @@ class SourceRuntime:
         absent = [view.name for view in source.views.values() if view.state in ("Disconnected", "Refused")]
         source.on_answers(self._other_sources.tick(now, source.metadata.mirror_id, absent))
         self._perform()
-        self.requests.answer()
+        self.requests.complete()
 
     def _frames_came(self) -> None:
         self.sockets.unasked = True
@@ -200,74 +203,6 @@ class SourceRuntime:
                 raise
             self.requests.closed = True
 
-    # --- control frames ------------------------------------------------------------------------------
-
-    def _take_frame(self, identity: bytes, frame: bytes) -> None:
-        name = name_of(identity)
-        now = self._now()
-        try:
-            message = messages.decode(frame)
-            if not isinstance(message, messages.Hello):  # which gets an answer even then: UnknownNode
-                check_sender(message, name)
-        except ProtocolError as error:
-            self._refused(name, error, now)
-            return
-        if not isinstance(message, frames.Ack) and self._take_of_any(name, identity, message, now):
-            return
-        self._guest = (name, identity)
-        link = self._links.get(name)
-        if isinstance(message, messages.Hello) and link is not None and link != identity:
-            known = self.source.views[name].state != "Disconnected"
-            if known and self.sockets.send(link, messages.encode(messages.Alive(epoch=0, session=self.session))):
-                text = f"another process is connected as {name}; stop one of them"
-                refusal = messages.Refuse("DuplicateName", text, self.here.node.name)
-                self.sockets.send(identity, messages.encode(refusal))
-                return
-            self._lost(name, "it was restarted", now)
-            link = None
-        if link is None and name in self.source.views:
-            link = self._links[name] = identity
-        if isinstance(message, frames.Ack):
-            if link == identity:
-                self.source.on_ack(name, message, now)
-        elif link == identity or isinstance(message, messages.Hello):
-            if isinstance(message, messages.Digest):
-                self._digest(name, message)
-            else:
-                self.source.on_message(name, message, now)
-        self._perform()
-
-    def _take_of_any(self, name: str, identity: bytes, message: messages.AnyMessage, now: float) -> bool:
-        """Take what may come by any connection of a node, not only by its target's; return whether it was that."""
-        if (answer := self._answering.answer(message)) is not None:
-            self.sockets.send(identity, answer)
-            return True
-        if isinstance(message, messages.Stalled):
-            self.source.on_message(name, message, now)
-            self._perform()
-            return True
-        return False
-
-    def _report(self, ask: messages.Ask) -> RoleReport:
-        view = self.source.views.get(ask.node)
-        own_bytes = view.bitmap.count() * self.here.description.block if view is not None else 0
-        return RoleReport(role="source", metadata=self.source.metadata, own_bytes=own_bytes)
-
-    def _refused(self, name: str, error: ProtocolError, now: float) -> None:
-        self.frames_refused += 1
-        if now - self._bad_frame_told > self.here.limits.complaint_seconds:
-            self._bad_frame_told = now
-            fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
-            self.here.events.report("frame_refused", "warning", fields)
-
-    def _digest(self, name: str, message: messages.Digest) -> None:
-        if (then := self.digests.pop((name, message.number), None)) is not None:
-            then(message.checksum)
-
-    def _lost(self, peer: str, why: str, now: float) -> None:
-        self._links.pop(peer, None)
-        self.source.lost(peer, why, now)
-
     # --- the core's actions --------------------------------------------------------------------------
 
     def _perform(self) -> None:
@@ -278,7 +213,7 @@ class SourceRuntime:
     def _carry_out(self, action: act.SourceAction) -> None:
         match action:
             case act.Send():
-                self._send(action)
+                self._links.send(action.peer, action.message)
             case act.Commit():
                 self._commit(action)
             case act.PublishMarker():
@@ -300,29 +235,20 @@ class SourceRuntime:
             case _:
                 assert_never(action)
 
-    def _send(self, action: act.Send) -> None:
-        identity = self._links.get(action.peer)
-        if identity is None and self._guest[0] == action.peer:
-            identity = self._guest[1]
-        if identity is None:
-            return
-        if not self.sockets.send(identity, messages.encode(action.message)):
-            self._lost(action.peer, "its connection is gone", self._now())
-
     def _commit(self, commit: act.Commit) -> None:
         def done(_: object, error: DkreplError | None) -> None:
             now = self._now()
             if error is None:
-                self.source.committed(commit.number, now)
+                self.source.commits.committed(commit.number, now)
             else:
                 self._commit_error = error
                 if isinstance(error, StoreError):
-                    self.source.local_sync_failed(str(error), now)
-                if self.source.commit_failed(commit.number, str(error), now):
+                    self.source.store_verdict.flush_failed(str(error), now)
+                if self.source.commits.failed(commit.number, str(error), now):
                     self.requests.fail_waiting(str(error))
             self._perform()
             self.requests.retry_waiting()
-            self.source.plan(now)
+            self.source.commits.plan(now)
             self._perform()
             for then in self._on_commit.pop(commit.number, ()):
                 then(error)
@@ -347,7 +273,7 @@ class SourceRuntime:
         ``changes_role``: another role follows in this process.
         """
         self.state = "Stopping"
-        self._ending.begin(changes_role)
+        self._device_release.begin(changes_role)
 
     @property
     def drained(self) -> dict[str, int]:
@@ -373,10 +299,6 @@ class SourceRuntime:
         self.here.loop.ignore(self.device.session.fd)
         self.device.close()
         self.here.loop.stopping = True
-
-    def next_digest(self) -> int:
-        """Return a number for a verify's marker."""
-        return next(self._digest_numbers)
 
     def close(self) -> None:
         """Give everything back. A device that is still there is left to a successor, if the manager keeps it."""

@@ -23,7 +23,10 @@ Done = Callable[[Request, int, DkreplError | None], None]
 
 
 class Zeroing:
-    """``done`` gets what is left of the request, the seq of the piece, and the error if it failed."""
+    """Carries out discards and write-zeroes, piece by piece.
+
+    ``done`` gets what is left of the request, the seq of the piece, and the error if it failed.
+    """
 
     def __init__(
         self,

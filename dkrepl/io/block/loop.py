@@ -15,6 +15,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from dkrepl.io.block import loop_numbers
 _LOOP_CLR_FD = 0x4C01
 _LOOP_GET_STATUS64 = 0x4C05
 _LOOP_CONFIGURE = 0x4C0A
+_CONFIGURE_SINCE = (5, 8)  # the first Linux that has LOOP_CONFIGURE: loop(4)
 _LO_FLAGS_DIRECT_IO = 16
 
 #: struct loop_info64: device, inode, rdevice, offset, sizelimit, number, encrypt_type, encrypt_key_size,
@@ -167,10 +169,18 @@ def _configure(number: int, backing: int, path: Path, name: str, size: int) -> b
     except OSError as error:
         if error.errno in (errno.EBUSY, errno.ENXIO, errno.EAGAIN):
             return False
+        if error.errno in (errno.EINVAL, errno.ENOTTY) and _linux() < _CONFIGURE_SINCE:
+            text = f"Linux {os.uname().release} cannot attach a loop device as dkrepl needs it: use Linux 5.8 or later"
+            raise HostError(text) from error
         raise HostError(f"cannot attach /dev/loop{number} to {path} ({error.strerror})") from error
     finally:
         os.close(fd)
     return True
+
+
+def _linux() -> tuple[int, ...]:
+    """Return the version of the running kernel, as (6, 1)."""
+    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
 
 
 def _label_of(number: int) -> str | None:

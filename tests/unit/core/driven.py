@@ -27,11 +27,15 @@ class Driven:
             action = self.core.actions.pop(0)
             new.append(action)
             if isinstance(action, Commit) and not self.holds:
-                self.core.committed(action.number, self.now)
+                self.committed(action.number)
             elif isinstance(action, FlushStore) and not self.holds:
                 self.flush(action.number)
         self.done += new
         return new
+
+    def committed(self, number: int) -> None:
+        """Let a commit end well."""
+        self.core.committed(number, self.now)
 
     def flush(self, number: int) -> None:
         """Flush its store."""

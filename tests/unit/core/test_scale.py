@@ -13,7 +13,7 @@ from dkrepl.config.limits import DEFAULT
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
 from dkrepl.core.protocol import frames
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.write_log import WriteLog
 from tests.bench.scale import Mirror, describe
 from tests.unit.bitmaps import bitmap_of
@@ -95,7 +95,7 @@ def test_no_run_of_a_resync_is_longer_than_a_record_can_say(block: str, extent: 
     mirror = Mirror("64 GiB", block, extent)
     mirror.bitmap.fill(1)
     mirror.enter()
-    found = mirror.queue.next(0.0)
+    found = mirror.resync_order.next(0.0)
     assert found is not None
     length = (found[2] - found[1]) * mirror.description.block
     assert 0 < length <= DEFAULT.zero_record_bytes

@@ -56,7 +56,7 @@ class FromSource:
             action = self.core.actions.pop(0)
             self.done.append(action)
             if isinstance(action, Commit):
-                self.core.committed(action.number, self.now)
+                self.core.commits.committed(action.number, self.now)
 
     def write(self) -> None:
         """One more write in the stream that beta has to confirm."""

@@ -16,7 +16,7 @@ def carry_out(desk: Desk, request: Clear, reply: Reply) -> None:
     match verdict:
         case "store-failed":
             runtime.store.begin()
-            commit = runtime.source.clear_store_failed()
+            commit = runtime.source.store_verdict.clear()
         case "forced-promotion":
             commit = runtime.source.clear_forced()
         case _:

@@ -9,4 +9,4 @@ from dkrepl.daemon.control.reply import Reply
 
 def carry_out(desk: Desk, request: Pause, reply: Reply) -> None:
     """Keep the targets out of the stream until ``resume``, and answer once that is recorded."""
-    desk.each_target(reply, request.targets, lambda runtime, name, now: runtime.source.pause(name, now))
+    desk.each_target(reply, request.targets, lambda runtime, name, now: runtime.source.targets.pause(name, now))

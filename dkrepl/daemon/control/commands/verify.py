@@ -96,9 +96,8 @@ class _Comparison:
                 )
             self._desk.later(self._reply, runtime.here.limits.verify_again_seconds, self._read)
             return
-        own, number = xxh3_128_hexdigest(data), runtime.next_digest()
-        self._number = number
-        runtime.digests[self._name, number] = lambda there: self._came(own == there)
+        own = xxh3_128_hexdigest(data)
+        number = self._number = runtime.digests.expect(self._name, lambda there: self._came(own == there))
         record = pack_record(frames.DIGEST, length, offset)
         runtime.publisher.single(frames.MARKER, view.settings, view.epoch, number, record)
         self._look_later(number)
@@ -116,7 +115,7 @@ class _Comparison:
                 seconds = self._runtime.here.limits.verify_seconds
                 raise TimedOut(f"{self._name} did not answer a verify within {seconds:g} s; look at its journal")
         except (Refused, TimedOut):
-            self._runtime.digests.pop((self._name, number), None)
+            self._runtime.digests.forget(self._name, number)
             raise
         self._look_later(number)
 

@@ -7,7 +7,7 @@ import msgspec
 from dkrepl.api import status as shown
 from dkrepl.api.status import LastResync, Quorum, SourceCounters, SourceStatus, SplitBrain, TargetAtSource, Window
 from dkrepl.core.source.lag import lag_of
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.split_brain import OtherSource
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.daemon.control.snapshot import warnings

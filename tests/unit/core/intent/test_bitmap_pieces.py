@@ -10,7 +10,7 @@ from bitarray import bitarray
 from dkrepl.config.limits import Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
 from dkrepl.core.intent.peer_bitmaps import PeerBitmaps
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from tests.unit.bitmaps import bitmap_of
 
 BLOCKS, PER = 205, 8

@@ -33,6 +33,10 @@ class Alpha(Driven):
         self.core = started(new_record(**facts), description, limits)
         self.tokens = 0
 
+    def committed(self, number: int) -> None:
+        """Let a commit end well."""
+        self.core.commits.committed(number, self.now)
+
     def flush(self, number: int) -> None:
         """Flush its store, at its end."""
         self.core.last_flush_ended(number, None, self.now)
@@ -70,15 +74,15 @@ class Alpha(Driven):
         resync_durable: int = 0,
         **fields: Any,
     ) -> list[Any]:
-        """Let ``peer`` acknowledge; ``fields`` are set otherwise."""
+        """Let ``peer`` send an ack; ``fields`` are set otherwise."""
         ack = Ack(self.view(peer).epoch, SESSION, applied, durable, resync_applied, resync_durable)
-        self.core.on_ack(peer, ack._replace(**fields), self.now)
+        self.core.acks.on_ack(peer, ack._replace(**fields), self.now)
         return self.perform()
 
     def write(self, offset: int = 0, length: int = PAGE) -> int:
         """Let an application write; returns the seq. It is admitted, stored, and waits for its answer."""
-        while not self.core.admit(offset, length):
-            self.core.plan(self.now)
+        while not self.core.write_admission.admit(offset, length):
+            self.core.commits.plan(self.now)
             assert self.perform(), "the write waits"
         seq: int = self.core.stream.intend(offset, length, length)
         self.tokens += 1

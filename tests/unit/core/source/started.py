@@ -39,4 +39,4 @@ def commit(source: Source) -> None:
     numbers = [action.number for action in source.actions if isinstance(action, Commit)]
     source.actions.clear()
     for number in numbers:
-        source.committed(number, 1.0)
+        source.commits.committed(number, 1.0)

@@ -10,7 +10,7 @@ from tests.unit.core.source.started import IN_SYNC
 def restarted() -> Alpha:
     """Return alpha, which was source before, and for which a write waits."""
     alpha = Alpha(generation_at=1700.0, peers={"beta": IN_SYNC, "gamma": IN_SYNC})
-    assert not alpha.core.admit(0, PAGE)
+    assert not alpha.core.write_admission.admit(0, PAGE)
     return alpha
 
 
@@ -22,7 +22,7 @@ def test_only_a_sync_target_is_waited_for_and_status_says_so() -> None:
 def test_nothing_is_begun_until_it_is_back() -> None:
     alpha = restarted()
     alpha.let_pass(0.1)
-    assert not alpha.core.admit(0, PAGE)
+    assert not alpha.core.write_admission.admit(0, PAGE)
     alpha.get_in_sync()
     alpha.let_pass(0.1)
     assert alpha.core.awaited.warning is None

@@ -18,8 +18,8 @@ def full() -> Alpha:
     alpha.get_in_sync("gamma")
     alpha.write(0)
     alpha.write(EXTENT)
-    assert not alpha.core.admit(2 * EXTENT, PAGE)
-    alpha.core.plan(alpha.now)
+    assert not alpha.core.write_admission.admit(2 * EXTENT, PAGE)
+    alpha.core.commits.plan(alpha.now)
     alpha.perform()
     return alpha
 
@@ -33,7 +33,7 @@ def confirm(alpha: Alpha, peer: str) -> None:
 def wait(alpha: Alpha) -> None:
     """Let the time pass that the targets have."""
     alpha.now += DEFAULT.backpressure_seconds + 0.1
-    alpha.core.plan(alpha.now)
+    alpha.core.commits.plan(alpha.now)
     alpha.perform()
 
 
@@ -44,7 +44,7 @@ def flushes(alpha: Alpha) -> int:
 
 def test_the_targets_are_asked_to_flush_once() -> None:
     alpha = full()
-    alpha.core.plan(alpha.now)
+    alpha.core.commits.plan(alpha.now)
     alpha.perform()
     assert flushes(alpha) == 1
 
@@ -70,7 +70,7 @@ def test_one_that_may_is_waited_for() -> None:
     confirm(alpha, "gamma")
     wait(alpha)
     assert not alpha.sent(Evict, "beta")
-    assert not alpha.core.admit(2 * EXTENT, PAGE)
+    assert not alpha.core.write_admission.admit(2 * EXTENT, PAGE)
 
 
 def test_if_what_they_flushed_is_not_enough_they_are_asked_again() -> None:

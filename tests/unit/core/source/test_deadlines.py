@@ -24,7 +24,7 @@ def test_one_that_never_sees_the_probe_is_told_so() -> None:
     assert [message.code for message in alpha.sent(Evict, "beta")] == ["NoProbe"]
 
 
-def test_one_that_never_acknowledges_the_end_of_its_resync_is_given_up_and_its_silence_counts_from_then() -> None:
+def test_one_that_never_confirms_the_end_of_its_resync_is_given_up_and_its_silence_counts_from_then() -> None:
     alpha = Alpha(peers={"beta": IN_SYNC})
     alpha.enter()
     listen(alpha, alpha.core.limits.stall_timeouts * alpha.description.peer_timeout - 1)

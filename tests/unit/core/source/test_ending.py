@@ -21,7 +21,7 @@ def fail_commits(source: Source, now: float) -> None:
     numbers = [action.number for action in source.actions if isinstance(action, Commit)]
     source.actions.clear()
     for number in numbers:
-        source.commit_failed(number, "No space left on device", now)
+        source.commits.failed(number, "No space left on device", now)
 
 
 def farewells(source: Source) -> list[str]:
@@ -76,7 +76,7 @@ def test_a_target_that_does_not_confirm_the_last_flush_in_time_has_not_got_every
 
 def test_a_source_ends_once_everything_that_it_recorded_is_durable() -> None:
     source = started(new_record())
-    source.pause("beta", 1.0)
+    source.targets.pause("beta", 1.0)
     source.ending.begin(1.0, changes_role=False)
     flush_ends(source)
     for now in (1.0, 1.1, 1.2):
@@ -91,7 +91,7 @@ def leaving() -> Source:
     """Return a source that leaves, except that a commit of its activity log is on its way."""
     source = started(new_record())
     source.activity_log.want(0, 1)
-    source.plan(1.0)
+    source.commits.plan(1.0)
     source.ending.begin(1.0, changes_role=True)
     flush_ends(source)
     source.ending.go_on(1.0)
@@ -108,9 +108,9 @@ def test_a_commit_of_the_activity_log_ends_before_goodbye() -> None:
 
 def test_what_users_of_a_device_that_cannot_be_taken_away_still_write_does_not_hold_up_the_end() -> None:
     source = leaving()
-    assert not source.admit(5 << 22, 4096)
+    assert not source.write_admission.admit(5 << 22, 4096)
     commit(source)
-    source.plan(1.1)
+    source.commits.plan(1.1)
     assert not source.activity_log.committing
     source.ending.go_on(1.1)
     assert "beta" in farewells(source)
@@ -133,7 +133,7 @@ def test_nor_does_it_go_on_in_another_role_while_a_record_of_this_one_may_still_
     source = leaving()
     commit(source)
     source.ending.go_on(1.1)
-    source.pause("beta", 1.1)
+    source.targets.pause("beta", 1.1)
     source.ending.go_on(1.0 + DEFAULT.last_commit_seconds)
     assert not ended(source)
     source.ending.go_on(1.2 + DEFAULT.last_commit_seconds)
@@ -167,7 +167,7 @@ def test_it_does_so_even_if_the_activity_log_could_be_written_meanwhile() -> Non
     fail_commits(source, 1.0)
     source.ending.go_on(1.0)
     verdict, activity = source.record.newest, source.record.commit("activity")
-    source.commit_failed(verdict, "No space left on device", 1.1)
+    source.commits.failed(verdict, "No space left on device", 1.1)
     source.record.committed(activity)
     source.ending.go_on(1.1 + DEFAULT.last_record_seconds)
     [end] = ended(source)

@@ -31,8 +31,8 @@ def evictions(alpha: Alpha) -> list[str]:
 
 def fill(alpha: Alpha) -> None:
     """Take all steps."""
-    while alpha.core.filling:
-        alpha.core.fill_step()
+    while alpha.core.entering.filling:
+        alpha.core.entering.fill_step()
     alpha.perform()
 
 
@@ -210,13 +210,13 @@ def new_target() -> Alpha:
     """Return alpha, which fills the bitmap of beta, a new target, in several steps."""
     alpha = Alpha(limits=Limits(fill_pieces=1, piece_shift=12))
     alpha.hello(mirror_id="", generation="", epoch=0, follows="", store_state="Empty")
-    assert alpha.core.filling
+    assert alpha.core.entering.filling
     return alpha
 
 
 def test_a_new_target_is_welcomed_once_every_block_is_marked() -> None:
     alpha = new_target()
-    alpha.core.fill_step()
+    alpha.core.entering.fill_step()
     alpha.perform()
     assert not alpha.asked_for(Commit)
     fill(alpha)
@@ -246,7 +246,7 @@ def test_an_epoch_that_cannot_be_recorded_is_not_offered() -> None:
     alpha = Alpha()
     alpha.holds = True
     [commit] = [action for action in alpha.hello() if isinstance(action, Commit)]
-    assert not alpha.core.commit_failed(commit.number, "no space left", alpha.now)
+    assert not alpha.core.commits.failed(commit.number, "no space left", alpha.now)
     alpha.perform()
     assert evictions(alpha) == ["SourceMetadata"]
     assert not alpha.sent(Welcome, "beta")
@@ -259,9 +259,9 @@ def test_an_epoch_that_is_over_when_it_is_recorded_is_not_offered(well: bool) ->
     [commit] = [action for action in alpha.hello() if isinstance(action, Commit)]
     alpha.core.lost("beta", "its connection is gone", alpha.now)
     if well:
-        alpha.core.committed(commit.number, alpha.now)
+        alpha.core.commits.committed(commit.number, alpha.now)
     else:
-        alpha.core.commit_failed(commit.number, "no space left", alpha.now)
+        alpha.core.commits.failed(commit.number, "no space left", alpha.now)
     alpha.perform()
     assert not alpha.sent(Welcome, "beta")
     assert not evictions(alpha)

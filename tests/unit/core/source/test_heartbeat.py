@@ -10,11 +10,11 @@ from tests.unit.core.source.started import IN_SYNC
 def test_each_target_in_sync_is_told_how_far_the_other_is_until_that_changes_no_more() -> None:
     alpha = Alpha(peers={"beta": IN_SYNC, "gamma": IN_SYNC})
     alpha.get_in_sync("beta")
-    alpha.core.send_positions()
+    alpha.core.heartbeat.send_positions()
     assert alpha.perform() == [], "there is no other"
     alpha.get_in_sync("gamma")
-    alpha.core.send_positions()
-    alpha.core.send_positions()
+    alpha.core.heartbeat.send_positions()
+    alpha.core.heartbeat.send_positions()
     alpha.perform()
     epochs = {peer: alpha.view(peer).epoch for peer in ("beta", "gamma")}
     assert alpha.sent(Positions, "beta") == [Positions(epochs["beta"], "b1", {"gamma": (epochs["gamma"], 0, False)})]

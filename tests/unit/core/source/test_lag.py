@@ -36,7 +36,7 @@ def test_one_that_is_in_sync_lacks_its_window() -> None:
 def test_one_that_has_left_lacks_what_its_bitmap_names_since_it_left() -> None:
     alpha = Alpha(peers={"beta": IN_SYNC})
     alpha.get_in_sync()
-    alpha.core.resync("beta", False, alpha.now)
+    alpha.core.targets.resync("beta", False, alpha.now)
     alpha.perform()
     assert said(alpha) == (0.0, 0)
     alpha.write()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dkrepl.core.actions import Commit, PublishGeneration
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol.messages import Bye
-from dkrepl.errors import LocalProtocolError
 from tests.unit.core.source.alpha import PAGE, Alpha
 from tests.unit.core.source.started import IN_SYNC
 
@@ -17,8 +14,8 @@ def in_sync() -> Alpha:
     alpha = Alpha(peers={"beta": IN_SYNC})
     alpha.get_in_sync()
     alpha.holds = True
-    assert not alpha.core.admit(0, PAGE)
-    alpha.core.plan(alpha.now)
+    assert not alpha.core.write_admission.admit(0, PAGE)
+    alpha.core.commits.plan(alpha.now)
     alpha.perform()
     return alpha
 
@@ -62,27 +59,7 @@ def test_if_one_leaves_while_it_is_recorded_another_one_is_needed() -> None:
     alpha = in_sync()
     alpha.say(Bye("beta"), "beta")
     for action in alpha.asked_for(Commit)[-2:]:
-        alpha.core.committed(action.number, alpha.now)
+        alpha.core.commits.committed(action.number, alpha.now)
     assert alpha.core.generation == "b2"
     assert alpha.core.new_generation.needed
-    assert not alpha.core.admit(0, PAGE)
-
-
-def test_a_generation_that_cannot_be_recorded_fails_the_writes_that_wait_and_is_tried_again_later() -> None:
-    alpha = in_sync()
-    first, second = alpha.asked_for(Commit)[-2:]
-    assert alpha.core.commit_failed(first.number, "no space left", alpha.now)
-    assert alpha.core.commit_failed(second.number, "no space left", alpha.now)
-    alpha.perform()
-    assert alpha.reported()[-1] == "commit_failed"
-    assert not alpha.core.admit(0, PAGE)
-    alpha.let_pass(0.5)
-    assert alpha.asked_for(Commit)[-1] == second
-    alpha.let_pass(1.0)
-    assert len(alpha.asked_for(Commit)) > 2
-    assert alpha.asked_for(Commit)[-1] != second
-
-
-def test_a_commit_that_nobody_began_is_our_own_mistake() -> None:
-    with pytest.raises(LocalProtocolError, match="commit 999"):
-        Alpha().core.committed(999, 1.0)
+    assert not alpha.core.write_admission.admit(0, PAGE)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -16,7 +14,7 @@ from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import PROTOCOL_MAX, Alive, Bye, Evict, Hello, Ready, Refuse, Trouble, Welcome
 from dkrepl.core.source.source import Source
 from dkrepl.core.states import TargetState
-from tests.unit.core.source.alpha import PAGE, Alpha, described
+from tests.unit.core.source.alpha import Alpha, described
 from tests.unit.core.source.started import DESCRIPTION, IN_SYNC, SESSION, commit, new_record, started
 from tests.unit.greetings import hello
 
@@ -79,7 +77,8 @@ def test_a_target_whose_resync_was_cut_short_does_not_count_as_a_copy_after_a_re
     assert state_of_beta(source) == "Resyncing"
     assert not started(source.metadata, TWO_COPIES).quorum.flushed
 
-    source.on_ack("beta", Ack(epoch=6, session=SESSION, applied=0, durable=0, resync_applied=1, resync_durable=1), 1.1)
+    ack = Ack(epoch=6, session=SESSION, applied=0, durable=0, resync_applied=1, resync_durable=1)
+    source.acks.on_ack("beta", ack, 1.1)
     assert state_of_beta(source) == "InSync", source.views["beta"].reason
     assert started(source.metadata, TWO_COPIES).quorum.flushed
 
@@ -142,7 +141,7 @@ def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_s
     """It may have the better copy, so it must not be let into the stream when its epoch is recorded (R15)."""
     source = started(new_record())
     source.on_message("beta", hello_of_beta(), 1.0)
-    source.local_sync_failed("Input/output error", 1.0)
+    source.store_verdict.flush_failed("Input/output error", 1.0)
     assert state_of_beta(source) == "Behind"
     commit(source)
     assert not welcomed(source)
@@ -153,7 +152,7 @@ def test_nothing_is_copied_to_a_target_that_was_welcomed_before_a_flush_of_the_s
 
 def test_a_target_that_is_paused_stays_so_whatever_protocol_it_speaks() -> None:
     source = started(new_record())
-    source.pause("beta", 1.0)
+    source.targets.pause("beta", 1.0)
     source.actions.clear()
     source.on_message("beta", too_new(), 1.0)
     assert state_of_beta(source) == "Paused"
@@ -166,7 +165,7 @@ def test_a_resync_that_is_asked_for_lets_nobody_in_who_was_refused() -> None:
     source = started(new_record())
     source.on_message("beta", too_new(), 1.0)
     assert state_of_beta(source) == "Refused"
-    source.resync("beta", full=False, now=1.0)
+    source.targets.resync("beta", full=False, now=1.0)
     assert state_of_beta(source) == "Refused"
 
 
@@ -182,23 +181,7 @@ def test_a_description_is_adopted_only_if_those_that_do_not_know_it_are_too_few(
     assert former_terms(source) == ()
 
 
-# --- what may be written --------------------------------------------------------------------------------------
-
-
-def test_a_write_over_two_extents_waits_until_both_are_active() -> None:
-    alpha = Alpha()
-    extent = DESCRIPTION.extent
-    alpha.write(0)
-    assert not alpha.core.admit(extent - PAGE, 2 * PAGE)
-    alpha.write(extent - PAGE, 2 * PAGE)
-    assert alpha.core.admit(extent, PAGE)
-
-
-def test_without_enough_copies_nothing_is_begun() -> None:
-    alpha = Alpha(TWO_COPIES)
-    assert not alpha.core.admit(0, PAGE)
-    alpha.core.plan(alpha.now)
-    assert alpha.perform() == []
+# --- what waits --------------------------------------------------------------------------------------
 
 
 def test_what_waits_for_copies_fails_when_the_device_goes() -> None:
@@ -220,7 +203,7 @@ def test_one_whose_window_is_full_leaves_the_stream() -> None:
     assert [message.code for message in alpha.sent(Evict, "gamma")] == ["WindowFull"]
 
 
-# --- messages and acks ----------------------------------------------------------------------------------------
+# --- messages ----------------------------------------------------------------------------------------
 
 
 def in_sync() -> Alpha:
@@ -235,8 +218,6 @@ def in_sync() -> Alpha:
 def test_who_is_no_node_of_the_mirror_says_nothing() -> None:
     alpha = in_sync()
     assert alpha.say(Bye("beta"), "delta") == []
-    alpha.core.on_ack("delta", Ack(6, SESSION, 0, 0, 0, 0), alpha.now)
-    assert alpha.perform() == []
 
 
 def test_a_target_in_trouble_leaves_the_stream_and_that_is_reported() -> None:
@@ -252,46 +233,6 @@ def test_one_that_believes_to_be_in_the_stream_and_is_not_is_told_so() -> None:
     alpha = Alpha()
     alpha.say(Alive(epoch=5, session=SESSION), "beta")
     assert [message.code for message in alpha.sent(Evict, "beta")] == ["NotJoined"]
-
-
-@pytest.mark.parametrize("fields", [{"epoch": 5}, {"session": 8}])
-def test_an_ack_of_another_epoch_or_session_counts_for_nothing(fields: dict[str, Any]) -> None:
-    alpha = in_sync()
-    alpha.ack(applied=2, durable=2, **fields)
-    assert alpha.view().applied == 0
-
-
-@pytest.mark.parametrize(
-    "ack",
-    [
-        {"applied": 99, "durable": 0},
-        {"applied": 1, "durable": 2},
-        {"applied": 2, "durable": 1, "resync_applied": 1, "resync_durable": 2},
-    ],
-)
-def test_an_ack_that_cannot_be_true_evicts(ack: dict[str, Any]) -> None:
-    alpha = in_sync()
-    alpha.ack(**ack)
-    assert [message.code for message in alpha.sent(Evict, "beta")] == ["BadAck"]
-    assert alpha.answered() == []
-
-
-def test_an_ack_that_takes_back_what_was_acknowledged_evicts() -> None:
-    alpha = in_sync()
-    alpha.ack(applied=2, durable=2)
-    alpha.ack(applied=1, durable=1)
-    assert [message.code for message in alpha.sent(Evict, "beta")] == ["BadAck"]
-
-
-def test_a_target_that_applied_a_write_after_a_lost_message_of_the_resync_begins_anew() -> None:
-    alpha = Alpha(peers={"beta": IN_SYNC})
-    alpha.view().bitmap.mark(2, 4)
-    alpha.enter()
-    alpha.write()
-    alpha.core.queue.sent(alpha.view().member, 2, 4, data_bytes=PAGE)
-    seq = alpha.write()
-    alpha.ack(applied=seq)
-    assert [message.code for message in alpha.sent(Evict, "beta")] == ["Gap"]
 
 
 def test_older_terms_are_given_up_although_there_are_still_too_few_copies() -> None:

@@ -15,7 +15,7 @@ def failed() -> Alpha:
     alpha.get_in_sync()
     alpha.write()
     alpha.holds = True
-    alpha.core.local_sync_failed("Input/output error", alpha.now)
+    alpha.core.store_verdict.flush_failed("Input/output error", alpha.now)
     alpha.perform()
     return alpha
 
@@ -29,14 +29,14 @@ def test_nothing_is_copied_any_more_and_what_may_be_lost_is_marked() -> None:
 def test_the_application_hears_of_it_once_that_is_recorded() -> None:
     alpha = failed()
     assert alpha.core.store_verdict.pending
-    alpha.core.committed(alpha.asked_for(Commit)[-1].number, alpha.now)
+    alpha.core.commits.committed(alpha.asked_for(Commit)[-1].number, alpha.now)
     assert not alpha.core.store_verdict.pending
     assert alpha.core.metadata.store_failed == "Input/output error"
 
 
 def test_or_could_not_be_recorded() -> None:
     alpha = failed()
-    assert not alpha.core.commit_failed(alpha.asked_for(Commit)[-1].number, "no space left", alpha.now)
+    assert not alpha.core.commits.failed(alpha.asked_for(Commit)[-1].number, "no space left", alpha.now)
     assert not alpha.core.store_verdict.pending
     assert alpha.core.store_verdict.unrecorded
 
@@ -82,7 +82,7 @@ def test_a_record_without_it_that_failed_may_be_on_the_disk_all_the_same() -> No
 
 def test_an_administrator_may_say_that_the_store_is_sound() -> None:
     alpha = Alpha(store_failed="Input/output error", peers={"beta": IN_SYNC})
-    alpha.core.clear_store_failed()
+    alpha.core.store_verdict.clear()
     alpha.perform()
     assert alpha.core.metadata.store_failed == ""
     assert alpha.enter().state == "Resyncing"

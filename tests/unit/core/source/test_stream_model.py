@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_settings import TargetSettings
 from dkrepl.core.source.target_view import TargetView

@@ -39,7 +39,7 @@ def test_the_pause_of_one_that_is_evicted_grows_and_is_short_again_after_it_was_
 def test_one_that_is_evicted_before_it_is_in_sync_has_no_time_to_its_credit() -> None:
     alpha = Alpha()
     alpha.enter()
-    alpha.core.resync("beta", False, alpha.now)
+    alpha.core.targets.resync("beta", False, alpha.now)
     alpha.perform()
     assert [message.code for message in alpha.sent(Evict, "beta")] == ["Resync"]
     assert alpha.view().state == "Behind"
@@ -70,8 +70,8 @@ def test_writes_fail_without_a_quorum_where_the_description_says_so() -> None:
 
 def test_one_that_is_paused_leaves_the_stream_and_stays_so_over_a_restart() -> None:
     alpha = in_sync()
-    alpha.core.pause("beta", alpha.now)
-    alpha.core.pause("beta", alpha.now)
+    alpha.core.targets.pause("beta", alpha.now)
+    alpha.core.targets.pause("beta", alpha.now)
     alpha.perform()
     assert [message.code for message in alpha.sent(Evict, "beta")] == ["Paused"]
     assert (alpha.view().state, alpha.view().reason) == ("Paused", "paused by the administrator")
@@ -81,9 +81,9 @@ def test_one_that_is_paused_leaves_the_stream_and_stays_so_over_a_restart() -> N
 
 def test_one_that_is_resumed_may_come_back_and_to_resume_it_twice_does_no_harm() -> None:
     alpha = in_sync()
-    alpha.core.pause("beta", alpha.now)
-    alpha.core.resume("beta", alpha.now)
-    alpha.core.resume("beta", alpha.now)
+    alpha.core.targets.pause("beta", alpha.now)
+    alpha.core.targets.resume("beta", alpha.now)
+    alpha.core.targets.resume("beta", alpha.now)
     alpha.perform()
     assert alpha.view().state == "Disconnected"
     assert not record_of(alpha.core.metadata, "beta").paused
@@ -91,7 +91,7 @@ def test_one_that_is_resumed_may_come_back_and_to_resume_it_twice_does_no_harm()
 
 def test_a_full_resync_is_recorded_and_marks_every_block() -> None:
     alpha = in_sync()
-    number = alpha.core.resync("beta", True, alpha.now)
+    number = alpha.core.targets.resync("beta", True, alpha.now)
     assert number in [action.number for action in alpha.perform() if isinstance(action, Commit)]
     assert record_of(alpha.core.metadata, "beta").full
     assert alpha.view().bitmap.filling or alpha.view().bitmap.count() == alpha.description.blocks
@@ -100,7 +100,7 @@ def test_a_full_resync_is_recorded_and_marks_every_block() -> None:
 def test_one_that_is_behind_is_called_back_at_once() -> None:
     alpha = in_sync()
     for _ in range(2):
-        assert alpha.core.resync("beta", False, alpha.now) is None
+        assert alpha.core.targets.resync("beta", False, alpha.now) is None
         alpha.perform()
     assert [message.retry for message in alpha.sent(Evict, "beta")] == [DEFAULT.rejoin_first_seconds, 0.0]
 
@@ -117,11 +117,11 @@ def test_what_was_on_its_way_in_a_resync_does_not_keep_extents_active() -> None:
     alpha = Alpha(peers={"beta": IN_SYNC})
     alpha.view().bitmap.mark(0, 1)
     alpha.enter()
-    while (found := alpha.core.queue.next(alpha.now)) is None:
+    while (found := alpha.core.resync_order.next(alpha.now)) is None:
         alpha.let_pass(0.1)
-    alpha.core.queue.sent(*found, data_bytes=4096)
+    alpha.core.resync_order.sent(*found, data_bytes=4096)
     alpha.say(Bye("beta"), "beta")
-    alpha.core.plan(alpha.now, everything=True)
+    alpha.core.commits.plan(alpha.now, everything=True)
     assert [action.active[1] for action in alpha.perform() if isinstance(action, Commit) and action.active] == [
         frozenset()
     ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dkrepl.config.limits import DEFAULT
 from dkrepl.core.intent.bitmap import IntentBitmap
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.write_log import WriteLog
 from tests.unit.bitmaps import bitmap_of
 
@@ -34,7 +34,7 @@ ranges = st.tuples(st.integers(0, BLOCKS - 1), st.integers(1, 90) | st.integers(
 def test_a_bit_is_cleared_when_its_newest_write_is_durable(
     writes: list[tuple[int, int]], acks: list[int], resyncing: set[int]
 ) -> None:
-    acknowledge(writes, acks, resyncing)
+    confirm(writes, acks, resyncing)
 
 
 @pytest.mark.parametrize("longest", [1, 90, 9000])
@@ -44,14 +44,14 @@ def test_that_is_so_for_the_same_writes_each_time(seed: int, longest: int) -> No
     firsts = [rng.randrange(BLOCKS) for _ in range(30)]
     writes = [(first, min(BLOCKS, first + rng.randint(1, longest))) for first in firsts]
     writes[::7] = [(0, 0)] * len(writes[::7])  # flushes
-    acknowledge(writes, sorted(rng.choices(range(31), k=6)), set(firsts[:3]) if seed % 2 else set())
+    confirm(writes, sorted(rng.choices(range(31), k=6)), set(firsts[:3]) if seed % 2 else set())
 
 
 def test_a_block_that_was_written_again_stays_named_until_that_is_durable_as_well() -> None:
-    acknowledge([(3, 4), (3, 4)], [1, 2], set())
+    confirm([(3, 4), (3, 4)], [1, 2], set())
 
 
-def acknowledge(writes: list[tuple[int, int]], acks: list[int], resyncing: set[int]) -> None:
+def confirm(writes: list[tuple[int, int]], acks: list[int], resyncing: set[int]) -> None:
     """Acknowledge ``writes`` up to each of ``acks``, and see which bits stay; ``resyncing``: blocks to be copied."""
     log, named = WriteLog(), bitmap()
     for block in resyncing:

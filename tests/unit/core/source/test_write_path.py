@@ -69,17 +69,17 @@ def test_a_flush_goes_into_the_stream_and_is_answered_once_it_is_durable_everywh
     assert world.path.flush((9, -1), attached=True) == "parked"
     assert world.records() == [(frames.FLUSH, 0, 0)]
     seq = world.source.stream.log.seq
-    world.source.store_synced(seq)
+    world.source.stream.store_synced(seq)
     assert not world.source.stream.release()
     ack = Ack(epoch=6, session=SESSION, applied=seq, durable=seq, resync_applied=0, resync_durable=0)
-    world.source.on_ack("beta", ack, 2.0)
+    world.source.acks.on_ack("beta", ack, 2.0)
     assert world.source.stream.release() == [(9, -1)]
 
 
 def test_no_flush_succeeds_after_one_has_failed() -> None:
     """The pages that the first one lost are not written by the second (R15)."""
     world = World()
-    world.source.local_sync_failed("Input/output error", 2.0)
+    world.source.store_verdict.flush_failed("Input/output error", 2.0)
     assert world.path.flush((9, -1), attached=True) == "store failed"
     assert not world.records()
 

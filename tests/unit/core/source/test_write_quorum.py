@@ -1,4 +1,4 @@
-"""The quorum of a write: how many copies can acknowledge it, and what a description may ask for."""
+"""The quorum of a write: how many copies can confirm it, and what a description may ask for."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_a_flush_need_not_wait_if_all_was_durable_on_enough_when_one_left(
     least: int, durable: tuple[int, int], flushed: bool
 ) -> None:
     leaving, other = view(), view(state="InSync" if least == 3 else "Disconnected", name="gamma")
-    for one, acknowledged in zip((leaving, other), durable, strict=True):
-        one.member = Member(one.settings, epoch=1, at=acknowledged, now=0.0, undurable=100)
+    for one, confirmed in zip((leaving, other), durable, strict=True):
+        one.member = Member(one.settings, epoch=1, at=confirmed, now=0.0, undurable=100)
     quorum = WriteQuorum(least, False, [leaving, other])
     quorum.note_flushed(10, leaving)
     assert quorum.flushed is flushed

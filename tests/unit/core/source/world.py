@@ -29,7 +29,7 @@ class World:
         join(self.source)
         if extent_active:
             self.path.write(0, PAGE, TOKEN)
-            self.source.plan(1.2)
+            self.source.commits.plan(1.2)
             commit(self.source)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -59,6 +59,6 @@ def join(source: Source) -> None:
     source.on_message("beta", Ready(6, 0), 1.0)
     commit(source)
     ack = Ack(epoch=6, session=SESSION, applied=0, durable=0, resync_applied=1, resync_durable=1)
-    source.on_ack("beta", ack, 1.1)
+    source.acks.on_ack("beta", ack, 1.1)
     commit(source)
     assert source.views["beta"].state == "InSync", source.views["beta"].reason

@@ -14,7 +14,7 @@ from dkrepl.core.lineage.metadata import NodeMetadata
 from dkrepl.core.protocol import frames
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.host import HostClock
-from dkrepl.daemon.source.requests import Requests
+from dkrepl.daemon.source.device_requests import DeviceRequests
 from dkrepl.errors import DkreplError
 from dkrepl.io.fuse import DISCARD, SYNC, WRITE, Request
 from dkrepl.io.store.calls import StoreCalls
@@ -65,7 +65,7 @@ class World:
         self.answers: dict[int, int] = {}
         self.fails = False
         self.calls = StoreCalls()
-        self.requests = Requests(
+        self.requests = DeviceRequests(
             cast(Any, self),
             cast(Any, self),
             self.source,
@@ -119,9 +119,9 @@ class World:
     def commit(self) -> None:
         """Carry out the commits that are wanted."""
         for second in range(1, 10):
-            self.source.plan(float(second))
+            self.source.commits.plan(float(second))
             for action in [action for action in self.source.actions if isinstance(action, act.Commit)]:
-                self.source.committed(action.number, float(second))
+                self.source.commits.committed(action.number, float(second))
             self.source.actions.clear()
             self.requests.retry_waiting()
 

@@ -1,4 +1,4 @@
-"""A resync: what is sent and when it counts, progress that never falls, and the rate that it keeps."""
+"""A resync: what is sent and when it counts, and progress that never falls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.source.resync import RateLimit, Resync
+from dkrepl.core.source.resync_state import Resync
 from tests.unit.bitmaps import bitmap_of
 
 BLOCK = 4096
@@ -97,23 +97,3 @@ def test_rate_and_time_left_are_shown_once_something_was_confirmed() -> None:
     resync.sent(0, 5, data_bytes=5 * BLOCK, position=0)
     resync.confirmed(1)
     assert resync.eta(2.0) == pytest.approx(5 * BLOCK / resync.rate(2.0))
-
-
-@given(st.integers(1, 10**9), st.lists(st.tuples(st.floats(0.0, 2.0), st.integers(0, 10**6)), max_size=40))
-def test_no_more_is_sent_than_the_rate_allows(rate: int, steps: list[tuple[float, int]]) -> None:
-    limit, now, spent, largest = RateLimit(rate), 0.0, 0, 0
-    for wait, size in steps:
-        now += wait
-        delay = limit.delay(now)
-        assert delay >= 0.0
-        if delay == 0.0:
-            limit.spend(size)
-            spent += size
-            largest = max(largest, size)
-    assert spent <= rate * now + max(rate / 2, 1.0) + largest + 1
-
-
-def test_without_a_limit_nothing_waits() -> None:
-    limit = RateLimit(0)
-    limit.spend(10**12)
-    assert limit.delay(0.0) == 0.0

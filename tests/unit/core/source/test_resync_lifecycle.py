@@ -23,7 +23,7 @@ def sending() -> Alpha:
 def send(alpha: Alpha, block: int) -> None:
     """Send a block to beta."""
     member = alpha.view().member
-    alpha.core.queue.sent(member, block, block + 1, data_bytes=PAGE)
+    alpha.core.resync_order.sent(member, block, block + 1, data_bytes=PAGE)
     alpha.core.resyncs.sent(member)
     alpha.perform()
 

@@ -1,7 +1,7 @@
-"""Sends blocks of a resync at the place of the stream at which they were read (R3).
+"""Publishes blocks of a resync at the place of the stream at which they were read (R3).
 
 A block that has to be read in a worker may be written meanwhile; then what was read belongs to no place of the stream.
-It is not sent, and its turn comes again.
+It is not published, and its turn comes again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dkrepl.core.source.stream import Watch
 _ZEROES = bytes(1 << 20)
 
 
-class ResyncSender:
-    """Blocks are given as ``first`` to ``end`` - 1."""
+class ResyncPublisher:
+    """Makes one message of blocks that were read, and publishes it. Blocks are given as ``first`` to ``end`` - 1."""
 
     def __init__(self, source: Source, publisher: Publisher) -> None:
         self._source = source
@@ -32,7 +32,7 @@ class ResyncSender:
 
         They wait for a discard that is under way. Targets named in ``skip`` are left out.
         """
-        found = self._source.queue.next(now, skip)
+        found = self._source.resync_order.next(now, skip)
         if found is None:
             return None
         member, first, end = found
@@ -44,21 +44,21 @@ class ResyncSender:
     def begin_read(self, first: int, end: int) -> Watch:
         """Note writes of these blocks until ``end_read``: they are being read in a worker."""
         watch = self._source.stream.watch(first, end)
-        self._source.queue.pin(first, end)  # a commit during the read must not let the extents go
+        self._source.resync_order.pin(first, end)  # a commit during the read must not let the extents go
         return watch
 
     def end_read(self, watch: Watch) -> bool:
         """Return whether what was read is what the blocks hold at this place of the stream."""
         self._source.stream.unwatch(watch)
-        self._source.queue.unpin(watch.first, watch.end)
+        self._source.resync_order.unpin(watch.first, watch.end)
         return not watch.touched
 
     def send(self, member: Member, first: int, end: int, data: bytes | bytearray | None) -> None:
-        """Send what the blocks hold, read since the last write; None: zeroes. Ends the resync if nothing is left."""
+        """Publish what the blocks hold, read since the last write; None: zeroes. Ends the resync if nothing is left."""
         if data is not None and data == _ZEROES[: len(data)]:
             data = None
         size = len(data) if data is not None else 0
-        rseq = self._source.queue.sent(member, first, end, data_bytes=size)
+        rseq = self._source.resync_order.sent(member, first, end, data_bytes=size)
         length = min(end * self._block, self._size) - first * self._block
         record = pack_record(frames.DISCARD if data is None else frames.WRITE, length, first * self._block)
         self._publisher.single(

@@ -1,12 +1,12 @@
-"""The requests of the device, each from its arrival to its answer.
+"""The requests of the device, each from its arrival until it completes.
 
-    write   through the core's write path; answered at once, or when enough copies confirm it (R4, R5)
+    write   through the core's write path; completes at once, or when enough copies confirm it (R4, R5)
     read    from the store; in a worker thread if the block is not in memory
-    flush   a record in the stream and a flush of the store; answered when both are durable where they must be
+    flush   a record in the stream and a flush of the store; completes when both are durable where they must be
     discard, write-zeroes   one after the other, piece by piece, in a worker (``Zeroing``)
 
-An answer that need not wait is given before the publishing of the same round: its intent is recorded, so nothing
-depends on the order of these two, and the application runs on while the round is published.
+A write that need not wait completes before the same round is published: its intent is recorded, so nothing depends on
+the order of these two, and the application runs on while the round is published.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Counters:
         self.reads = self.read_bytes = self.writes = self.written_bytes = self.flushes = self.discards = 0
 
 
-class Requests:
+class DeviceRequests:
     """Serves the device's requests. ``report`` reports a store's failure."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Requests:
         limits: Limits = DEFAULT,
     ) -> None:
         self._a_round = limits.requests_a_round
-        self._most_bytes = limits.unanswered_bytes
+        self._most_bytes = limits.incomplete_bytes
         self._now = clock.monotonic
         self._session = session
         self._store = store
@@ -65,21 +65,21 @@ class Requests:
         self._path = WritePath(source, store, publisher, clock.monotonic)
         self._discards: deque[Request] = deque()  # the first may have a piece under way
         self._zeroing = Zeroing(store, self._path, source.description, workers, self._piece_done, clock, limits=limits)
-        self._unanswered = 0
+        self._incomplete = 0
         self._flushing = False
         self._flush_wanted = 0
         self._reading = 0
         self.counters = Counters()
         self.store_error: str | None = None
         self.closed = False  # take no more requests, ever
-        self._doomed: list[tuple[int, int]] = []  # failed flushes with errno: answered once recorded
+        self._doomed: list[tuple[int, int]] = []  # failed flushes with errno: they fail once that is recorded
         self.last = False  # begin no further piece of a discard: what is left of it fails
         self.attached = False  # until then the kernel's loop driver asks, and holds locks that others wait for
 
     @property
     def full(self) -> bool:
-        """Whether so much waits for its answer that no further request is taken."""
-        return self.closed or self._unanswered >= self._most_bytes
+        """Whether so much waits to complete that no further request is taken."""
+        return self.closed or self._incomplete >= self._most_bytes
 
     @property
     def idle(self) -> bool:
@@ -93,7 +93,7 @@ class Requests:
         return self._stream.under_way is not None
 
     def drain(self) -> None:
-        """Take the requests that have arrived, publish their writes, and answer what may be answered."""
+        """Take the requests that have arrived, publish their writes, and complete what may complete."""
         receive, write = self._session.receive, self._write
         for _ in range(self._a_round):
             request = receive()
@@ -108,18 +108,18 @@ class Requests:
                 self._sync(request)
             else:
                 self._discard(request)
-            if self._unanswered >= self._most_bytes:
+            if self._incomplete >= self._most_bytes:
                 break
         self.finish_round()
 
     def finish_round(self) -> None:
-        """Answer what may be answered, publish what was collected, then see whose window is full."""
-        self.answer()
+        """Complete what may complete, publish what was collected, then see whose window is full."""
+        self.complete()
         self._publisher.flush()
         self._source.drop_overfull(self._now())
 
-    def answer(self) -> None:
-        """Answer every write and flush that no longer waits for anything."""
+    def complete(self) -> None:
+        """Complete every write and flush that no longer waits for anything."""
         session = self._session
         if self._doomed and not self._source.store_verdict.pending:
             doomed, self._doomed = self._doomed, []
@@ -127,7 +127,7 @@ class Requests:
                 session.reply_error(unique, code)
         for unique, length in self._stream.release():
             if length >= 0:
-                self._unanswered -= length
+                self._incomplete -= length
                 session.reply_written(unique, length)
             else:
                 session.reply_ok(unique)
@@ -137,7 +137,7 @@ class Requests:
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             if self._write(request):
-                self._unanswered -= request.length
+                self._incomplete -= request.length
             else:
                 self._waiting.append(request)
         self._zero_next()
@@ -158,13 +158,13 @@ class Requests:
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
-            self._unanswered -= request.length
+            self._incomplete -= request.length
             self._session.reply_error(request.unique, _EIO)
-        under_way = 1 if self.zeroing else 0  # that request is answered when its piece is done
+        under_way = 1 if self.zeroing else 0  # that request ends when its piece is done
         while len(self._discards) > under_way:
             self._session.reply_error(self._discards.pop().unique, _EIO)
         for unique, length in self._stream.fail_held():
-            self._unanswered -= max(length, 0)
+            self._incomplete -= max(length, 0)
             self._session.reply_error(unique, _EIO)
 
     # --- one kind of request each --------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Requests:
         if self._source.quorum.refusing:
             self._session.reply_error(request.unique, _EIO)
             return
-        self._unanswered += request.length
+        self._incomplete += request.length
         self._waiting.append(request)
 
     def _write(self, request: Request) -> bool:
@@ -185,7 +185,7 @@ class Requests:
         except StoreError as error:
             self._failed(request.unique, error)
             return True
-        self._unanswered += length
+        self._incomplete += length
         counters = self.counters
         counters.writes += 1
         counters.written_bytes += length
@@ -255,7 +255,7 @@ class Requests:
         match self._path.flush((unique, _NO_WRITE), attached=self.attached):
             case "store failed":
                 self._doomed.append((unique, _EIO))
-                self.answer()
+                self.complete()
             case "local only":
                 self._flush_here(unique)
             case "refused":
@@ -286,12 +286,12 @@ class Requests:
         def done(_: object, error: DkreplError | None) -> None:
             self._flushing = False
             if error is None:
-                self._source.store_synced(seq)
+                self._stream.store_synced(seq)
             else:
                 self._flush_failed(error, [unique for unique, _ in self._stream.fail_flushes(seq)])
             if self._flush_wanted > seq:
                 self._flush_store()
-            self.answer()
+            self.complete()
 
         self._workers.run("flush", self._store.sync, done)
 
@@ -299,4 +299,4 @@ class Requests:
         """A flush failed, so recent writes may be lost: record that first, then tell the application (R15)."""
         self._store_trouble(error)
         self._doomed += [(unique, getattr(error, "errno", _EIO)) for unique in uniques]
-        self._source.local_sync_failed(str(error), self._now())
+        self._source.store_verdict.flush_failed(str(error), self._now())

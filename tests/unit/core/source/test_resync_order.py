@@ -24,16 +24,16 @@ def resyncing(*ranges: tuple[int, int], limits: Limits = DEFAULT, **fields: Any)
 def found(alpha: Alpha, *skip: str) -> tuple[str, int, int] | None:
     """Return (target, first, end) of what is next, once its extents are active."""
     for _ in range(3):
-        if (now := alpha.core.queue.next(alpha.now, skip)) is not None:
+        if (now := alpha.core.resync_order.next(alpha.now, skip)) is not None:
             return now[0].name, now[1], now[2]
-        alpha.core.plan(alpha.now)
+        alpha.core.commits.plan(alpha.now)
         alpha.perform()
     return None
 
 
 def test_nothing_is_copied_before_its_extent_is_active() -> None:
     alpha = resyncing((0, 2))
-    assert alpha.core.queue.next(alpha.now) is None
+    assert alpha.core.resync_order.next(alpha.now) is None
     assert 0 not in alpha.core.activity_log.active
     assert found(alpha) == ("beta", 0, 2)
     assert 0 in alpha.core.activity_log.active
@@ -61,7 +61,7 @@ def test_one_that_has_had_its_rate_waits() -> None:
     alpha = resyncing((0, 2), resync_rate=1 << 20)
     assert found(alpha, "gamma") == ("beta", 0, 2)
     beta = alpha.view().member
-    alpha.core.queue.sent(beta, 0, 1, data_bytes=1 << 22)
+    alpha.core.resync_order.sent(beta, 0, 1, data_bytes=1 << 22)
     assert found(alpha, "gamma") is None
     alpha.now += 10
     assert found(alpha, "gamma") == ("beta", 1, 2)
@@ -70,5 +70,5 @@ def test_one_that_has_had_its_rate_waits() -> None:
 def test_one_with_enough_on_its_way_waits() -> None:
     alpha = resyncing((0, 2), limits=Limits(resync_window_messages=1))
     assert found(alpha, "gamma") == ("beta", 0, 2)
-    alpha.core.queue.sent(alpha.view().member, 0, 1, data_bytes=4096)
+    alpha.core.resync_order.sent(alpha.view().member, 0, 1, data_bytes=4096)
     assert found(alpha, "gamma") is None

@@ -1,4 +1,4 @@
-"""Copying to one target the blocks that its intent bitmap names: what is next, how fast, how far.
+"""The state of the resync of one target: which blocks are left, which are on the way, and how fast it goes.
 
 A block that the bitmap named at the start is *stale* until it has been sent; then it is *on the way* until the target
 has confirmed it durable. Live writes go to the target all the while and never make a block stale again: a resync block
@@ -18,35 +18,6 @@ from bitarray import bitarray
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.bitmap import IntentBitmap
-
-
-class RateLimit:
-    """A token bucket: ``rate`` bytes a second (0: no limit), half a second's worth of burst.
-
-    By hand, because the libraries for it look at a clock of their own; the core is told the time.
-    """
-
-    def __init__(self, rate: int) -> None:
-        self.rate = rate
-        self._tokens = 0.0
-        self._at: float | None = None
-
-    def delay(self, now: float) -> float:
-        """Seconds until more may be sent; 0 now."""
-        if not self.rate:
-            return 0.0
-        burst = max(self.rate / 2, 1.0)
-        if self._at is None:
-            self._tokens = burst
-        else:
-            self._tokens = min(burst, self._tokens + max(0.0, now - self._at) * self.rate)
-        self._at = now
-        return 0.0 if self._tokens > 0 else -self._tokens / self.rate + 1e-3
-
-    def spend(self, size: int) -> None:
-        """Count ``size`` bytes as sent; may go into debt, which the next delay pays."""
-        if self.rate:
-            self._tokens -= size
 
 
 @dataclass(kw_only=True)

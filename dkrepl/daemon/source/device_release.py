@@ -11,19 +11,19 @@ from collections.abc import Callable
 from dkrepl.config.limits import Limits
 from dkrepl.core.source.source import Source
 from dkrepl.daemon.outside import Events, Loop, Outside, Workers
-from dkrepl.daemon.source.requests import Requests
+from dkrepl.daemon.source.device_requests import DeviceRequests
 from dkrepl.daemon.storage import Device
 
 
-class Ending:
-    """``perform`` carries out the core's actions."""
+class DeviceRelease:
+    """Ends a source from its device on. ``perform`` carries out the core's actions."""
 
     def __init__(
         self,
         *,
         outside: Outside,
         source: Source,
-        requests: Requests,
+        requests: DeviceRequests,
         device: Device,
         workers: Workers,
         loop: Loop,
@@ -58,7 +58,7 @@ class Ending:
     def _stop_device(self, restart: bool) -> None:
         if restart:
             self._requests.closed = True
-            self._drain_for_successor(self._now() + self._limits.last_answers_seconds)
+            self._drain_for_successor(self._now() + self._limits.last_requests_seconds)
             return
         users = self._device.users()
         if users:
@@ -66,7 +66,7 @@ class Ending:
         self._device.detach(lambda free: self._loop.post(lambda: self._detached(free)))
 
     def _drain_for_successor(self, deadline: float) -> None:
-        """When the requests that were taken are answered, or it takes too long, leave the device to the successor."""
+        """When the requests that were taken are complete, or it takes too long, leave the device to the successor."""
         if not self._requests.idle and self._now() < deadline:
             self._later(lambda: self._drain_for_successor(deadline))
             return

@@ -12,13 +12,13 @@ from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.intent.activity_log import ActivityLog
 from dkrepl.core.source.member import Member
-from dkrepl.core.source.resync import Resync
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import TargetView
 
 
-class ResyncQueue:
-    """Feeds the resyncs of the members of ``stream``; ``views``: every target, by name."""
+class ResyncOrder:
+    """Says which blocks of which member of ``stream`` are copied next. ``views``: every target, by name."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """How a resync begins, with the target's entry into the stream, and how it ends, with the SYNCED marker.
 
-The states of a target on this way: Connecting -> Resyncing (``begin``) -> InSync (``acknowledged``, the last time).
+The states of a target on this way: Connecting -> Resyncing (``begin``) -> InSync (``confirmed``, the last time).
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from dkrepl.core.source.known_terms import KnownTerms
 from dkrepl.core.source.member import Member
 from dkrepl.core.source.new_generation import NewGeneration
 from dkrepl.core.source.record import SourceRecord
-from dkrepl.core.source.resync import Resync
-from dkrepl.core.source.resync_queue import ResyncQueue
+from dkrepl.core.source.resync_order import ResyncOrder
+from dkrepl.core.source.resync_state import Resync
 from dkrepl.core.source.stream import Stream
 from dkrepl.core.source.target_view import TargetView
 from dkrepl.core.source.targets import Targets
 
 
-class Resyncs:
-    """``in_sync(view, now)`` is called when a target is InSync, and that is being recorded."""
+class ResyncLifecycle:
+    """Begins and ends the resyncs of all targets.
+
+    ``in_sync(view, now)`` is called when a target is InSync, and that is being recorded.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class Resyncs:
         description: Description,
         targets: Targets,
         stream: Stream,
-        queue: ResyncQueue,
+        resync_order: ResyncOrder,
         record: SourceRecord,
         new_generation: NewGeneration,
         known_terms: KnownTerms,
@@ -44,7 +47,7 @@ class Resyncs:
         self._block = description.block
         self._targets = targets
         self._stream = stream
-        self._queue = queue
+        self._resync_order = resync_order
         self._record = record
         self._new_generation = new_generation
         self._known_terms = known_terms
@@ -91,11 +94,11 @@ class Resyncs:
             )
         )
 
-    def acknowledged(self, view: TargetView, member: Member, resync: Resync, durable: int, now: float) -> None:
+    def confirmed(self, view: TargetView, member: Member, resync: Resync, durable: int, now: float) -> None:
         """The target has the messages of its resync up to ``durable`` on stable storage; the marker is the last."""
         freed = member.advance_resync(durable, self._stream.log)
         for first, end in freed:
-            self._queue.unpin(first, end)
+            self._resync_order.unpin(first, end)
         if freed:
             member.excuse(now)
         if resync.finishing and durable >= resync.finishing:
