@@ -61,6 +61,13 @@ def test_a_split_brain_is_recorded_once() -> None:
     assert len(beta.asked_for(Commit)) == 1
 
 
+def test_one_that_it_does_not_follow_cannot_refuse() -> None:
+    beta = Beta()
+    beta.get_in_sync()
+    beta.say(Refuse("SizeDiffers", "the sizes differ", "gamma"), "gamma")
+    assert beta.core.state == "InSync"
+
+
 def test_a_stream_does_not_start_after_a_refusal() -> None:
     beta = Beta()
     beta.say(welcome(DESCRIPTION))
