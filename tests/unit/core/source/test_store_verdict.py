@@ -48,17 +48,17 @@ def verdicts(alpha: Alpha) -> list[Commit]:
 
 def test_a_verdict_is_on_record_only_after_a_commit_that_carries_the_record() -> None:
     alpha = failed()
-    alpha.core.commit_failed(verdicts(alpha)[0].number, "no space left", alpha.now)
+    alpha.core.commits.failed(verdicts(alpha)[0].number, "no space left", alpha.now)
     alpha.core.record.committed(alpha.core.record.commit("activity"))
     assert alpha.core.store_verdict.unrecorded
     alpha.let_pass(DEFAULT.commit_retry_seconds)
-    alpha.core.committed(verdicts(alpha)[1].number, alpha.now)
+    alpha.core.commits.committed(verdicts(alpha)[1].number, alpha.now)
     assert not alpha.core.store_verdict.unrecorded
 
 
 def test_it_is_recorded_again_while_the_source_runs() -> None:
     alpha = failed()
-    alpha.core.commit_failed(verdicts(alpha)[0].number, "no space left", alpha.now)
+    alpha.core.commits.failed(verdicts(alpha)[0].number, "no space left", alpha.now)
     alpha.let_pass(DEFAULT.commit_retry_seconds / 2)
     assert len(verdicts(alpha)) == 1
     alpha.let_pass(DEFAULT.commit_retry_seconds)
@@ -71,12 +71,12 @@ def test_it_is_recorded_again_while_the_source_runs() -> None:
 def test_a_record_without_it_that_failed_may_be_on_the_disk_all_the_same() -> None:
     alpha = Alpha(store_failed="Input/output error")
     alpha.holds = True
-    cleared = alpha.core.clear_store_failed()
-    alpha.core.local_sync_failed("no space left", alpha.now)
+    cleared = alpha.core.store_verdict.clear()
+    alpha.core.store_verdict.flush_failed("no space left", alpha.now)
     alpha.perform()
-    alpha.core.commit_failed(cleared, "the directory could not be flushed", alpha.now)
+    alpha.core.commits.failed(cleared, "the directory could not be flushed", alpha.now)
     assert alpha.core.store_verdict.unrecorded
-    alpha.core.committed(alpha.asked_for(Commit)[-1].number, alpha.now)
+    alpha.core.commits.committed(alpha.asked_for(Commit)[-1].number, alpha.now)
     assert not alpha.core.store_verdict.unrecorded
 
 
