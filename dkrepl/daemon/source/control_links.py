@@ -52,12 +52,15 @@ class ControlLinks:
         now = self._now()
         try:
             message = messages.decode(frame)
+            if isinstance(message, frames.Ack):  # first, for most frames are acks
+                self._take_ack(name, identity, message, now)
+                return
             if not isinstance(message, messages.Hello):  # which gets an answer even then: UnknownNode
                 check_sender(message, name)
         except ProtocolError as error:
             self._refused(name, error, now)
             return
-        if not isinstance(message, frames.Ack) and self._take_of_any(name, identity, message, now):
+        if self._take_of_any(name, identity, message, now):
             return
         self._guest = (name, identity)
         link = self._links.get(name)
@@ -73,15 +76,20 @@ class ControlLinks:
             link = None
         if link is None and name in self._source.views:
             link = self._links[name] = identity
-        if isinstance(message, frames.Ack):
-            if link == identity:
-                self._on_ack(name, message, now)
-        elif link == identity or isinstance(message, messages.Hello):
+        if link == identity or isinstance(message, messages.Hello):
             if isinstance(message, messages.Digest):
                 self._digests.came(name, message)
             else:
                 self._source.on_message(name, message, now)
         self._perform()
+
+    def _take_ack(self, name: str, identity: bytes, ack: frames.Ack, now: float) -> None:
+        link = self._links.get(name)
+        if link is None and name in self._source.views:
+            link = self._links[name] = identity
+        if link == identity:
+            self._on_ack(name, ack, now)
+            self._perform()
 
     def send(self, peer: str, message: messages.Message) -> None:
         """Send a control message by the link of ``peer``; if that is broken, the target counts as disconnected."""

@@ -24,8 +24,9 @@ _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _ZEROES: Final = bytes(1 << 20)
 _OPEN_SECONDS: Final = 5.0  # that another process, as udevd after a disk was closed, may hold a lock on the store
 _OPEN_AGAIN: Final = 0.05
-# Bound once: they are called for every write.
+# Bound once: they are called for every read and write.
 _monotonic: Final = time.monotonic
+_preadv: Final = os.preadv
 _pwrite: Final = os.pwrite
 
 
@@ -109,18 +110,13 @@ class BackingStore:
         Where the file system cannot tell (no RWF_NOWAIT) this reads plainly.
         """
         calls = self.calls
-        began = calls.loop = time.monotonic()
+        began = calls.loop = _monotonic()
         try:
-            return self._read_nowait(offset, length)
-        finally:
-            calls.loop = -began
-
-    def _read_nowait(self, offset: int, length: int) -> bytes | bytearray | None:
-        if not self._nowait:
-            return self.read(offset, length)
-        buffer = bytearray(length)
-        try:
-            got = os.preadv(self.fd, (buffer,), offset, self._nowait)
+            if not self._nowait:
+                return self.read(offset, length)
+            buffer = bytearray(length)
+            got = _preadv(self.fd, (buffer,), offset, self._nowait)
+            return buffer if got == length else None
         except BlockingIOError:
             return None
         except OSError as error:
@@ -128,7 +124,8 @@ class BackingStore:
                 raise self._failed("read", offset, length, error) from error
             self._nowait = 0
             return self.read(offset, length)
-        return buffer if got == length else None
+        finally:
+            calls.loop = -began
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of ``data`` at ``offset``; to be called in the loop. Raises StoreFailed."""
