@@ -47,7 +47,7 @@ class Acks:
             self._out.report("target_trouble", "error", target=peer, code="BadAck", reason=text)
             self._targets.evict(view, "BadAck", "an ack names writes that were never sent", now)
             return
-        if resync is not None and resync.lost(ack.applied, ack.resync_applied):
+        if resync is not None and resync.gap(ack.applied, ack.resync_applied):
             self._targets.evict(view, "Gap", "a message of the resync was lost on its way", now)
             return
         oldest = stream.confirmed

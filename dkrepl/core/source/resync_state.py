@@ -135,7 +135,7 @@ class Resync:
         self.sent_bytes += data_bytes
         return self.rseq
 
-    def lost(self, applied: int, rseq: int) -> bool:
+    def gap(self, applied: int, rseq: int) -> bool:
         """Whether a message after ``rseq`` can arrive no more, for the target has applied a write that came after it.
 
         The target sees a gap by the next message of the resync, but the last ones that may be on the way have no next.

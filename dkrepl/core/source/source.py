@@ -264,7 +264,7 @@ class Source:
         view.heard = now
         match message:
             case Bye():
-                self.lost(peer, "it was stopped", now)
+                self.disconnected(peer, "it was stopped", now)
             case Alive():
                 self._on_alive(view, message, now)
             case BitmapPart():
@@ -299,10 +299,10 @@ class Source:
                 view.member.excuse(now)
             self._out.report(event, level, node=view.name, seconds=round(seconds, 1) or None)
 
-    def lost(self, peer: str, why: str, now: float) -> None:
+    def disconnected(self, peer: str, why: str, now: float) -> None:
         """The transport, or the peer itself, says that ``peer`` is gone."""
         if (view := self.views.get(peer)) is not None:
-            self.targets.lost(view, why, now)
+            self.targets.disconnected(view, why, now)
 
     def on_answers(self, answers: Iterable[Answer]) -> None:
         """Take what the peers that do not follow say of themselves: one may be source too (R7)."""
@@ -342,4 +342,4 @@ class Source:
         if found.code:
             self.targets.evict(view, found.code, found.text, now)
         else:
-            self.targets.lost(view, found.text, now)
+            self.targets.disconnected(view, found.text, now)

@@ -108,7 +108,7 @@ class Targets:
         self.leave(view, "hello refused", text, now)
         self._out.report("target_refused", "warning", target=view.name, code=code, reason=text)
 
-    def lost(self, view: TargetView, why: str, now: float) -> None:
+    def disconnected(self, view: TargetView, why: str, now: float) -> None:
         """A target is gone, unless it is known to be away already."""
         if view.state not in ("Disconnected", "Paused"):
             self.leave(view, "connection lost", why, now)

@@ -72,7 +72,7 @@ class ControlLinks:
                 refusal = messages.Refuse("DuplicateName", text, self._node)
                 self._sockets.send(identity, messages.encode(refusal))
                 return
-            self._lost(name, "it was restarted", now)
+            self._disconnected(name, "it was restarted", now)
             link = None
         if link is None and name in self._source.views:
             link = self._links[name] = identity
@@ -99,7 +99,7 @@ class ControlLinks:
         if identity is None:
             return
         if not self._sockets.send(identity, messages.encode(message)):
-            self._lost(peer, "its connection is gone", self._now())
+            self._disconnected(peer, "its connection is gone", self._now())
 
     def _take_of_any(self, name: str, identity: bytes, message: messages.AnyMessage, now: float) -> bool:
         """Take what may come by any connection of a node, not only by its target's; return whether it was that."""
@@ -124,6 +124,6 @@ class ControlLinks:
             fields: dict[str, object] = {"peer": name, "reason": str(error), "count": self.frames_refused}
             self._here.events.report("frame_refused", "warning", fields)
 
-    def _lost(self, peer: str, why: str, now: float) -> None:
+    def _disconnected(self, peer: str, why: str, now: float) -> None:
         self._links.pop(peer, None)
-        self._source.lost(peer, why, now)
+        self._source.disconnected(peer, why, now)

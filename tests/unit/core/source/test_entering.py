@@ -226,7 +226,7 @@ def test_a_new_target_is_welcomed_once_every_block_is_marked() -> None:
 
 def test_one_that_left_while_its_bitmap_was_filled_is_not_welcomed() -> None:
     alpha = new_target()
-    alpha.core.lost("beta", "its connection is gone", alpha.now)
+    alpha.core.disconnected("beta", "its connection is gone", alpha.now)
     fill(alpha)
     assert not alpha.asked_for(Commit)
     assert not alpha.sent(Welcome, "beta")
@@ -257,7 +257,7 @@ def test_an_epoch_that_is_over_when_it_is_recorded_is_not_offered(well: bool) ->
     alpha = Alpha()
     alpha.holds = True
     [commit] = [action for action in alpha.hello() if isinstance(action, Commit)]
-    alpha.core.lost("beta", "its connection is gone", alpha.now)
+    alpha.core.disconnected("beta", "its connection is gone", alpha.now)
     if well:
         alpha.core.commits.committed(commit.number, alpha.now)
     else:

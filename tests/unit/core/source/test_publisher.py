@@ -36,7 +36,7 @@ def test_a_message_has_no_more_records_than_a_target_takes() -> None:
 
 def test_for_nobody_nothing_is_published_and_nothing_is_left_over() -> None:
     made = Published()
-    made.alpha.core.lost("beta", "its connection is gone", 2.0)
+    made.alpha.core.disconnected("beta", "its connection is gone", 2.0)
     made.write(1)
     made.publisher.flush()
     made.alpha.get_in_sync()

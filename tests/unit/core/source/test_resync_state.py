@@ -66,24 +66,24 @@ def test_a_message_is_lost_if_a_write_that_came_after_it_was_applied_without_it(
         found = resync.next_run()
         assert found is not None
         resync.sent(*found, data_bytes=BLOCK, position=position)
-    assert not resync.lost(9, 0), "the target has not come to it yet"
-    assert not resync.lost(10, 0), "nor is it known to be past it"
-    assert resync.lost(11, 1)
-    assert not resync.lost(12, 2)
-    assert resync.lost(13, 2), "nothing more is sent before it is confirmed, so the target cannot see the gap"
+    assert not resync.gap(9, 0), "the target has not come to it yet"
+    assert not resync.gap(10, 0), "nor is it known to be past it"
+    assert resync.gap(11, 1)
+    assert not resync.gap(12, 2)
+    assert resync.gap(13, 2), "nothing more is sent before it is confirmed, so the target cannot see the gap"
     resync.confirmed(1)
-    assert resync.lost(13, 2)
-    assert not resync.lost(13, 3)
+    assert resync.gap(13, 2)
+    assert not resync.gap(13, 3)
 
 
 def test_the_mark_at_the_end_can_be_lost_too() -> None:
     resync = of(set())
     resync.finishing = 1
-    assert not resync.lost(5, 0), "it may not have been published yet"
+    assert not resync.gap(5, 0), "it may not have been published yet"
     resync.finishing_position = 4
-    assert not resync.lost(4, 0)
-    assert resync.lost(5, 0)
-    assert not resync.lost(5, 1)
+    assert not resync.gap(4, 0)
+    assert resync.gap(5, 0)
+    assert not resync.gap(5, 1)
 
 
 def test_it_is_full_if_every_block_is_to_be_copied() -> None:

@@ -123,7 +123,7 @@ def test_nor_does_it_if_others_were_too_few_already() -> None:
     alpha = Alpha(three, peers={"beta": IN_SYNC, "gamma": IN_SYNC})
     alpha.get_in_sync("beta")
     alpha.get_in_sync("gamma")
-    alpha.core.lost("gamma", "its connection is gone", alpha.now)
+    alpha.core.disconnected("gamma", "its connection is gone", alpha.now)
     assert alpha.core.quorum.flushed
     alpha.say(Trouble(alpha.view().epoch, "StoreError", "Input/output error"), "beta")
     assert not alpha.core.quorum.flushed

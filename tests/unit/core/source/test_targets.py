@@ -108,8 +108,8 @@ def test_one_that_is_behind_is_called_back_at_once() -> None:
 @pytest.mark.parametrize("why", ["it was stopped", "its connection is gone"])
 def test_one_that_is_away_is_not_lost_again(why: str) -> None:
     alpha = Alpha()
-    alpha.core.lost("beta", why, alpha.now)
-    alpha.core.lost("delta", why, alpha.now)
+    alpha.core.disconnected("beta", why, alpha.now)
+    alpha.core.disconnected("delta", why, alpha.now)
     assert alpha.perform() == []
 
 
