@@ -1,7 +1,7 @@
 """Asks a mirror's daemon over its control socket: one request, some progress, one answer.
 
 Every wait has a deadline: the daemon has ``silence`` seconds for each line. While it works on something
-long it sends progress, or ``{"progress": null}`` to say no more than that it lives.
+long it sends progress, or ``{"progress": {}}`` to say no more than that it lives.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class PublishFlush:
 class Commit:
     """Make things durable, in this order: the store, the bitmaps, the activity log, the metadata.
 
-    Answer with ``committed(number)`` or ``commit_failed(number, why)``.
+    When it has ended, tell whoever asked for it, under this number: it is durable, or it failed.
     """
 
     number: int

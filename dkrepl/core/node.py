@@ -84,7 +84,7 @@ Change = Promotion | Inheritance | Demotion | HandingOver | GivingWay
 
 @dataclass(frozen=True)
 class Begin:
-    """Open what the role needs, and run it, with this record; then call ``role_ended``."""
+    """Open what the role needs, and run it, with this record; at its end call ``role_ended``, or ``arbitrated``."""
 
     role: Role
     metadata: NodeMetadata

@@ -19,6 +19,8 @@ Little-endian throughout. A *stream message* is a head, followed by its data eit
             head_sum   8 B   XXH3-64 of everything before it
     data    the data of the WRITE and GENERATION records, joined in their order
 
+A FLUSH is the last record of its message, for what follows it has to wait (R3); a GENERATION is the only one.
+
 Rule R9: a frame whose checksum, size or layout is wrong raises ``ProtocolError`` and nothing of it is used.
 """
 
@@ -159,7 +161,7 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
     if kind == MARKER and count != 1:
         raise ProtocolError("a stream marker has other than one record; it was dropped")
     records = [(op, length, offset) for op, length, offset in _RECORD.iter_unpack(view[HEAD_BYTES:end])]
-    total = 0
+    total = flushes = 0
     for op, length, offset in records:
         if op not in allowed:
             raise ProtocolError(f"a stream record has the operation {op}, not allowed in its kind; it was dropped")
@@ -169,8 +171,14 @@ def parse_stream(frame: Buffer, data: Buffer | None, limit: int) -> StreamMessag
             if op == WRITE:
                 total += length
         elif op == GENERATION:
+            if count != 1:
+                raise ProtocolError("a stream frame has more beside a new generation; it was dropped")
             members.parse(body[total : total + length])
             total += length
+        elif op == FLUSH:
+            flushes += 1
+    if flushes and (flushes > 1 or records[-1][0] != FLUSH):
+        raise ProtocolError("a stream frame has a flush before its last record; it was dropped")
     if total != data_len:
         raise ProtocolError("a stream frame's records and data differ in length; it was dropped")
     return StreamMessage(kind, epoch, session, first, position, records, body)

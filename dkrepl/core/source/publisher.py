@@ -35,7 +35,7 @@ class Publisher:
         self._newest = 0  # the newest seq that was added
 
     def add(self, seq: int, record: bytes, data: Data | None) -> None:
-        """Append a live record; ``data`` is that of a write. Large data goes out at once, by itself."""
+        """Append a live record; ``data`` is that of a write or a generation. Large data goes out at once, by itself."""
         if data is not None:
             size = len(data)
             if self._bytes + size > self._most_bytes:

@@ -48,8 +48,8 @@ class WriteLog:
     def append(self, first: int, end: int, length: int) -> int:
         """Note a write of ``length`` data bytes to blocks ``first`` to ``end`` - 1; return its seq.
 
-        ``first`` == ``end`` for what touches no block (a flush). Raises ``OverflowError`` when the ring is
-        full, which the limits above exclude.
+        ``first`` == ``end`` for what touches no block (a flush). Raises ``OverflowError`` when the ring is full, which
+        the limits of a target's window and of unconfirmed writes exclude (R5).
         """
         seq, mask = self.seq + 1, self._mask
         if seq - self.base > mask:

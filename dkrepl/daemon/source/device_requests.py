@@ -12,6 +12,7 @@ the order of these two, and the application runs on while the round is published
 from __future__ import annotations
 
 from collections import deque
+from typing import assert_never
 
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.source.publisher import Publisher
@@ -265,6 +266,8 @@ class DeviceRequests:
                 self._flush_wanted = self._stream.log.seq
                 if not self._flushing:
                     self._flush_store()
+            case unknown:
+                assert_never(unknown)
 
     def _flush_here(self, unique: int) -> None:
         self._reading += 1

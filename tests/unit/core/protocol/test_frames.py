@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkrepl.core.protocol import frames
+from dkrepl.core.protocol import frames, members
 from dkrepl.errors import ProtocolError
 from tests.unit import streams
 
@@ -22,6 +22,7 @@ def read(frame: bytes, data: bytes | None = None) -> frames.StreamMessage:
     return frames.parse_stream(frame, data, LIMIT)
 
 
+MEMBERS = members.pack({"beta": True})
 GOOD = packed(frames.LIVE, [(frames.WRITE, 5, 4096), (frames.ZERO, 512, 0), (frames.FLUSH, 0, 0)], b"hello")
 
 
@@ -70,6 +71,10 @@ def test_a_frame_cut_short_is_noticed(length: int) -> None:
         (77, [(frames.WRITE, 1, 0)], b"x"),
         (frames.LIVE, [(frames.WRITE, 3, 0)], b"xx"),  # fewer data than its records say
         (frames.LIVE, [(frames.FLUSH, 0, 0)], b"xx"),
+        (frames.LIVE, [(frames.FLUSH, 0, 0), (frames.WRITE, 2, 0)], b"xx"),  # what follows a flush has to wait
+        (frames.LIVE, [(frames.FLUSH, 0, 0)] * 2, b""),
+        (frames.LIVE, [(frames.GENERATION, len(MEMBERS), 1), (frames.WRITE, 2, 0)], MEMBERS + b"xx"),
+        (frames.LIVE, [(frames.WRITE, 2, 0), (frames.GENERATION, len(MEMBERS), 1)], b"xx" + MEMBERS),
     ],
 )
 def test_a_frame_that_is_whole_but_not_allowed_is_refused(
