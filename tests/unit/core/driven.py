@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Generic, TypeVar
 
-from dkrepl.core.actions import Commit, Event, FlushStore, Send
+from dkrepl.core.actions import Commit, Event, FlushStore, Send, SourceAction, TargetAction
+from dkrepl.core.protocol.messages import AnyMessage, Message
+from dkrepl.core.source.source import Source
+from dkrepl.core.target.target import Target
+
+Action = SourceAction | TargetAction
+CoreT = TypeVar("CoreT", Source, Target)
+MessageT = TypeVar("MessageT", bound=Message)
+ActionT = TypeVar("ActionT", bound=Action)
 
 
-class Driven:
-    """``core``: of a source or a target; ``done``: what it asked for, the newest last; ``now``: monotonic seconds.
+class Driven(Generic[CoreT]):
+    """``core``: a source or a target; ``done``: what it asked for, the newest last; ``now``: monotonic seconds.
 
     Commits and flushes are carried out at once, unless ``holds`` is set. ``stalled``: for how long its store stands.
     """
 
-    def __init__(self) -> None:
-        self.core: Any
+    def __init__(self, core: CoreT) -> None:
+        self.core: CoreT = core
         self.now = 1.0
         self.holds = False
         self.stalled = 0.0
-        self.done: list[Any] = []
+        self.done: list[Action] = []
 
-    def perform(self) -> list[Any]:
+    def perform(self) -> list[Action]:
         """Carry out what it asks for; return that."""
-        new: list[Any] = []
+        new: list[Action] = []
         while self.core.actions:
             action = self.core.actions.pop(0)
             new.append(action)
@@ -35,23 +43,23 @@ class Driven:
 
     def committed(self, number: int) -> None:
         """Let a commit end well."""
-        self.core.committed(number, self.now)
+        raise NotImplementedError
 
     def flush(self, number: int) -> None:
         """Flush its store."""
-        self.core.store_flushed(number, self.now)
+        raise NotImplementedError
 
-    def say(self, message: Any, peer: str) -> list[Any]:
+    def say(self, message: AnyMessage, peer: str) -> list[Action]:
         """Let ``peer`` say something to it; return what it does."""
         self.core.on_message(peer, message, self.now)
         return self.perform()
 
-    def sent(self, kind: type, peer: str) -> list[Any]:
+    def sent(self, kind: type[MessageT], peer: str) -> list[MessageT]:
         """Return the control messages of that kind that it has sent to ``peer``."""
         messages = [action.message for action in self.done if isinstance(action, Send) and action.peer == peer]
         return [message for message in messages if isinstance(message, kind)]
 
-    def asked_for(self, kind: type) -> list[Any]:
+    def asked_for(self, kind: type[ActionT]) -> list[ActionT]:
         """Return the actions of that kind that it has asked for."""
         return [action for action in self.done if isinstance(action, kind)]
 

@@ -10,7 +10,10 @@ from dkrepl.config.description import Description
 from dkrepl.config.limits import DEFAULT, Limits
 from dkrepl.core.protocol.frames import Ack
 from dkrepl.core.protocol.messages import Ready
-from tests.unit.core.driven import Driven
+from dkrepl.core.source.member import Member
+from dkrepl.core.source.source import Source
+from dkrepl.core.source.target_view import TargetView
+from tests.unit.core.driven import Action, Driven
 from tests.unit.core.source.started import DESCRIPTION, SESSION, new_record, started
 from tests.unit.greetings import hello
 
@@ -24,13 +27,12 @@ def described(beta: dict[str, Any] | None = None, gamma: dict[str, Any] | None =
     return msgspec.structs.replace(DESCRIPTION, nodes=nodes, **fields)
 
 
-class Alpha(Driven):
+class Alpha(Driven[Source]):
     """Alpha, which has data of generation b1; ``facts``: of its record, if otherwise."""
 
     def __init__(self, description: Description = DESCRIPTION, limits: Limits = DEFAULT, **facts: Any) -> None:
-        super().__init__()
+        super().__init__(started(new_record(**facts), description, limits))
         self.description = description
-        self.core = started(new_record(**facts), description, limits)
         self.tokens = 0
 
     def committed(self, number: int) -> None:
@@ -41,22 +43,28 @@ class Alpha(Driven):
         """Flush its store, at its end."""
         self.core.last_flush_ended(number, None, self.now)
 
-    def view(self, peer: str = "beta") -> Any:
+    def view(self, peer: str = "beta") -> TargetView:
         """Return what it knows of ``peer``."""
         return self.core.views[peer]
 
-    def hello(self, peer: str = "beta", **fields: Any) -> list[Any]:
+    def member(self, peer: str = "beta") -> Member:
+        """Return what it knows of ``peer``, which is in the stream."""
+        member = self.view(peer).member
+        assert member is not None, f"{peer} is not in the stream"
+        return member
+
+    def hello(self, peer: str = "beta", **fields: Any) -> list[Action]:
         """Let ``peer``, whose copy is that of alpha, ask to join; ``fields``: of its Hello, if otherwise."""
         facts: dict[str, Any] = {"node": peer, "generation": "b1", "epoch": self.view(peer).epoch or 5}
         return self.say(hello(self.description, **facts | fields), peer)
 
-    def enter(self, peer: str = "beta", dirty_blocks: int = 0, **fields: Any) -> Any:
+    def enter(self, peer: str = "beta", dirty_blocks: int = 0, **fields: Any) -> TargetView:
         """Let ``peer`` enter the stream; return what alpha knows of it."""
         self.hello(peer, dirty_blocks=dirty_blocks, **fields)
         self.say(Ready(self.view(peer).epoch, dirty_blocks), peer)
         return self.view(peer)
 
-    def get_in_sync(self, peer: str = "beta") -> Any:
+    def get_in_sync(self, peer: str = "beta") -> TargetView:
         """Let ``peer`` enter and confirm the end of its resync, in which nothing is copied."""
         view = self.enter(peer)
         seq = self.core.stream.log.seq
@@ -73,7 +81,7 @@ class Alpha(Driven):
         resync_applied: int = 0,
         resync_durable: int = 0,
         **fields: Any,
-    ) -> list[Any]:
+    ) -> list[Action]:
         """Let ``peer`` send an ack; ``fields`` are set otherwise."""
         ack = Ack(self.view(peer).epoch, SESSION, applied, durable, resync_applied, resync_durable)
         self.core.acks.on_ack(peer, ack._replace(**fields), self.now)
@@ -84,7 +92,7 @@ class Alpha(Driven):
         while not self.core.write_admission.admit(offset, length):
             self.core.commits.plan(self.now)
             assert self.perform(), "the write waits"
-        seq: int = self.core.stream.intend(offset, length, length)
+        seq = self.core.stream.intend(offset, length, length)
         self.tokens += 1
         self.core.stream.park(seq, (self.tokens, length))
         return seq
@@ -93,7 +101,7 @@ class Alpha(Driven):
         """Return the numbers of the writes that are answered now."""
         return [number for number, _ in self.core.stream.release()]
 
-    def let_pass(self, seconds: float) -> list[Any]:
+    def let_pass(self, seconds: float) -> list[Action]:
         """Let time pass; return what it does."""
         self.now += seconds
         self.core.tick(self.now, wall=1700.0 + self.now, stalled=self.stalled)

@@ -61,7 +61,7 @@ def test_a_target_that_applied_a_write_after_a_lost_message_of_the_resync_begins
     alpha.view().bitmap.mark(2, 4)
     alpha.enter()
     alpha.write()
-    alpha.core.resync_order.sent(alpha.view().member, 2, 4, data_bytes=PAGE)
+    alpha.core.resync_order.sent(alpha.member(), 2, 4, data_bytes=PAGE)
     seq = alpha.write()
     alpha.ack(applied=seq)
     assert [message.code for message in alpha.sent(Evict, "beta")] == ["Gap"]

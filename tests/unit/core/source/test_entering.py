@@ -58,7 +58,7 @@ def test_nobody_is_copied_to_from_a_store_that_failed_a_flush() -> None:
     alpha = Alpha(store_failed="Input/output error")
     alpha.hello()
     assert refusals(alpha) == ["SourceStoreError"]
-    assert "dkrepl clear r0 store-failed on alpha" in alpha.view().reason
+    assert "dkrepl clear r0 store-failed on alpha" in (alpha.view().reason or "")
 
 
 def test_both_having_written_is_a_split_brain_that_stays_known() -> None:
@@ -235,6 +235,7 @@ def test_one_that_left_while_its_bitmap_was_filled_is_not_welcomed() -> None:
 def test_a_full_resync_that_was_asked_for_before_a_restart_is_carried_out() -> None:
     alpha = Alpha(peers={"beta": PeerRecord(epoch=5, offered=5, base=("b1",), tracked=True, merged=True, full=True)})
     view = alpha.enter(epoch=5)
+    assert view.resync is not None
     assert (view.state, view.resync.kind) == ("Resyncing", "full")
     assert not record_of(alpha.core.metadata, "beta").full, "it has begun"
 

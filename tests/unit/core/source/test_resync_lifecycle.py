@@ -22,7 +22,7 @@ def sending() -> Alpha:
 
 def send(alpha: Alpha, block: int) -> None:
     """Send a block to beta."""
-    member = alpha.view().member
+    member = alpha.member()
     alpha.core.resync_order.sent(member, block, block + 1, data_bytes=PAGE)
     alpha.core.resyncs.sent(member)
     alpha.perform()
@@ -36,7 +36,9 @@ def test_a_block_is_clean_once_it_is_durable_there_and_its_extent_is_let_go() ->
     assert alpha.core.activity_log.plan(seq, alpha.now, everything=True) is None, "the block is on its way"
     alpha.ack(applied=seq, durable=seq, resync_applied=1, resync_durable=1)
     assert list(alpha.view().bitmap.runs()) == [(9, 10)]
-    assert alpha.view().resync.percent() == 50.0
+    resync = alpha.view().resync
+    assert resync is not None
+    assert resync.percent() == 50.0
     assert alpha.core.activity_log.plan(seq, alpha.now, everything=True) is not None
 
 
@@ -70,7 +72,7 @@ def test_the_marker_follows_the_last_block_and_status_tells_of_the_resync() -> N
 
 def test_a_block_that_was_read_for_one_that_has_left_ends_no_resync() -> None:
     alpha = sending()
-    member = alpha.view().member
+    member = alpha.member()
     alpha.say(Bye("beta"), "beta")
     alpha.core.resyncs.sent(member)
     assert alpha.perform() == []

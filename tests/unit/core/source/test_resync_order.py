@@ -60,7 +60,7 @@ def test_extents_are_activated_ahead_where_blocks_are_to_be_copied() -> None:
 def test_one_that_has_had_its_rate_waits() -> None:
     alpha = resyncing((0, 2), resync_rate=1 << 20)
     assert found(alpha, "gamma") == ("beta", 0, 2)
-    beta = alpha.view().member
+    beta = alpha.member()
     alpha.core.resync_order.sent(beta, 0, 1, data_bytes=1 << 22)
     assert found(alpha, "gamma") is None
     alpha.now += 10
@@ -70,5 +70,5 @@ def test_one_that_has_had_its_rate_waits() -> None:
 def test_one_with_enough_on_its_way_waits() -> None:
     alpha = resyncing((0, 2), limits=Limits(resync_window_messages=1))
     assert found(alpha, "gamma") == ("beta", 0, 2)
-    alpha.core.resync_order.sent(alpha.view().member, 0, 1, data_bytes=4096)
+    alpha.core.resync_order.sent(alpha.member(), 0, 1, data_bytes=4096)
     assert found(alpha, "gamma") is None

@@ -23,7 +23,7 @@ class Sending(Published):
         alpha.enter()
         alpha.write(BLOCK * 40)  # its extent is active
         self.resync_publisher = ResyncPublisher(alpha.core, self.publisher)
-        self.member = alpha.view().member
+        self.member = alpha.member()
         self.messages.clear()
         alpha.done.clear()
 

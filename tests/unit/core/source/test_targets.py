@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dkrepl.config.limits import DEFAULT
-from dkrepl.core.actions import Commit, QuorumChanged
+from dkrepl.core.actions import Commit, Event, QuorumChanged
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol.messages import Bye, Evict
 from tests.unit.core.source.alpha import Alpha, described
@@ -61,7 +61,7 @@ def test_the_quorum_is_lost_with_a_target_and_regained_with_it() -> None:
 def test_writes_fail_without_a_quorum_where_the_description_says_so() -> None:
     alpha = in_sync(min_copies=2, on_no_quorum="error")
     alpha.say(Bye("beta"), "beta")
-    [lost] = [action for action in alpha.done if getattr(action, "name", "") == "quorum_lost"]
+    [lost] = [event for event in alpha.asked_for(Event) if event.name == "quorum_lost"]
     assert lost.fields["outcome"] == "writes fail"
 
 

@@ -95,7 +95,7 @@ def test_a_last_flush_that_fails_is_recorded_before_it_ends() -> None:
     beta.perform()
     assert not beta.asked_for(Ended)
     commit = beta.asked_for(Commit)[-1]
-    assert commit.metadata.store_state == "Inconsistent"
+    assert beta.recorded()[-1].store_state == "Inconsistent"
     beta.core.committed(commit.number, beta.now)
     beta.perform()
     assert beta.done[-1] == Ended(None, unsound=True)

@@ -123,7 +123,8 @@ def test_a_failed_flush_makes_the_copy_inconsistent() -> None:
 def test_a_failed_flush_is_reported() -> None:
     beta = entered()
     beta.stream(flush(1))
-    beta.core.store_flush_failed(*flushes(beta), "Input/output error", beta.now)
+    [number] = flushes(beta)
+    beta.core.store_flush_failed(number, "Input/output error", beta.now)
     beta.perform()
     assert "store_failed" in beta.reported()
 

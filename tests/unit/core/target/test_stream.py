@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dkrepl.config.limits import DEFAULT, Limits
-from dkrepl.core.actions import Commit, ReadDigest
+from dkrepl.core.actions import ReadDigest
 from dkrepl.core.lineage.metadata import PeerRecord
 from dkrepl.core.lineage.peer_records import record_of
 from dkrepl.core.protocol import frames, members
@@ -122,7 +122,7 @@ def test_a_copy_in_the_middle_of_a_resync_is_of_no_time() -> None:
 
 def test_that_is_not_recorded_twice() -> None:
     beta = resyncing(store_state="Inconsistent")
-    assert [commit.metadata.store_state for commit in beta.asked_for(Commit)] == ["Inconsistent"], "the epoch's record"
+    assert [metadata.store_state for metadata in beta.recorded()] == ["Inconsistent"], "the epoch's record"
 
 
 def test_it_is_in_sync_once_everything_is_copied_and_that_is_recorded() -> None:
@@ -144,10 +144,10 @@ def test_it_is_not_in_sync_while_its_bitmap_for_the_source_is_cleared() -> None:
     while beta.core.goes_on:
         beta.let_pass(0.0)
     beta.stream(marker(frames.SYNCED, 1))
-    assert beta.core.state == "Resyncing"
+    assert beta.state() == "Resyncing"
     while beta.core.goes_on:
         beta.let_pass(0.0)
-    assert beta.core.state == "InSync"
+    assert beta.state() == "InSync"
     assert not bitmap.any()
 
 

@@ -196,7 +196,7 @@ def test_a_verdict_on_the_store_that_could_not_be_recorded_is_recorded_later() -
     beta.perform()
     beta.done.clear()
     beta.let_pass(DEFAULT.ask_again_seconds)
-    assert [commit.metadata.store_state for commit in beta.asked_for(Commit)] == ["Inconsistent"]
+    assert [metadata.store_state for metadata in beta.recorded()] == ["Inconsistent"]
 
 
 def test_of_two_records_on_their_way_the_newer_one_holds() -> None:

@@ -59,14 +59,14 @@ def offered_by_its_candidate() -> Beta:
 def test_a_candidate_that_serves_under_an_older_ballot_is_asked_at_once_and_its_promise_ends() -> None:
     """It asked for votes, was restarted, and served without them: the vote must not keep this node from it."""
     beta = offered_by_its_candidate()
-    assert beta.core.state == "Refused"
+    assert beta.state() == "Refused"
     assert len(beta.sent(Ask)) == 1
     beta.core.voter.on_answer(answer(**SERVING), beta.now)
     beta.perform()
     assert beta.core.metadata.promised == ()
     assert beta.core.voter.votes_for(beta.now) == ""
     beta.say(welcome(DESCRIPTION, ballot=Ballot(1, "alpha"), epoch=6))
-    assert beta.core.state == "Connecting"
+    assert beta.state() == "Connecting"
 
 
 def test_but_one_that_may_still_be_elected_is_not_believed_before_its_vote_has_ended() -> None:
