@@ -157,7 +157,12 @@ def settle(cluster: Cluster, attempt: int) -> None:
         process = cluster.machines[name].process
         if view.state == "Paused":
             give(source, "resume", {"targets": [name]})
-        elif process is not None and process.is_target and (view.state == "Refused" or _refuses(process, source.name)):
+        elif process is None:
+            continue
+        elif process.is_target:
+            if view.state == "Refused" or _refuses(process, source.name):
+                _give_way(process, source.name, attempt > _PATIENCE)
+        elif _asks_to_give_way(process, source.name):
             _give_way(process, source.name, attempt > _PATIENCE)
 
 
@@ -166,6 +171,13 @@ def _asks_to_demote(process: Process | None, source: str) -> bool:
     if process is None or not isinstance(process.runtime, ArbitrationRuntime):
         return False
     return f"demote {source}" in process.runtime.arbitration.reason
+
+
+def _asks_to_give_way(process: Process, source: str) -> bool:
+    """Whether a former source waits for an administrator to say that its data may be replaced (R11)."""
+    if not isinstance(process.runtime, ArbitrationRuntime):
+        return False
+    return f"resolve --keep {source} on {process.machine.name}" in process.runtime.arbitration.reason
 
 
 def _refuses(process: Process, source: str) -> bool:
