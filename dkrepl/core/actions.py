@@ -50,7 +50,7 @@ class PublishFlush:
 class Commit:
     """Make things durable, in this order: the store, the bitmaps, the activity log, the metadata.
 
-    When it has ended, tell whoever asked for it, under this number: it is durable, or it failed.
+    When it has ended, tell the core, under this number, that it is durable or that it failed.
     """
 
     number: int

@@ -1,6 +1,6 @@
 """One ``promote``: asks every peer what it holds, and for its vote, until it is known what the promotion means.
 
-    poll    Ask every peer. Ask again whoever has not answered, or not voted yet, for ``poll_answer_seconds`` at most.
+    poll    Ask every peer; ask those that have not answered or voted again, for ``poll_answer_seconds`` at most.
     over    All have answered, or the time is up.
             A peer knows of a newer ballot: give the votes back and poll again under a ballot that is newer still,
             ``poll_ballots`` times at most. Otherwise: assess the promotion (core/election/promotion.py).

@@ -9,6 +9,7 @@ running -> flushing       the last flush is in the stream, and the store is bein
 No commit and no discard begins while it leaves, so each of these waits is for one call of a thread. If the disk does
 not answer it, the daemon ends with an error and without a goodbye, as if it had been killed: what is active stays
 active, no target counts as having everything, and no other role begins while the thread may still write (R1, R6, R15).
+The process waits for that thread, until the service manager's watchdog or stop timeout ends it.
 """
 
 from __future__ import annotations

@@ -141,8 +141,8 @@ class Voter:
         if bound and following.state == "Disconnected":
             elected = newest(metadata).node
             following.reason = (
-                f"{peer} hands over to {self._node}, which has voted for {elected}: that may be source. "
-                f"Start {elected}, or promote {self._node} if {elected} is off for good"
+                f"{peer} hands over to {self._node}, which has voted for {elected}, so {elected} may be source: "
+                f"start it, or promote {self._node} if {elected} is off for good"
             )
         free = self._hold.at(now) in ("", self._node) and not bound and not self._record.waiting
         apart = following.state in ("Disconnected", "Refused")  # refused by another source: one elected before
